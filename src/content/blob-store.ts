@@ -1,0 +1,108 @@
+/**
+ * What a content store promises. Blobs are named by digest; a blob is either complete (verified as a whole, published by
+ * a rename) or partial (some verified pieces, kept over restarts). `FsBlobStore` keeps them on disk, `MemoryBlobStore`
+ * is the double for unit tests; both pass test/contract/blob-store.ts.
+ */
+import type { ByteRange } from '../oci/byte-range.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { PieceGeometry } from './geometry.ts';
+import type { Bitfield } from './bitfield.ts';
+
+/** Facts of a complete blob. */
+export interface BlobStat {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  /** Milliseconds since the epoch. */
+  readonly addedAtMs: number;
+  readonly lastUsedAtMs: number;
+  readonly pinned: boolean;
+}
+
+/** A complete blob that someone reads. While it is open it is not evicted. Whoever opens it closes it. */
+export interface HeldBlob extends AsyncDisposable {
+  readonly digest: Digest;
+  readonly geometry: PieceGeometry;
+  /** The SHA-256 of every piece, in order, 32 bytes each; computed once and kept. */
+  pieceHashes(): Promise<Buffer>;
+  /** Reads a range whole: for pieces, never for blobs. */
+  read(range: ByteRange): Promise<Buffer>;
+  /** Streams a range in large chunks; the consumer sets the pace. */
+  stream(range: ByteRange, options?: { signal?: AbortSignal | undefined }): AsyncIterable<Buffer>;
+  close(): Promise<void>;
+}
+
+/** A blob that is still being gathered. There is one at a time for a digest, and its opener alone writes to it. */
+export interface PartialBlob extends AsyncDisposable {
+  readonly digest: Digest;
+  readonly geometry: PieceGeometry;
+  /** Which pieces are held. Not to be changed by the reader. */
+  readonly held: Bitfield;
+  /** The expected hash of a piece, or `undefined` while it is not known. */
+  pieceHash(index: number): Buffer | undefined;
+  /**
+   * Keeps a piece of which the caller has checked that `pieceHash` is its SHA-256 and the hash it expected.
+   * Resolves when the bytes can be read back, and survive the end of this process.
+   * @throws {DockyardError} ERR_STORE_FULL when the disk is full or the size limit cannot be met; nothing is lost by it
+   */
+  writePiece(index: number, bytes: Uint8Array, pieceHash: Uint8Array): Promise<void>;
+  /** Reads bytes whose pieces are all held. */
+  read(range: ByteRange): Promise<Buffer>;
+  /**
+   * To be called when all pieces are held: hashes the whole and, if it is what the digest says, publishes the blob
+   * durably (`complete`; this object is closed by it). Otherwise `mismatch`: some piece hash was false; the caller
+   * resets or discards. Hashing of the contiguous beginning runs ahead in the background, so this is quick.
+   */
+  complete(): Promise<'complete' | 'mismatch'>;
+  /** Forgets all pieces and hashes. */
+  reset(): Promise<void>;
+  /** Stops the work and keeps the pieces for a later `openPartial`. */
+  close(): Promise<void>;
+  /** Stops the work and removes the pieces. */
+  discard(): Promise<void>;
+}
+
+/** How full the store is. */
+export interface StoreUsage {
+  readonly blobCount: number;
+  readonly blobBytes: number;
+  readonly partialCount: number;
+  readonly partialBytes: number;
+  readonly maxSizeBytes: number;
+  readonly freeDiskBytes: number;
+}
+
+/** What `verify` found of one blob. */
+export interface VerifyResult {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly state: 'good' | 'damaged' | 'missing';
+}
+
+export interface BlobStore extends AsyncDisposable {
+  /** Facts of a complete blob from memory, or `undefined` when it is not held complete. */
+  stat(digest: Digest): BlobStat | undefined;
+  /** Opens a complete blob, or answers `undefined` when it is not held complete. Marks it as used. */
+  open(digest: Digest): Promise<HeldBlob | undefined>;
+  /**
+   * Opens a partial blob, with the verified pieces of earlier work.
+   * @throws {DockyardError} ERR_STORE_FULL, ERR_PARTIAL_BUSY when it is open already
+   */
+  openPartial(digest: Digest, sizeBytes: number): Promise<PartialBlob>;
+  /**
+   * Keeps a small blob at once, after checking its digest. Holding it already is success.
+   * @throws {DockyardError} ERR_CONTENT_MISMATCH, ERR_STORE_FULL
+   */
+  put(digest: Digest, bytes: Uint8Array): Promise<void>;
+  /** A pinned blob is never evicted. */
+  setPinned(digest: Digest, pinned: boolean): Promise<void>;
+  /** Removes a complete blob; false when it was not held. Readers that have it open go on. */
+  remove(digest: Digest): Promise<boolean>;
+  /** All complete blobs. */
+  list(): Iterable<BlobStat>;
+  /** Partial blobs on disk, open or not. */
+  listPartials(): Iterable<{ digest: Digest; geometry: PieceGeometry; heldCount: number }>;
+  usage(): Promise<StoreUsage>;
+  /** Hashes again all that is held; what is wrong is set aside, out of reach of readers. */
+  verify(options?: { signal?: AbortSignal | undefined }): AsyncIterable<VerifyResult>;
+  close(): Promise<void>;
+}
