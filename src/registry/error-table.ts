@@ -1,0 +1,78 @@
+/**
+ * What clients are told of every error: an OCI code, an HTTP status, a message. All codes of all layers stand here; a
+ * test holds the table to that.
+ *
+ * The status decides what a client does next. 404 and 503 send containerd to its next host at once; 408 and 429 would be
+ * retried at this node, so load is answered by 503 and never by 429. 401 would make docker ask for a login at this node,
+ * so an upstream that denies is a 403.
+ * @see OCI distribution-spec v1.1, "Error Codes"
+ */
+import { isDockyardError } from '../oci/error.ts';
+import type { RegistryErrorCode } from '../oci/errors.ts';
+
+/** How one error looks to clients. */
+export interface PublicError {
+  readonly status: number;
+  readonly code: RegistryErrorCode;
+  /** What clients read; absent where the error's own message is about what the client sent, and safe to show. */
+  readonly message?: string;
+  readonly retryAfterSeconds?: number;
+}
+
+const BUSY = { status: 503, code: 'UNAVAILABLE', retryAfterSeconds: 5 } as const;
+
+/** From the code of an error to its public form. */
+export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
+  // oci
+  ERR_DIGEST_INVALID: { status: 400, code: 'DIGEST_INVALID' },
+  ERR_NAME_INVALID: { status: 400, code: 'NAME_INVALID' },
+  // The conformance suite asks for the tag `.INVALID_MANIFEST_NAME` and counts on 404: what cannot be, is not there.
+  ERR_REFERENCE_INVALID: { status: 404, code: 'MANIFEST_UNKNOWN' },
+  ERR_MANIFEST_INVALID: { status: 502, code: 'MANIFEST_INVALID', message: 'the upstream gave an invalid manifest' },
+  ERR_RANGE_INVALID: { status: 416, code: 'RANGE_INVALID' },
+  // registry
+  ERR_ROUTE_UNKNOWN: { status: 404, code: 'UNSUPPORTED' },
+  ERR_TARGET_INVALID: { status: 400, code: 'NAME_INVALID' },
+  ERR_METHOD_UNSUPPORTED: { status: 405, code: 'UNSUPPORTED' },
+  ERR_NS_INVALID: { status: 400, code: 'NAME_INVALID' },
+  ERR_UPSTREAM_NOT_CONFIGURED: { status: 404, code: 'NAME_UNKNOWN' },
+  ERR_BLOB_UNKNOWN: { status: 404, code: 'BLOB_UNKNOWN' },
+  ERR_MANIFEST_UNKNOWN: { status: 404, code: 'MANIFEST_UNKNOWN' },
+  ERR_LIST_UNKNOWN: { status: 404, code: 'NAME_UNKNOWN' },
+  ERR_BODY_LENGTH: { ...BUSY, message: 'the blob cannot be delivered now' },
+  ERR_FACADE_STOPPING: { ...BUSY, message: 'this node is shutting down' },
+  // origin
+  ERR_UPSTREAM_UNKNOWN: { status: 404, code: 'NAME_UNKNOWN', message: 'the registry is not an upstream of this node' },
+  ERR_ORIGIN_DENIED: {
+    status: 403,
+    code: 'DENIED',
+    message: "the upstream registry denied this node; give the node credentials for it under 'upstreams' in its configuration",
+  },
+  ERR_ORIGIN_UNAVAILABLE: { ...BUSY, message: 'the upstream registry cannot be reached now' },
+  ERR_ORIGIN_RATE_LIMITED: {
+    ...BUSY,
+    retryAfterSeconds: 30,
+    message: 'the upstream registry refuses this node for load; credentials may raise its limit',
+  },
+  ERR_ORIGIN_STALLED: { ...BUSY, message: 'the upstream registry stopped answering' },
+  ERR_ORIGIN_BAD_ANSWER: { status: 502, code: 'UNAVAILABLE', message: 'the upstream registry gave a wrong answer' },
+  // transfer
+  ERR_TRANSFER_BROKEN: { ...BUSY, message: 'no source can deliver the blob now' },
+  // content
+  ERR_CONTENT_MISMATCH: { status: 502, code: 'UNAVAILABLE', message: 'the content did not match its digest' },
+  ERR_STORE_FULL: { ...BUSY, retryAfterSeconds: 30, message: 'the storage of this node is full' },
+  ERR_PARTIAL_BUSY: { ...BUSY, message: 'the blob is being written by another task' },
+  ERR_STORE_LOCKED: { ...BUSY, message: 'the storage of this node is not available' },
+};
+
+/** What is told of an error that is none of ours: nothing of its inside. */
+export const UNKNOWN_ERROR: PublicError = { status: 500, code: 'UNKNOWN', message: 'an internal error; see the log of this node' };
+
+/** The public form of anything that was thrown, its message filled in. */
+export function toPublicError(thrown: unknown): PublicError & { readonly message: string } {
+  const unknownMessage = UNKNOWN_ERROR.message ?? '';
+  if (!isDockyardError(thrown)) return { ...UNKNOWN_ERROR, message: unknownMessage };
+  const entry = Object.hasOwn(ERROR_TABLE, thrown.code) ? ERROR_TABLE[thrown.code] : undefined;
+  if (entry === undefined) return { ...UNKNOWN_ERROR, message: unknownMessage };
+  return { ...entry, message: entry.message ?? thrown.message };
+}
