@@ -1,0 +1,48 @@
+import { defineConfig } from 'vitest/config';
+import { SkipReporter } from './test/skip-reporter.ts';
+
+export default defineConfig({
+  test: {
+    reporters: ['default', new SkipReporter()],
+    // A test that leaves a timer or a socket behind is a fault; nothing may retry its way to green.
+    retry: 0,
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts'],
+      reporter: ['text-summary', 'html', 'json-summary'],
+      reportsDirectory: 'coverage',
+    },
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          // Contract suites are modules that unit and integration tests call; the files that run them end in `.test.ts`.
+          include: ['test/unit/**/*.test.ts', 'test/contract/**/*.test.ts'],
+          testTimeout: 10_000,
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          // Real daemons and large blobs: a few files at once would only take each other's processor.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'cluster',
+          include: ['test/cluster/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+          // Several hosts with shaped links measure time: one file at a time, after all others.
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
