@@ -1,0 +1,163 @@
+/**
+ * One request and its answer, watched by lack of progress: the clock runs only while this node waits for the other side,
+ * never while a slow client holds the bytes back.
+ */
+import { request, type Dispatcher } from 'undici';
+import { asError, isDockyardError } from '../oci/error.ts';
+import { originError } from './errors.ts';
+import { transportFailure } from './transport-failure.ts';
+
+export interface ExchangeRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** The upstream's name, for errors. */
+  readonly upstream: string;
+  readonly progressTimeoutMs: number;
+}
+
+/** An answer whose body has not been read. Whoever gets it reads the body to its end, or discards it. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly url: URL;
+  header(name: string): string | undefined;
+  headerValues(name: string): readonly string[];
+  /** The body's bytes; to be iterated once. @throws {DockyardError} ERR_ORIGIN_STALLED, ERR_ORIGIN_UNAVAILABLE */
+  chunks(): AsyncIterable<Buffer>;
+  /** Ends the body unread. The connection is kept if little was left. */
+  discard(): Promise<void>;
+}
+
+/** Bytes of an unwanted body that are read away, to keep the connection; beyond that closing it is cheaper. */
+const DISCARD_LIMIT_BYTES = 64 * 1024;
+const DISCARD_TIMEOUT_MS = 1_000;
+
+/**
+ * Sends one request and waits for the head of its answer. No redirect is followed, nothing is repeated.
+ * @throws {TransientFailure} when the same request may succeed later; the signal's reason when it is aborted
+ */
+export async function exchange(
+  dispatcher: Dispatcher,
+  sent: ExchangeRequest,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<HttpAnswer> {
+  options.signal?.throwIfAborted();
+  const watch = new ProgressWatch(sent, options.signal);
+  try {
+    watch.waiting();
+    const { statusCode, headers, body } = await request(sent.url, {
+      dispatcher,
+      method: sent.method,
+      headers: { ...sent.headers, 'accept-encoding': 'identity', 'user-agent': 'dockyard' },
+      body: sent.body ?? null,
+      signal: watch.signal,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    watch.pause();
+    return new UndiciAnswer(statusCode, headers, body, sent, watch);
+  } catch (error) {
+    watch.end();
+    options.signal?.throwIfAborted();
+    throw transportFailure(error, sent.upstream, { isConnected: false });
+  }
+}
+
+/** Aborts a request when the other side gives nothing for too long, or when the caller gives up. */
+class ProgressWatch {
+  readonly #stalled = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly callerSignal: AbortSignal | undefined;
+  readonly signal: AbortSignal;
+  #isWaiting = false;
+
+  constructor(sent: ExchangeRequest, callerSignal: AbortSignal | undefined) {
+    this.callerSignal = callerSignal;
+    this.signal = callerSignal === undefined ? this.#stalled.signal : AbortSignal.any([this.#stalled.signal, callerSignal]);
+    this.#timer = setTimeout(() => {
+      if (!this.#isWaiting) return;
+      const message = `upstream '${sent.upstream}' gave no byte for ${sent.progressTimeoutMs} ms`;
+      this.#stalled.abort(originError('ERR_ORIGIN_STALLED', message, { details: { upstream: sent.upstream } }));
+    }, sent.progressTimeoutMs);
+    this.#timer.unref();
+  }
+
+  /** From now on the other side is awaited. */
+  waiting(): void {
+    this.#isWaiting = true;
+    this.#timer.refresh();
+  }
+
+  pause(): void {
+    this.#isWaiting = false;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+class UndiciAnswer implements HttpAnswer {
+  readonly status: number;
+  readonly url: URL;
+  readonly #headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly #body: Dispatcher.ResponseData['body'];
+  readonly #sent: ExchangeRequest;
+  readonly #watch: ProgressWatch;
+
+  constructor(
+    status: number,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+    body: Dispatcher.ResponseData['body'],
+    sent: ExchangeRequest,
+    watch: ProgressWatch,
+  ) {
+    this.status = status;
+    this.url = sent.url;
+    this.#headers = headers;
+    this.#body = body;
+    this.#sent = sent;
+    this.#watch = watch;
+    // A body that fails between two reads would otherwise raise an error that nobody listens to.
+    body.on('error', () => watch.end());
+  }
+
+  header(name: string): string | undefined {
+    return this.headerValues(name)[0];
+  }
+
+  headerValues(name: string): readonly string[] {
+    const value = this.#headers[name];
+    if (value === undefined) return [];
+    return Array.isArray(value) ? value : [value];
+  }
+
+  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
+    const iterator = this.#body[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        this.#watch.waiting();
+        const next = await iterator.next();
+        this.#watch.pause();
+        if (next.done === true) return;
+        yield next.value as Buffer;
+      }
+    } catch (error) {
+      this.#watch.callerSignal?.throwIfAborted();
+      throw isDockyardError(error) ? error : transportFailure(error, this.#sent.upstream, { isConnected: true });
+    } finally {
+      this.#watch.end();
+      this.#body.destroy();
+    }
+  }
+
+  async discard(): Promise<void> {
+    this.#watch.end();
+    try {
+      await this.#body.dump({ limit: DISCARD_LIMIT_BYTES, signal: AbortSignal.timeout(DISCARD_TIMEOUT_MS) });
+    } catch (error) {
+      this.#body.destroy(asError(error));
+    }
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * Requests to one upstream: with authentication, redirects, repetition and a circuit breaker. Knows HTTP and the rules of
+ * safe conduct, but not what the answers mean.
+ */
+import type { Logger } from 'pino';
+import { isFailureStatus, statusFailure } from './answer-reading.ts';
+import { parseAuthChallenges } from './auth-challenge.ts';
+import { Authenticator } from './authenticator.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+import type { Clock } from './clock.ts';
+import { ConnectionSlots } from './connection-slots.ts';
+import type { CredentialSource } from './credentials.ts';
+import { Dispatchers, type ResolveHost } from './dispatchers.ts';
+import { originError } from './errors.ts';
+import { exchange, type HttpAnswer } from './http-exchange.ts';
+import type { OriginMetrics, RequestKind } from './origin-metrics.ts';
+import { outcomeOf, outcomeOfError } from './request-outcome.ts';
+import { followRedirects } from './redirects.ts';
+import { RestPeriods } from './rest-periods.ts';
+import { backoffDelayMs, RETRY_AFTER_CAP_MS } from './retry-delay.ts';
+import { TokenClient } from './token-client.ts';
+import { TransientFailure } from './transport-failure.ts';
+import type { ProxyConfig, UpstreamConfig } from './upstream-config.ts';
+
+export interface UpstreamClientDeps {
+  readonly log: Logger;
+  readonly metrics: OriginMetrics;
+  readonly clock: Clock;
+  /** A number from 0 to, and not including, 1. */
+  readonly random: () => number;
+  readonly credentials: CredentialSource;
+  readonly resolveHost: ResolveHost;
+}
+
+/** A request in the registry's terms. */
+export interface UpstreamRequest {
+  readonly kind: RequestKind;
+  readonly method: 'GET' | 'HEAD';
+  /** What stands behind `/v2/`, query included. */
+  readonly path: string;
+  /** What a token must permit: `repository:library/alpine:pull`. */
+  readonly scope: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Give up after this long without a byte, and do not try again: for callers that have another answer at hand. */
+  readonly patienceMs?: number | undefined;
+}
+
+/** Requests other than for blobs that run at once; further ones wait. */
+export const MAX_SHORT_REQUESTS = 32;
+
+export class UpstreamClient {
+  readonly config: UpstreamConfig;
+  /** Slots for blobs, whose bodies outlive `perform`: acquired by whoever reads them. */
+  readonly blobSlots: ConnectionSlots;
+  readonly #deps: UpstreamClientDeps;
+  readonly #dispatchers: Dispatchers;
+  readonly #authenticator: Authenticator;
+  readonly #breaker: CircuitBreaker;
+  readonly #rests: RestPeriods;
+  readonly #shortSlots = new ConnectionSlots(MAX_SHORT_REQUESTS);
+  readonly #base: string;
+  #users = 0;
+  /** Set once the client is retired. */
+  #onClosed: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @throws {DockyardError} ERR_UPSTREAM_INVALID */
+  constructor(deps: UpstreamClientDeps, config: { upstream: UpstreamConfig; proxy: ProxyConfig }) {
+    this.config = config.upstream;
+    this.blobSlots = new ConnectionSlots(config.upstream.maxConnections);
+    this.#deps = deps;
+    this.#dispatchers = new Dispatchers(deps, config);
+    const tokens = new TokenClient({ ...deps, dispatchers: this.#dispatchers }, config.upstream);
+    this.#authenticator = new Authenticator({ ...deps, tokens }, config.upstream);
+    this.#breaker = new CircuitBreaker(deps);
+    this.#rests = new RestPeriods(deps);
+    this.#base = `${config.upstream.url.replace(/\/+$/, '')}/v2/`;
+    deps.metrics.breaker(this.config.name, false);
+  }
+
+  /** Keeps the connections open until the answer is called, even if the client is retired meanwhile. */
+  hold(): () => void {
+    this.#users += 1;
+    let isReleased = false;
+    return () => {
+      if (isReleased) return;
+      isReleased = true;
+      this.#users -= 1;
+      this.#closeIfUnused();
+    };
+  }
+
+  /**
+   * Closes the connections as soon as nobody uses them.
+   * @param onClosed called once they are closed
+   */
+  retire(onClosed: () => void): void {
+    this.#onClosed ??= onClosed;
+    this.#closeIfUnused();
+  }
+
+  /** Resolves when a retired client has closed its connections, or at once if it still has users. */
+  async closed(): Promise<void> {
+    await this.#closing;
+  }
+
+  #closeIfUnused(): void {
+    if (this.#onClosed === undefined || this.#users > 0 || this.#closing !== undefined) return;
+    this.#closing = this.#close(this.#onClosed);
+  }
+
+  async #close(onClosed: () => void): Promise<void> {
+    try {
+      await this.#dispatchers.close();
+    } catch (err) {
+      this.#deps.log.warn({ err, upstream: this.config.name }, 'connections to an upstream could not be closed');
+    }
+    onClosed();
+  }
+
+  /**
+   * Sends a request until it is answered, and reads the answer; a failure while reading repeats the whole.
+   * @param read is given answers that are not 401, 403, 408, 429 or 5xx, and reads or discards each
+   * @throws {DockyardError} of ORIGIN_ERRORS; the signal's reason when it is aborted
+   */
+  async perform<Result>(
+    request: UpstreamRequest,
+    read: (answer: HttpAnswer) => Promise<Result>,
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<Result> {
+    const releaseUse = this.hold();
+    try {
+      // Blobs have slots of their own, so that their long bodies never keep a manifest waiting.
+      const releaseSlot = request.kind === 'blob' ? undefined : await this.#shortSlots.acquire(options);
+      try {
+        return await this.#repeat(request, read, options);
+      } finally {
+        releaseSlot?.();
+      }
+    } finally {
+      releaseUse();
+    }
+  }
+
+  async #repeat<Result>(
+    request: UpstreamRequest,
+    read: (answer: HttpAnswer) => Promise<Result>,
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<Result> {
+    for (let attempt = 0; ; attempt += 1) {
+      this.#refuseWhileResting(request.kind);
+      try {
+        return await this.#attempt(request, read, options);
+      } catch (error) {
+        if (!(error instanceof TransientFailure)) throw error;
+        const delayMs = this.#delayBeforeNext(error, attempt, request);
+        if (delayMs === undefined) throw error.final;
+        this.#deps.metrics.retried(this.config.name, request.kind);
+        this.#deps.log.debug({ upstream: this.config.name, err: error.final, delayMs }, 'request to an upstream is repeated');
+        await this.#deps.clock.sleep(delayMs, options);
+      }
+    }
+  }
+
+  /** How long to wait before the next attempt; `undefined` to give up. */
+  #delayBeforeNext(failure: TransientFailure, attempt: number, request: UpstreamRequest): number | undefined {
+    const { retryAfterMs } = failure;
+    const isLast = request.patienceMs !== undefined || attempt >= this.config.maxRetries;
+    if (isLast || (retryAfterMs !== undefined && retryAfterMs > RETRY_AFTER_CAP_MS)) {
+      if (retryAfterMs !== undefined) this.#rests.begin(request.kind, retryAfterMs, failure.final);
+      return undefined;
+    }
+    return Math.max(retryAfterMs ?? 0, backoffDelayMs(attempt, this.#deps.random()));
+  }
+
+  #refuseWhileResting(kind: RequestKind): void {
+    const rest = this.#rests.current(kind);
+    if (rest !== undefined) throw rest;
+    if (this.#breaker.tryPass()) return;
+    const { name } = this.config;
+    throw originError('ERR_ORIGIN_UNAVAILABLE', `upstream '${name}' could not be reached a moment ago`, {
+      details: { upstream: name },
+    });
+  }
+
+  async #attempt<Result>(
+    request: UpstreamRequest,
+    read: (answer: HttpAnswer) => Promise<Result>,
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<Result> {
+    const { metrics, clock } = this.#deps;
+    const { name } = this.config;
+    try {
+      const answer = await this.#authorized(request, options);
+      const { status } = answer;
+      if (isFailureStatus(status)) throw await statusFailure(answer, name, clock);
+      const result = await read(answer);
+      metrics.request(name, request.kind, outcomeOf(status));
+      return result;
+    } catch (error) {
+      metrics.request(name, request.kind, outcomeOfError(error));
+      if (error instanceof TransientFailure && error.isUnreachable) this.#reached(false);
+      throw error;
+    }
+  }
+
+  #reached(isReached: boolean): void {
+    if (isReached) this.#breaker.succeeded();
+    else this.#breaker.failed();
+    this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
+  }
+
+  async #authorized(request: UpstreamRequest, options: { signal?: AbortSignal | undefined }): Promise<HttpAnswer> {
+    const first = await this.#authenticator.authorization(request.scope, options);
+    const answer = await this.#send(request, first, options);
+    if (answer.status !== 401 || !this.#isOwn(answer.url)) return answer;
+    const challenges = parseAuthChallenges(answer.headerValues('www-authenticate'));
+    const second = await this.#authenticator.answerTo(challenges, request.scope, first, options);
+    if (second === undefined) return answer;
+    await answer.discard();
+    this.#deps.metrics.request(this.config.name, request.kind, 'challenged');
+    return await this.#send(request, second, options);
+  }
+
+  async #send(
+    request: UpstreamRequest,
+    authorization: string | undefined,
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<HttpAnswer> {
+    const { connectTimeoutMs, progressTimeoutMs } = this.config;
+    const timeoutMs = Math.max(progressTimeoutMs, connectTimeoutMs);
+    const sent = {
+      method: request.method,
+      upstream: this.config.name,
+      headers: request.headers,
+      progressTimeoutMs: request.patienceMs === undefined ? timeoutMs : Math.min(request.patienceMs, timeoutMs),
+    };
+    return await followRedirects(new URL(this.#base + request.path), this.config, async (url, isOwn) => {
+      const headers = isOwn && authorization !== undefined ? { ...request.headers, authorization } : request.headers;
+      if (!isOwn) return await exchange(await this.#dispatchers.guarded(url), { ...sent, url, headers }, options);
+      const answer = await exchange(this.#dispatchers.trusted(url), { ...sent, url, headers }, options);
+      this.#reached(true);
+      return answer;
+    });
+  }
+
+  #isOwn(url: URL): boolean {
+    return url.origin === new URL(this.config.url).origin;
+  }
+}
