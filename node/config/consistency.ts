@@ -1,0 +1,64 @@
+/** What must hold between options: each may be fine by itself and the whole still be wrong. */
+import { formatHostPort, isLoopbackHost, type HostPort } from './address.ts';
+import type { ConfigProblem, ValueSource } from './entry.ts';
+import type { NodeConfig, UpstreamConfig } from './schema.ts';
+import { formatOptionPath } from './tree.ts';
+
+/** All contradictions of a configuration whose single values are right. */
+export function findContradictions(
+  config: NodeConfig,
+  sources: ReadonlyMap<string, ValueSource>,
+): readonly ConfigProblem[] {
+  const sourceOf = (key: string): ValueSource => sources.get(key) ?? { kind: 'default' };
+  const problems: ConfigProblem[] = [];
+  const problem = (key: string, message: string): void => void problems.push({ source: sourceOf(key), message });
+  checkPorts(config, problem);
+  checkSwarmIsPrivate(config, problem);
+  for (const upstream of config.upstreams) checkCredentials(upstream, problem);
+  return problems;
+}
+
+type Report = (key: string, message: string) => void;
+
+function checkPorts(config: NodeConfig, problem: Report): void {
+  const taken = new Map<string, string>();
+  const listening: readonly (readonly [string, HostPort])[] = [
+    ['listen', config.listen],
+    ['admin', config.admin],
+    ...(config.swarm.enabled ? ([['swarm.listen', config.swarm.listen], ['swarm.data', config.swarm.data]] as const) : []),
+  ];
+  for (const [key, address] of listening) {
+    const text = formatHostPort(address);
+    const other = taken.get(text);
+    if (other !== undefined && address.port !== 0) problem(key, `${key} and ${other} cannot both listen on ${text}`);
+    taken.set(text, key);
+  }
+}
+
+function checkSwarmIsPrivate(config: NodeConfig, problem: Report): void {
+  const { enabled, key, open, listen, data } = config.swarm;
+  if (!enabled || key !== undefined || open) return;
+  for (const [name, address] of [['swarm.listen', listen], ['swarm.data', data]] as const) {
+    if (isLoopbackHost(address.host)) continue;
+    problem(
+      name,
+      `${name} ${formatHostPort(address)} would let anyone in who can reach it; give the same --swarm-key FILE to every node ` +
+        '(`dockyard key > FILE` makes one), or say --swarm-open if that is meant',
+    );
+  }
+}
+
+function checkCredentials(upstream: UpstreamConfig, problem: Report): void {
+  const key = (name: string): string => formatOptionPath(['upstreams', upstream.name, name]);
+  const hasPassword = upstream.password !== undefined || upstream.passwordFile !== undefined;
+  if (upstream.password !== undefined && upstream.passwordFile !== undefined) {
+    problem(key('passwordFile'), `${key('password')} and passwordFile cannot both be given`);
+  }
+  if (upstream.token !== undefined && (upstream.username !== undefined || hasPassword)) {
+    problem(key('token'), `${key('token')} and an account cannot both be given`);
+  }
+  if ((upstream.username !== undefined) !== hasPassword) {
+    const given = upstream.username === undefined ? (upstream.password === undefined ? 'passwordFile' : 'password') : 'username';
+    problem(key(given), `${key(given)} needs ${given === 'username' ? 'password or passwordFile' : 'username'} beside it`);
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * Every option of a node: its name, kind, bounds, default and meaning. Defaults are found in the order of declaration,
+ * so that one may depend on those above it.
+ */
+import { join } from 'node:path';
+import type { HostPort } from './address.ts';
+import { address, choice, count, duration, host, path, proxyUrl, rate, remoteAddress, size, text, toggle, url } from './kinds.ts';
+import { group, list, option, optional, optionFrom, type DefaultContext, type NamedSpec, type Resolved } from './option.ts';
+
+const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+
+/** The upstream that is there without any configuration, and where it is. */
+export const BUILT_IN_UPSTREAM = { name: 'docker.io', url: 'https://registry-1.docker.io' } as const;
+
+const SYSTEM_DATA_DIRECTORY = '/var/lib/dockyard';
+
+function defaultDataDirectory({ facts }: DefaultContext): string {
+  if (facts.isRoot) return SYSTEM_DATA_DIRECTORY;
+  const dataHome = facts.environment['XDG_DATA_HOME'] || join(facts.homeDirectory, '.local', 'share');
+  return join(dataHome, 'dockyard');
+}
+
+function defaultSwarmListen(context: DefaultContext): HostPort {
+  const hasKey = context.earlier('swarm.key') !== undefined;
+  return { host: hasKey || context.earlier('swarm.open') === true ? '0.0.0.0' : '127.0.0.1', port: 5002 };
+}
+
+function defaultSwarmData(context: DefaultContext): HostPort {
+  const swarm = context.earlier('swarm.listen') as HostPort;
+  // A swarm port of 65535 has no neighbour above it.
+  const port = swarm.port === 0 || swarm.port === 65_535 ? 0 : swarm.port + 1;
+  return { host: swarm.host, port };
+}
+
+function defaultStoreSizeBytes(context: DefaultContext): number {
+  const fileSystemBytes = context.facts.fileSystemSizeBytes(context.earlier('data') as string);
+  return Math.min(50 * GIB, Math.floor(fileSystemBytes / 2));
+}
+
+function defaultFreeDiskBytes(context: DefaultContext): number {
+  const fileSystemBytes = context.facts.fileSystemSizeBytes(context.earlier('data') as string);
+  return Math.min(10 * GIB, Math.floor(fileSystemBytes / 20));
+}
+
+function defaultDockerConfig({ facts }: DefaultContext): string | undefined {
+  const directory = facts.environment['DOCKER_CONFIG'] || join(facts.homeDirectory, '.docker');
+  const file = join(directory, 'config.json');
+  return facts.fileExists(file) ? file : undefined;
+}
+
+const upstreamOptions = {
+  url: optionFrom(url(['https', 'http'], 'https://ghcr.io'), {
+    summary: 'Where the registry is; plain HTTP is used only when it stands here.',
+    defaultText: '`https://NAME`; for `docker.io`, `https://registry-1.docker.io`',
+    defaultFrom: ({ earlier }) => {
+      const name = String(earlier('name'));
+      return name === BUILT_IN_UPSTREAM.name ? BUILT_IN_UPSTREAM.url : `https://${name}`;
+    },
+    reloadable: true,
+  }),
+  username: optional(text('NAME', 1024), {
+    summary: 'The account to use there.',
+    unset: "anonymous, or what Docker's configuration holds for the registry",
+    reloadable: true,
+  }),
+  password: optional(text('TEXT', 65_536), {
+    summary: 'The password of the account; `passwordFile` keeps it out of this file.',
+    unset: 'none',
+    reloadable: true,
+    secret: true,
+  }),
+  passwordFile: optional(path('FILE'), {
+    summary: 'A file whose first line is the password; read again on every reload.',
+    unset: 'none',
+    reloadable: true,
+  }),
+  token: optional(text('TEXT', 65_536), {
+    summary: 'A bearer token to send instead of an account.',
+    unset: 'none',
+    reloadable: true,
+    secret: true,
+  }),
+  ca: optional(path('FILE'), {
+    summary: "PEM certificates to trust for this registry, besides the system's.",
+    unset: 'none',
+    reloadable: true,
+  }),
+  connectTimeout: option(duration({ min: 100, max: 300_000 }), {
+    summary: 'How long a connection may take to come about.',
+    default: 5_000,
+    reloadable: true,
+  }),
+  stallTimeout: option(duration({ min: 100, max: 600_000 }), {
+    summary: 'How long an answer may make no progress before it is resumed on a new connection.',
+    default: 10_000,
+    reloadable: true,
+  }),
+  maxConnections: option(count({ min: 1, max: 1024 }), {
+    summary: 'Connections to the registry at once.',
+    default: 32,
+    reloadable: true,
+  }),
+  tokenHosts: list(host(), {
+    summary: 'Hosts of token servers that may be given the credentials although they are not of the domain of the registry.',
+    reloadable: true,
+  }),
+  allowPrivateRedirects: option(toggle(), {
+    summary: 'Whether a registry on a public address may redirect to private and link-local addresses.',
+    default: false,
+    reloadable: true,
+  }),
+};
+
+const upstreams: NamedSpec<typeof upstreamOptions> = {
+  type: 'named',
+  summary: 'Registries to pull from, by the name that stands in image references. The first one given is where a name without a host goes.',
+  flag: 'upstream',
+  mainKey: 'url',
+  namePattern: /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/,
+  nameAllowed: 'the host of a registry as it stands in image references, such as ghcr.io or registry.lan:5000',
+  entry: upstreamOptions,
+  builtIn: [BUILT_IN_UPSTREAM.name],
+};
+
+/** The tree of all options. */
+export const CONFIG_SCHEMA = {
+  data: optionFrom(path('DIR'), {
+    summary: 'The folder of blobs, index and identity.',
+    defaultText: '`/var/lib/dockyard` as root, else `$XDG_DATA_HOME/dockyard` or `~/.local/share/dockyard`',
+    defaultFrom: defaultDataDirectory,
+  }),
+  listen: option(address(), {
+    summary: 'Where the registry that clients of this host pull from listens.',
+    default: { host: '127.0.0.1', port: 5000 },
+  }),
+  admin: option(address(), {
+    summary: 'Where metrics, health and status are served; what changes something is allowed to this machine alone.',
+    default: { host: '127.0.0.1', port: 5001 },
+  }),
+  log: group('Logs, on standard error.', {
+    level: option(choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace']), {
+      summary: 'The least important messages to log.',
+      default: 'info',
+      reloadable: true,
+    }),
+    format: optionFrom(choice(['json', 'pretty']), {
+      summary: 'JSON lines for machines, or coloured lines for people.',
+      defaultText: '`pretty` on a terminal, else `json`',
+      defaultFrom: ({ facts }): 'json' | 'pretty' => (facts.isTerminal ? 'pretty' : 'json'),
+    }),
+  }),
+  swarm: group('The other nodes.', {
+    enabled: option(toggle(), { summary: 'Whether this node shares with others at all.', default: true }),
+    key: optional(path('FILE'), {
+      summary: 'The swarm key: only nodes that hold the same key are let in. `dockyard key` makes one.',
+      unset: 'none: the swarm is this machine alone',
+    }),
+    open: option(toggle(), {
+      summary: 'Lets a node without a key listen beyond this machine: anyone who can reach it may join.',
+      default: false,
+    }),
+    listen: optionFrom(address(), {
+      summary: 'Where other nodes reach this one.',
+      flag: 'swarm',
+      defaultText: '`0.0.0.0:5002` with a key (or `open`), else `127.0.0.1:5002`',
+      defaultFrom: defaultSwarmListen,
+    }),
+    data: optionFrom(address(), {
+      summary: 'Where other nodes fetch pieces from this one.',
+      defaultText: 'the host of `swarm.listen`, and the port after its port',
+      defaultFrom: defaultSwarmData,
+    }),
+    bootstrap: list(remoteAddress(), {
+      summary: 'Swarm addresses of nodes to meet the others through; a name stands for all of its addresses.',
+      flag: 'bootstrap',
+    }),
+    announce: optional(host(), {
+      summary: 'The host under which other nodes reach this one, when it is none of its own addresses.',
+      unset: 'the addresses of this machine',
+    }),
+    topology: optional(text('LABEL', 256), {
+      summary: 'Where this node stands, from the widest to the narrowest (`zone-a/rack-7`): near nodes are preferred.',
+      unset: 'none',
+    }),
+    mdns: option(toggle(), { summary: 'Whether nodes of the local network find each other by multicast.', default: true }),
+    dht: option(toggle(), { summary: 'Whether holders are also found through the distributed hash table.', default: true }),
+    tracker: list(url(['http', 'https', 'udp'], 'http://tracker.lan:6969/announce'), {
+      summary: 'Announce URLs of trackers: a second way to find holders.',
+      flag: 'tracker',
+    }),
+  }),
+  upstreams,
+  credentials: group('Credentials for upstreams that have none of their own above.', {
+    dockerConfig: optionFrom(path('FILE'), {
+      summary: "Docker's configuration file, whose credentials and credential helpers are used.",
+      defaultText: '`$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, if it exists',
+      defaultFrom: defaultDockerConfig,
+      reloadable: true,
+    }),
+  }),
+  proxy: group('The way to upstreams.', {
+    http: optional(proxyUrl(), {
+      summary: 'The proxy for upstreams with plain HTTP.',
+      unset: '`$HTTP_PROXY` or `$http_proxy`',
+      foreignVariables: ['HTTP_PROXY', 'http_proxy'],
+      secret: true,
+    }),
+    https: optional(proxyUrl(), {
+      summary: 'The proxy for upstreams with HTTPS.',
+      unset: '`$HTTPS_PROXY` or `$https_proxy`',
+      foreignVariables: ['HTTPS_PROXY', 'https_proxy'],
+      secret: true,
+    }),
+    none: optional(text('HOSTS', 65_536), {
+      summary: 'Hosts, domains and ports to reach without a proxy, separated by commas.',
+      unset: '`$NO_PROXY` or `$no_proxy`',
+      foreignVariables: ['NO_PROXY', 'no_proxy'],
+    }),
+  }),
+  store: group('What is kept on disk.', {
+    maxSize: optionFrom(size({ min: 0 }), {
+      summary: 'How much blobs may take; what was used least recently goes first.',
+      defaultText: 'half of the file system of `data`, at most `50GiB`',
+      defaultFrom: defaultStoreSizeBytes,
+    }),
+    minFreeDisk: optionFrom(size({ min: 0 }), {
+      summary: 'How much of the file system is left free for others.',
+      defaultText: 'a twentieth of the file system of `data`, at most `10GiB`',
+      defaultFrom: defaultFreeDiskBytes,
+    }),
+    maxManifests: option(size({ min: 4 * MIB }), {
+      summary: 'How much kept manifests may take; what was used least recently goes first.',
+      default: 512 * MIB,
+    }),
+  }),
+  tags: group('Tags, which may move.', {
+    ttl: option(duration(), {
+      summary: 'How long the answer of an upstream to a tag is good before it is asked again.',
+      default: 60_000,
+      reloadable: true,
+    }),
+  }),
+  transfer: group('Blobs between nodes.', {
+    uploadRate: option(rate(), {
+      summary: 'How fast this node sends to other nodes, all together.',
+      default: Infinity,
+      reloadable: true,
+    }),
+    downloadRate: option(rate({ min: 1024 }), {
+      summary: 'How fast this node fetches from other nodes and upstreams, all together.',
+      default: Infinity,
+      reloadable: true,
+    }),
+    uploadSlots: option(count({ min: 0, max: 65_536 }), {
+      summary: 'Pieces that this node sends to other nodes at once; beyond that it says that it is busy.',
+      default: 128,
+      reloadable: true,
+    }),
+    uploadSlotsPerPeer: option(count({ min: 1, max: 65_536 }), {
+      summary: 'Pieces that this node sends to one other node at once.',
+      default: 32,
+      reloadable: true,
+    }),
+    stallTimeout: option(duration({ min: 100, max: 60_000 }), {
+      summary: 'How long a holder may make no progress before its pieces are asked of others.',
+      default: 2_000,
+      reloadable: true,
+    }),
+    memoryBudget: option(size({ min: 8 * MIB, max: 64 * GIB }), {
+      summary: 'How much memory pieces on their way may take, all blobs together.',
+      default: 64 * MIB,
+    }),
+  }),
+  http: group('The registry that clients talk to.', {
+    maxConnections: option(count({ min: 1 }), { summary: 'Connections of clients at once; more are closed.', default: 4096 }),
+    headersTimeout: option(duration({ min: 100, max: 600_000 }), {
+      summary: 'How long a client may take to send the head of a request.',
+      default: 10_000,
+    }),
+    shutdownGrace: option(duration({ min: 0, max: 3_600_000 }), {
+      summary: 'How long running answers may take to finish when the node is stopped.',
+      default: 30_000,
+      reloadable: true,
+    }),
+  }),
+};
+
+/** A node's configuration, complete. */
+export type NodeConfig = Resolved<typeof CONFIG_SCHEMA>;
+
+/** One upstream of it. */
+export type UpstreamConfig = NodeConfig['upstreams'][number];
