@@ -59,7 +59,7 @@ export class BlobHandler {
   async #sendReading(ctx: FacadeContext, reading: BlobReading, signal: AbortSignal): Promise<void> {
     const { digest, sizeBytes } = reading;
     const { headers } = ctx.req;
-    const range = allowsRange(headers['if-range'], entityTag(digest)) ? headers.range : undefined;
+    const range = allowsRange(ctx.get('If-Range'), entityTag(digest)) ? headers.range : undefined;
     const asked = parseRange(range, sizeBytes);
     if (asked.kind === 'unsatisfiable') {
       ctx.set('Content-Range', formatUnsatisfiedRange(sizeBytes));

@@ -85,18 +85,20 @@ export class BodyWriter {
         this.#write(chunk, leftBytes === 0);
         if (leftBytes === 0) break;
         const next = await this.#next(source);
-        if (next === ENDED) return this.#endEarly();
+        if (next === ENDED) return await this.#endEarly();
         if (next === undefined || next.length > leftBytes) throw wrongLength(lengthBytes - leftBytes, lengthBytes);
         chunk = next;
         while (this.#pendingBytes >= BODY_WINDOW_BYTES && !this.#isEnded()) await this.#progress();
-        if (this.#isEnded()) return this.#endEarly();
+        if (this.#isEnded()) return await this.#endEarly();
       }
     } catch (error) {
-      if (this.#isEnded()) return this.#endEarly();
-      return this.#endShort(asError(error));
+      if (this.#isEnded()) return await this.#endEarly();
+      return await this.#endShort(asError(error));
     }
-    while (this.#pendingBytes > 0 && !this.#isEnded()) await this.#progress();
-    return this.#pendingBytes > 0 ? this.#endEarly() : { end: 'complete', sentBytes: this.#sentBytes };
+    // All bytes are handed over, so an abort by the node has nothing left to end.
+    while (this.#pendingBytes > 0 && !this.#isClientGone()) await this.#progress();
+    if (this.#pendingBytes > 0) return { end: 'client-gone', sentBytes: this.#sentBytes };
+    return { end: 'complete', sentBytes: this.#sentBytes };
   }
 
   #write(chunk: Uint8Array, isLast: boolean): void {
@@ -147,24 +149,27 @@ export class BodyWriter {
     return this.#signal.aborted || this.#response.destroyed;
   }
 
-  #endEarly(): BodyOutcome {
-    if (this.#response.destroyed || this.#response.socket?.destroyed !== false) {
-      return { end: 'client-gone', sentBytes: this.#sentBytes };
-    }
+  async #endEarly(): Promise<BodyOutcome> {
+    if (this.#isClientGone()) return { end: 'client-gone', sentBytes: this.#sentBytes };
     return this.#endShort(asError(this.#signal.reason));
   }
 
-  #endShort(error: Error): BodyOutcome {
+  /** What was written flows out, then comes the FIN; a client that does not read it out is left to the idle timeout. */
+  async #endShort(error: Error): Promise<BodyOutcome> {
     const { socket } = this.#response;
-    if (socket !== null) {
-      socket.end();
+    socket?.end();
+    while (this.#pendingBytes > 0 && !this.#isClientGone()) await this.#progress();
+    if (socket !== null && !socket.destroyed) {
       const timer = setTimeout(() => socket.destroy(), this.#config.lingerTimeoutMs);
-      timer.unref();
       socket.once('close', () => {
         clearTimeout(timer);
       });
     }
     return { end: 'short', sentBytes: this.#sentBytes, error };
+  }
+
+  #isClientGone(): boolean {
+    return this.#response.destroyed || this.#response.socket?.destroyed !== false;
   }
 }
 

@@ -17,9 +17,9 @@ export function matchesIfNoneMatch(header: string | undefined, tag: string): boo
 }
 
 /**
- * True when a Range header is to be heeded beside this If-Range header. The comparison is strong; a date never matches,
+ * True when a Range header is to be heeded beside this If-Range header, which is empty when there is none. The comparison is strong; a date never matches,
  * because no Last-Modified is ever sent.
  */
-export function allowsRange(ifRange: string | undefined, tag: string): boolean {
-  return ifRange === undefined || ifRange.trim() === tag;
+export function allowsRange(ifRange: string, tag: string): boolean {
+  return ifRange === '' || ifRange.trim() === tag;
 }

@@ -20,6 +20,9 @@ export interface PublicError {
 }
 
 const BUSY = { status: 503, code: 'UNAVAILABLE', retryAfterSeconds: 5 } as const;
+const BAD_UPSTREAM = { status: 502, code: 'UNAVAILABLE' } as const;
+const SWARM_FAILED: PublicError = { ...BUSY, message: 'the peers of this node cannot deliver now' };
+const STORE_FAILED: PublicError = { ...BUSY, message: "the storage of this node cannot deliver now; see the node's log" };
 
 /** From the code of an error to its public form. */
 export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
@@ -43,26 +46,52 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_FACADE_STOPPING: { ...BUSY, message: 'this node is shutting down' },
   // origin
   ERR_UPSTREAM_UNKNOWN: { status: 404, code: 'NAME_UNKNOWN', message: 'the registry is not an upstream of this node' },
+  ERR_UPSTREAM_INVALID: { ...BUSY, message: 'the upstream registry is not configured rightly at this node' },
+  ERR_CREDENTIALS_UNREADABLE: { ...BUSY, message: "this node cannot read its credentials for the upstream registry; see the node's log" },
   ERR_ORIGIN_DENIED: {
     status: 403,
     code: 'DENIED',
     message: "the upstream registry denied this node; give the node credentials for it under 'upstreams' in its configuration",
   },
   ERR_ORIGIN_UNAVAILABLE: { ...BUSY, message: 'the upstream registry cannot be reached now' },
+  ERR_ORIGIN_UNTRUSTED: { ...BUSY, message: 'the certificate of the upstream registry cannot be verified by this node' },
   ERR_ORIGIN_RATE_LIMITED: {
     ...BUSY,
     retryAfterSeconds: 30,
     message: 'the upstream registry refuses this node for load; credentials may raise its limit',
   },
   ERR_ORIGIN_STALLED: { ...BUSY, message: 'the upstream registry stopped answering' },
-  ERR_ORIGIN_BAD_ANSWER: { status: 502, code: 'UNAVAILABLE', message: 'the upstream registry gave a wrong answer' },
+  ERR_ORIGIN_BAD_ANSWER: { ...BAD_UPSTREAM, message: 'the upstream registry gave a wrong answer' },
+  ERR_ORIGIN_UNSAFE_TARGET: { ...BAD_UPSTREAM, message: 'the upstream registry points to a place where this node must not go' },
   // transfer
-  ERR_TRANSFER_BROKEN: { ...BUSY, message: 'no source can deliver the blob now' },
+  ERR_TRANSFER_UNAVAILABLE: { ...BUSY, message: 'no source can deliver the blob now' },
+  ERR_TRANSFER_BROKEN: { ...BUSY, message: 'every source of the blob failed' },
+  ERR_TRANSFER_CORRUPT: { ...BAD_UPSTREAM, message: 'the blob is damaged at its origin' },
+  // swarm: a peer that fails is replaced, so these reach a client only where nothing else is left
+  ERR_SWARM_KEY_INVALID: SWARM_FAILED,
+  ERR_SWARM_OPEN: SWARM_FAILED,
+  ERR_IDENTITY_INVALID: SWARM_FAILED,
+  ERR_SWARM_LISTEN: SWARM_FAILED,
+  ERR_SWARM_ADDRESS_INVALID: SWARM_FAILED,
+  ERR_SWARM_UNREACHABLE: SWARM_FAILED,
+  ERR_SWARM_KEY_MISMATCH: SWARM_FAILED,
+  ERR_MEMBERS_PROTOCOL: SWARM_FAILED,
+  ERR_TRACKER_FAILED: SWARM_FAILED,
+  ERR_LINK_FAILED: SWARM_FAILED,
+  ERR_LINK_REFUSED: SWARM_FAILED,
+  ERR_LINK_PROTOCOL: SWARM_FAILED,
+  ERR_LINK_TIMEOUT: SWARM_FAILED,
   // content
-  ERR_CONTENT_MISMATCH: { status: 502, code: 'UNAVAILABLE', message: 'the content did not match its digest' },
+  ERR_CONTENT_MISMATCH: { ...BAD_UPSTREAM, message: 'the content did not match its digest' },
   ERR_STORE_FULL: { ...BUSY, retryAfterSeconds: 30, message: 'the storage of this node is full' },
   ERR_PARTIAL_BUSY: { ...BUSY, message: 'the blob is being written by another task' },
-  ERR_STORE_LOCKED: { ...BUSY, message: 'the storage of this node is not available' },
+  ERR_STORE_LOCKED: STORE_FAILED,
+  ERR_STORE_VERSION: STORE_FAILED,
+  ERR_STORE_CLOSED: STORE_FAILED,
+  ERR_STORE_IO: STORE_FAILED,
+  ERR_PIECE_MISSING: STORE_FAILED,
+  ERR_BLOB_DAMAGED: STORE_FAILED,
+  ERR_BLOB_NOT_HELD: STORE_FAILED,
 };
 
 /** What is told of an error that is none of ours: nothing of its inside. */

@@ -52,9 +52,10 @@ export class FacadeServer implements AsyncDisposable {
   readonly #log: Logger;
   readonly #config: FacadeServerConfig;
   readonly #server: Server;
-  readonly #answering = new Map<Duplex, number>();
+  readonly #answering = new Map<Duplex, Set<ServerResponse>>();
   #address: AddressInfo | undefined;
   #closed: Promise<void> | undefined;
+  #isDown = true;
   #graceTimer: NodeJS.Timeout | undefined;
   #graceEndsAtMs = Number.POSITIVE_INFINITY;
 
@@ -90,6 +91,7 @@ export class FacadeServer implements AsyncDisposable {
           this.#log.error({ err: error }, 'facade server failed');
         });
         this.#address = this.#server.address() as AddressInfo;
+        this.#isDown = false;
         resolve(this.#address);
       });
     });
@@ -107,9 +109,11 @@ export class FacadeServer implements AsyncDisposable {
   close(graceMs: number): Promise<void> {
     this.#closed ??= new Promise((resolve) => {
       this.#server.close(() => {
+        this.#isDown = true;
         clearTimeout(this.#graceTimer);
         resolve();
       });
+      for (const response of this.#responses()) response.shouldKeepAlive = false;
       this.#server.closeIdleConnections();
     });
     this.#endGraceIn(graceMs);
@@ -122,8 +126,7 @@ export class FacadeServer implements AsyncDisposable {
 
   #endGraceIn(graceMs: number): void {
     const endsAtMs = performance.now() + graceMs;
-    if (!this.#server.listening && this.#answering.size === 0 && this.#address === undefined) return;
-    if (endsAtMs >= this.#graceEndsAtMs) return;
+    if (this.#isDown || endsAtMs >= this.#graceEndsAtMs) return;
     this.#graceEndsAtMs = endsAtMs;
     clearTimeout(this.#graceTimer);
     this.#graceTimer = setTimeout(() => {
@@ -155,14 +158,18 @@ export class FacadeServer implements AsyncDisposable {
   }
 
   #trackAnswer(socket: Socket, response: ServerResponse): void {
-    this.#answering.set(socket, (this.#answering.get(socket) ?? 0) + 1);
+    const running = this.#answering.get(socket) ?? new Set();
+    this.#answering.set(socket, running.add(response));
     if (this.#closed !== undefined) response.shouldKeepAlive = false;
     response.once('close', () => {
-      const left = (this.#answering.get(socket) ?? 1) - 1;
-      if (left > 0) this.#answering.set(socket, left);
-      else this.#answering.delete(socket);
+      running.delete(response);
+      if (running.size === 0) this.#answering.delete(socket);
       if (this.#closed !== undefined) this.#server.closeIdleConnections();
     });
+  }
+
+  #responses(): ServerResponse[] {
+    return [...this.#answering.values()].flatMap((responses) => [...responses]);
   }
 
   /** What the HTTP parser refused never reaches the app; it is told here, unless another answer is on its way. */

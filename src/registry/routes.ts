@@ -5,7 +5,7 @@
 import { BlobHandler } from './blob-handler.ts';
 import { parseDistributionPath, parseRequestTarget, type DistributionPath } from './distribution-path.ts';
 import { registryError } from './errors.ts';
-import type { FacadeContext, HandlerConfig, HandlerDeps, PathOf, RoutedRequest } from './facade-state.ts';
+import type { FacadeContext, HandlerConfig, HandlerDeps } from './facade-state.ts';
 import { handleReferrers, handleTags } from './list-handler.ts';
 import { handleManifest } from './manifest-handler.ts';
 import { routeUpstream, takeNamespaces } from './upstream-route.ts';

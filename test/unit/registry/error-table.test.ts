@@ -1,0 +1,47 @@
+import { globSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { DockyardError, type ErrorDescription } from '../../../src/oci/error.ts';
+import { REGISTRY_ERROR_CODES } from '../../../src/oci/errors.ts';
+import { ERROR_TABLE, toPublicError } from '../../../src/registry/error-table.ts';
+
+const ROOT = new URL('../../../', import.meta.url);
+
+/** Every code of every layer's table, found by the shape of its exports. */
+async function codesOfAllLayers(): Promise<string[]> {
+  const codes: string[] = [];
+  for (const file of globSync('src/*/errors.ts', { cwd: ROOT.pathname })) {
+    const module = (await import(new URL(file, ROOT).href)) as Record<string, unknown>;
+    for (const table of Object.values(module)) {
+      if (typeof table !== 'object' || table === null || Array.isArray(table)) continue;
+      const entries = Object.entries(table as Record<string, Partial<ErrorDescription>>);
+      codes.push(...entries.filter(([, entry]) => entry.remedy !== undefined).map(([code]) => code));
+    }
+  }
+  return codes;
+}
+
+describe('the error table', () => {
+  test('every code of every layer is mapped', async () => {
+    const codes = await codesOfAllLayers();
+    expect(codes).toContain('ERR_DIGEST_INVALID');
+    expect(codes).toContain('ERR_BODY_LENGTH');
+    expect(codes.filter((code) => !Object.hasOwn(ERROR_TABLE, code))).toEqual([]);
+  });
+
+  test('no entry has a status that would keep a client at this node', () => {
+    for (const [code, entry] of Object.entries(ERROR_TABLE)) {
+      expect([401, 408, 429], code).not.toContain(entry.status);
+      expect(REGISTRY_ERROR_CODES).toContain(entry.code);
+      if (entry.status === 503) expect(entry.retryAfterSeconds, code).toBeGreaterThan(0);
+      if (entry.status >= 500) expect(entry.message, code).toBeTypeOf('string');
+    }
+  });
+
+  test('what is none of ours is told without its inside', () => {
+    for (const thrown of [new Error('secret'), 'secret', undefined, new DockyardError('ERR_NEVER_HEARD_OF', 'secret'), new DockyardError('toString', 'secret')]) {
+      const told = toPublicError(thrown);
+      expect(told).toMatchObject({ status: 500, code: 'UNKNOWN' });
+      expect(JSON.stringify(told)).not.toContain('secret');
+    }
+  });
+});
