@@ -35,6 +35,10 @@ export const NODE_ERRORS = {
     meaning: 'A file written by `mirror install` was changed by someone else since.',
     remedy: 'Look at the file; with `--force` only what Dockyard put there is taken out, and the other changes stay.',
   },
+  ERR_MIRROR_ACCESS: {
+    meaning: "A client's configuration file cannot be read or written.",
+    remedy: 'Run the command as root; with `--root DIR` it works on a copy of the file system.',
+  },
   ERR_MIRROR_STATE: {
     meaning: 'The record of what `mirror install` changed is damaged.',
     remedy: "Take Dockyard's lines out of the client's files by hand, then delete the record that the message names.",

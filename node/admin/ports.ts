@@ -1,0 +1,58 @@
+/** What the admin server and the doctor need of the node's parts. The composition root supplies them. */
+import type { BlobReport, CheckReport, PeerReport, PullReport, StatusReport, TransferReport, VerifyReport } from './reports.ts';
+
+/** Journeys of blobs: those under way, and the last that ended, newest first. Answers come from memory. */
+export interface TransferReports {
+  running(): readonly TransferReport[];
+  recentPulls(): readonly PullReport[];
+}
+
+/** One thing that must hold before clients are sent here. */
+export interface ReadinessCheck {
+  readonly name: string;
+  /** Resolves to what was seen. @throws what is not ready */
+  check(options: { signal: AbortSignal }): Promise<string>;
+}
+
+/** Everything the admin server shows or sets going. */
+export interface AdminSubject {
+  status(): Promise<StatusReport>;
+  peers(): readonly PeerReport[];
+  blobs(): Iterable<BlobReport>;
+  readonly transfers: TransferReports;
+  readonly readiness: readonly ReadinessCheck[];
+  /** Hashes again all that is held. */
+  verify(options: { signal: AbortSignal }): AsyncIterable<VerifyReport>;
+  /** The checks of the doctor that only the node itself can make. */
+  examine(options: { signal: AbortSignal }): Promise<readonly CheckReport[]>;
+}
+
+/** An upstream as the doctor met it. */
+export interface UpstreamFinding {
+  readonly name: string;
+  readonly state: CheckReport['state'];
+  readonly seen: string;
+  readonly remedy?: string | undefined;
+  /** How far the clock of the upstream is ahead of ours, where its answer tells. */
+  readonly clockAheadMs?: number | undefined;
+}
+
+/** Asks upstreams for a sign of life, with their credentials. Never throws but for an abort. */
+export interface UpstreamProbe {
+  probe(options: { signal: AbortSignal }): Promise<readonly UpstreamFinding[]>;
+}
+
+/** A test blob that went to a peer and came back. */
+export interface SwarmProbeResult {
+  readonly peerId: string;
+  readonly sizeBytes: number;
+  readonly durationMs: number;
+  /** How far the clock of the peer is ahead of ours, where the exchange tells. */
+  readonly clockAheadMs?: number | undefined;
+}
+
+/** Sends a test blob to a peer and gets it back through the data plane. */
+export interface SwarmProbe {
+  /** `undefined` when there is no other node. @throws {DockyardError} when the way there or back fails */
+  probe(options: { signal: AbortSignal }): Promise<SwarmProbeResult | undefined>;
+}

@@ -1,0 +1,112 @@
+/**
+ * What a node tells operators about itself: the JSON of the admin server, and what the commands `status`, `peers`,
+ * `blobs`, `verify` and `doctor` read. Bytes, milliseconds, and milliseconds since the epoch throughout.
+ */
+
+/** Whether a check went well; `warn` works but should be looked at. */
+export type CheckState = 'ok' | 'warn' | 'fail';
+
+/** One finding of the doctor. */
+export interface CheckReport {
+  readonly name: string;
+  readonly state: CheckState;
+  /** What was seen. */
+  readonly seen: string;
+  /** What to do; absent when all is well. */
+  readonly remedy?: string | undefined;
+}
+
+/** Answer of `/readyz`. */
+export interface ReadinessReport {
+  readonly ready: boolean;
+  readonly checks: readonly { readonly name: string; readonly ready: boolean; readonly seen: string }[];
+}
+
+/** A blob on its way into this node. */
+export interface TransferReport {
+  readonly digest: string;
+  /** `docker.io/library/alpine`, of the client that asked first. */
+  readonly repository: string;
+  /** `undefined` until a source has told it. */
+  readonly sizeBytes: number | undefined;
+  readonly heldBytes: number;
+  readonly peerBytes: number;
+  readonly originBytes: number;
+  readonly holderCount: number;
+  readonly clientCount: number;
+  readonly startedAtMs: number;
+}
+
+/** A pull that has ended: where its bytes came from, and what failures cost. */
+export interface PullReport {
+  readonly digest: string;
+  readonly repository: string;
+  readonly requestId: string;
+  readonly outcome: 'complete' | 'broken' | 'aborted';
+  readonly sizeBytes: number;
+  readonly localBytes: number;
+  readonly peerBytes: number;
+  readonly originBytes: number;
+  readonly failureCount: number;
+  /** Time in which nothing came because a source had failed. */
+  readonly lostMs: number;
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+}
+
+/** A node of the swarm as this one sees it. */
+export interface PeerReport {
+  readonly peerId: string;
+  readonly isSelf: boolean;
+  /** Where its data plane listens. */
+  readonly addresses: readonly string[];
+  readonly topology: string;
+}
+
+/** A blob that is held, in whole or in part. */
+export interface BlobReport {
+  readonly digest: string;
+  readonly state: 'complete' | 'partial';
+  readonly sizeBytes: number;
+  readonly heldBytes: number;
+  readonly pinned: boolean;
+  readonly lastUsedAtMs?: number | undefined;
+}
+
+/** What `verify` found of one blob, and how far it has come. */
+export interface VerifyReport {
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly state: 'good' | 'damaged' | 'missing';
+}
+
+/** Answer of `/status`. */
+export interface StatusReport {
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAtMs: number;
+  readonly dataDirectory: string;
+  readonly addresses: {
+    readonly facade: string;
+    readonly admin: string;
+    readonly swarm?: string | undefined;
+    readonly data?: string | undefined;
+  };
+  readonly upstreams: readonly { readonly name: string; readonly url: string; readonly isDefault: boolean }[];
+  readonly store: {
+    readonly blobCount: number;
+    readonly blobBytes: number;
+    readonly partialCount: number;
+    readonly partialBytes: number;
+    readonly maxSizeBytes: number | 'Infinity';
+    readonly freeDiskBytes: number;
+  };
+  readonly swarm: {
+    readonly enabled: boolean;
+    readonly hasKey: boolean;
+    readonly peerId?: string | undefined;
+    /** Other nodes thought alive. */
+    readonly peerCount: number;
+  };
+  readonly transfers: readonly TransferReport[];
+}
