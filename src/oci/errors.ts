@@ -8,7 +8,8 @@ export const OCI_VALUE_ERRORS = {
     remedy: 'Correct the digest; other algorithms are not supported.',
   },
   ERR_NAME_INVALID: {
-    meaning: 'A repository name breaks the grammar of the distribution specification, or is longer than 255 characters.',
+    meaning:
+      'A repository name breaks the grammar of the distribution specification, or is longer than 255 characters.',
     remedy: 'Use lower-case letters, digits and the separators `.`, `_`, `__`, `-` and `/`.',
   },
   ERR_REFERENCE_INVALID: {

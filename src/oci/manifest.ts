@@ -62,7 +62,10 @@ export function parseManifest(bytes: Uint8Array, contentType: string): Manifest 
   const document = parseDocument(bytes);
   const stated = optionalString(document, 'mediaType', 'the manifest');
   if (stated !== undefined && stated !== mediaType) {
-    throw ociError('ERR_MANIFEST_INVALID', `the manifest calls itself '${stated.slice(0, 160)}' and came as '${mediaType}'`);
+    throw ociError(
+      'ERR_MANIFEST_INVALID',
+      `the manifest calls itself '${stated.slice(0, 160)}' and came as '${mediaType}'`,
+    );
   }
   refuseOtherKind(document, kind);
   return kind === 'schema1' ? readSchema1(document, mediaType) : readSchema2(document, mediaType, kind);
@@ -70,7 +73,10 @@ export function parseManifest(bytes: Uint8Array, contentType: string): Manifest 
 
 function parseDocument(bytes: Uint8Array): JsonObject {
   if (bytes.length > MAX_MANIFEST_SIZE_BYTES) {
-    throw ociError('ERR_MANIFEST_INVALID', `a manifest of ${bytes.length} bytes is larger than ${MAX_MANIFEST_SIZE_BYTES}`);
+    throw ociError(
+      'ERR_MANIFEST_INVALID',
+      `a manifest of ${bytes.length} bytes is larger than ${MAX_MANIFEST_SIZE_BYTES}`,
+    );
   }
   let document;
   try {
@@ -91,9 +97,11 @@ const FOREIGN_FIELDS: Readonly<Record<Manifest['kind'], readonly string[]>> = {
 
 function refuseOtherKind(document: JsonObject, kind: Manifest['kind']): void {
   const foreign = FOREIGN_FIELDS[kind].find((field) => Object.hasOwn(document, field));
-  if (foreign !== undefined) throw ociError('ERR_MANIFEST_INVALID', `a manifest of this type must not have '${foreign}'`);
+  if (foreign !== undefined)
+    throw ociError('ERR_MANIFEST_INVALID', `a manifest of this type must not have '${foreign}'`);
   const version = kind === 'schema1' ? 1 : 2;
-  if (document['schemaVersion'] !== version) throw ociError('ERR_MANIFEST_INVALID', `its schemaVersion is not ${version}`);
+  if (document['schemaVersion'] !== version)
+    throw ociError('ERR_MANIFEST_INVALID', `its schemaVersion is not ${version}`);
 }
 
 function readSchema2(document: JsonObject, mediaType: string, kind: 'image' | 'index'): Manifest {

@@ -16,8 +16,7 @@ export type Tag = string & { readonly [tagBrand]: true };
 
 /** What stands behind the repository name of a manifest request. */
 export type ManifestReference =
-  | { readonly kind: 'tag'; readonly tag: Tag }
-  | { readonly kind: 'digest'; readonly digest: Digest };
+  { readonly kind: 'tag'; readonly tag: Tag } | { readonly kind: 'digest'; readonly digest: Digest };
 
 const NAME_PATTERN = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const TAG_PATTERN = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
@@ -37,7 +36,10 @@ export function isRepositoryName(text: string): text is RepositoryName {
 export function parseRepositoryName(text: string): RepositoryName {
   if (isRepositoryName(text)) return text;
   if (text.length > MAX_NAME_LENGTH) {
-    throw ociError('ERR_NAME_INVALID', `a repository name has at most ${MAX_NAME_LENGTH} characters, not ${text.length}`);
+    throw ociError(
+      'ERR_NAME_INVALID',
+      `a repository name has at most ${MAX_NAME_LENGTH} characters, not ${text.length}`,
+    );
   }
   throw ociError('ERR_NAME_INVALID', `'${text}' is not a repository name`);
 }

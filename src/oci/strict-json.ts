@@ -47,7 +47,8 @@ function refuseDoubledKeys(text: string): void {
   for (const [token] of text.matchAll(TOKEN)) {
     if (token === '{' || token === '[') {
       stack.push(token === '{' ? new Set() : undefined);
-      if (stack.length > MAX_JSON_DEPTH) throw new SyntaxError(`the document nests deeper than ${MAX_JSON_DEPTH} levels`);
+      if (stack.length > MAX_JSON_DEPTH)
+        throw new SyntaxError(`the document nests deeper than ${MAX_JSON_DEPTH} levels`);
       expectsKey = token === '{';
     } else if (token === '}' || token === ']') {
       stack.pop();

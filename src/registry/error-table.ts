@@ -22,7 +22,10 @@ export interface PublicError {
 const BUSY = { status: 503, code: 'UNAVAILABLE', retryAfterSeconds: 5 } as const;
 const BAD_UPSTREAM = { status: 502, code: 'UNAVAILABLE' } as const;
 const SWARM_FAILED: PublicError = { ...BUSY, message: 'the peers of this node cannot deliver now' };
-const STORE_FAILED: PublicError = { ...BUSY, message: "the storage of this node cannot deliver now; see the node's log" };
+const STORE_FAILED: PublicError = {
+  ...BUSY,
+  message: "the storage of this node cannot deliver now; see the node's log",
+};
 
 /** From the code of an error to its public form. */
 export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
@@ -47,14 +50,21 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   // origin
   ERR_UPSTREAM_UNKNOWN: { status: 404, code: 'NAME_UNKNOWN', message: 'the registry is not an upstream of this node' },
   ERR_UPSTREAM_INVALID: { ...BUSY, message: 'the upstream registry is not configured rightly at this node' },
-  ERR_CREDENTIALS_UNREADABLE: { ...BUSY, message: "this node cannot read its credentials for the upstream registry; see the node's log" },
+  ERR_CREDENTIALS_UNREADABLE: {
+    ...BUSY,
+    message: "this node cannot read its credentials for the upstream registry; see the node's log",
+  },
   ERR_ORIGIN_DENIED: {
     status: 403,
     code: 'DENIED',
-    message: "the upstream registry denied this node; give the node credentials for it under 'upstreams' in its configuration",
+    message:
+      "the upstream registry denied this node; give the node credentials for it under 'upstreams' in its configuration",
   },
   ERR_ORIGIN_UNAVAILABLE: { ...BUSY, message: 'the upstream registry cannot be reached now' },
-  ERR_ORIGIN_UNTRUSTED: { ...BUSY, message: 'the certificate of the upstream registry cannot be verified by this node' },
+  ERR_ORIGIN_UNTRUSTED: {
+    ...BUSY,
+    message: 'the certificate of the upstream registry cannot be verified by this node',
+  },
   ERR_ORIGIN_RATE_LIMITED: {
     ...BUSY,
     retryAfterSeconds: 30,
@@ -62,7 +72,10 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   },
   ERR_ORIGIN_STALLED: { ...BUSY, message: 'the upstream registry stopped answering' },
   ERR_ORIGIN_BAD_ANSWER: { ...BAD_UPSTREAM, message: 'the upstream registry gave a wrong answer' },
-  ERR_ORIGIN_UNSAFE_TARGET: { ...BAD_UPSTREAM, message: 'the upstream registry points to a place where this node must not go' },
+  ERR_ORIGIN_UNSAFE_TARGET: {
+    ...BAD_UPSTREAM,
+    message: 'the upstream registry points to a place where this node must not go',
+  },
   // transfer
   ERR_TRANSFER_UNAVAILABLE: { ...BUSY, message: 'no source can deliver the blob now' },
   ERR_TRANSFER_BROKEN: { ...BUSY, message: 'every source of the blob failed' },
@@ -95,7 +108,11 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
 };
 
 /** What is told of an error that is none of ours: nothing of its inside. */
-export const UNKNOWN_ERROR: PublicError = { status: 500, code: 'UNKNOWN', message: 'an internal error; see the log of this node' };
+export const UNKNOWN_ERROR: PublicError = {
+  status: 500,
+  code: 'UNKNOWN',
+  message: 'an internal error; see the log of this node',
+};
 
 /** The public form of anything that was thrown, its message filled in. */
 export function toPublicError(thrown: unknown): PublicError & { readonly message: string } {

@@ -8,7 +8,8 @@ export const REGISTRY_ERRORS = {
     remedy: 'Ask for manifests, blobs, tags or referrers below `/v2/<name>/`; `_catalog` and V1 are not served.',
   },
   ERR_TARGET_INVALID: {
-    meaning: 'The request target is not a plain path: it has percent-encodings, backslashes or characters beyond ASCII.',
+    meaning:
+      'The request target is not a plain path: it has percent-encodings, backslashes or characters beyond ASCII.',
     remedy: 'Send names, tags and digests as they are; none of them needs an encoding.',
   },
   ERR_METHOD_UNSUPPORTED: {
@@ -37,7 +38,8 @@ export const REGISTRY_ERRORS = {
   },
   ERR_BODY_LENGTH: {
     meaning: 'A source gave more or fewer bytes than it had promised.',
-    remedy: 'This is a fault in Dockyard: report it with the log entry. The client resumes or goes on to its next host.',
+    remedy:
+      'This is a fault in Dockyard: report it with the log entry. The client resumes or goes on to its next host.',
   },
   ERR_FACADE_STOPPING: {
     meaning: 'The node is shutting down and ended a request that outlasted the grace time.',

@@ -130,7 +130,8 @@ export class FacadeServer implements AsyncDisposable {
     this.#graceEndsAtMs = endsAtMs;
     clearTimeout(this.#graceTimer);
     this.#graceTimer = setTimeout(() => {
-      if (this.#answering.size > 0) this.#log.warn({ requests: this.#answering.size }, 'requests outlasted the grace time');
+      if (this.#answering.size > 0)
+        this.#log.warn({ requests: this.#answering.size }, 'requests outlasted the grace time');
       this.#facade.abortRequests();
       this.#graceTimer = setTimeout(() => {
         this.#server.closeAllConnections();

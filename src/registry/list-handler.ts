@@ -14,7 +14,11 @@ import type { ListService, PassedDocument } from './ports.ts';
 const PASSED_HEADERS = ['oci-filters-applied', 'warning'];
 
 /** Answers a request for the tags of a repository. */
-export async function handleTags(lists: ListService, ctx: FacadeContext, request: RoutedRequest<PathOf<'tags'>>): Promise<void> {
+export async function handleTags(
+  lists: ListService,
+  ctx: FacadeContext,
+  request: RoutedRequest<PathOf<'tags'>>,
+): Promise<void> {
   pass(ctx, request, await lists.tags(request.search, request.context));
 }
 
@@ -30,7 +34,10 @@ export async function handleReferrers(
 
 function pass(ctx: FacadeContext, request: RoutedRequest, document: PassedDocument | undefined): void {
   if (document === undefined) {
-    throw registryError('ERR_LIST_UNKNOWN', `the upstream does not know ${formatRepository(request.context.repository)}`);
+    throw registryError(
+      'ERR_LIST_UNKNOWN',
+      `the upstream does not know ${formatRepository(request.context.repository)}`,
+    );
   }
   refuseStatus(document.status);
   ctx.status = document.status;

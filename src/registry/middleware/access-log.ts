@@ -37,7 +37,11 @@ export function accessLog(deps: AccessLogDeps) {
   };
 }
 
-function writeEntry(log: Logger, ctx: FacadeContext, seen: { method: string; status: number; durationMs: number }): void {
+function writeEntry(
+  log: Logger,
+  ctx: FacadeContext,
+  seen: { method: string; status: number; durationMs: number },
+): void {
   const isFailure = ctx.state.isShort || seen.status >= 500;
   if (!isFailure && !log.isLevelEnabled('debug')) return;
   const { requestId, route, repository, sentBytes, failure } = ctx.state;

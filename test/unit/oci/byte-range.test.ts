@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatContentRange, formatUnsatisfiedRange, parseContentRange, parseRange } from '../../../src/oci/byte-range.ts';
+import {
+  formatContentRange,
+  formatUnsatisfiedRange,
+  parseContentRange,
+  parseRange,
+} from '../../../src/oci/byte-range.ts';
 
 const SIZE_BYTES = 2048;
 
@@ -26,12 +31,21 @@ describe('Range', () => {
     },
   );
 
-  test.each([undefined, '', 'bytes', 'bytes=', 'bytes=-', 'bytes=a-b', 'items=0-1', 'bytes=0-1,3-4', 'bytes=--1', 'bytes=1', 'bytes=0x1-2'])(
-    '%j is ignored',
-    (header) => {
-      expect(parseRange(header, SIZE_BYTES)).toEqual({ kind: 'whole' });
-    },
-  );
+  test.each([
+    undefined,
+    '',
+    'bytes',
+    'bytes=',
+    'bytes=-',
+    'bytes=a-b',
+    'items=0-1',
+    'bytes=0-1,3-4',
+    'bytes=--1',
+    'bytes=1',
+    'bytes=0x1-2',
+  ])('%j is ignored', (header) => {
+    expect(parseRange(header, SIZE_BYTES)).toEqual({ kind: 'whole' });
+  });
 
   test.each(['bytes=0-', 'bytes=0-0', 'bytes=-1'])('%s of nothing cannot be satisfied', (header) => {
     expect(parseRange(header, 0)).toEqual({ kind: 'unsatisfiable' });
@@ -67,12 +81,18 @@ describe('Content-Range', () => {
     expect(formatUnsatisfiedRange(7)).toBe('bytes */7');
   });
 
-  test.each(['', 'bytes 5-4/10', 'bytes 0-10/10', 'bytes */10', '0-1/2', 'bytes 0-1', 'bytes 0-99999999999999999999/*', 'bytes -1-2/3'])(
-    '%j is malformed',
-    (header) => {
-      expect(parseContentRange(header)).toBeUndefined();
-    },
-  );
+  test.each([
+    '',
+    'bytes 5-4/10',
+    'bytes 0-10/10',
+    'bytes */10',
+    '0-1/2',
+    'bytes 0-1',
+    'bytes 0-99999999999999999999/*',
+    'bytes -1-2/3',
+  ])('%j is malformed', (header) => {
+    expect(parseContentRange(header)).toBeUndefined();
+  });
 
   test('no text makes the parser throw', () => {
     fc.assert(

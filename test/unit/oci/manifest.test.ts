@@ -9,7 +9,11 @@ const DIGEST = digestOf(Buffer.from('content'));
 const LAYER = { mediaType: MEDIA_TYPES.ociLayerGzip, digest: DIGEST, size: 7 };
 const CONFIG = { mediaType: MEDIA_TYPES.ociConfig, digest: DIGEST, size: 2 };
 const IMAGE = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config: CONFIG, layers: [LAYER] };
-const INDEX = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [{ ...LAYER, mediaType: MEDIA_TYPES.ociManifest }] };
+const INDEX = {
+  schemaVersion: 2,
+  mediaType: MEDIA_TYPES.ociIndex,
+  manifests: [{ ...LAYER, mediaType: MEDIA_TYPES.ociManifest }],
+};
 
 function parse(document: unknown, mediaType: string = MEDIA_TYPES.ociManifest) {
   return parseManifest(Buffer.from(typeof document === 'string' ? document : JSON.stringify(document)), mediaType);
@@ -20,9 +24,16 @@ const INVALID = expect.objectContaining({ code: 'ERR_MANIFEST_INVALID' }) as Err
 describe('manifests', () => {
   test('an image manifest names its config, layers, subject, type and annotations', () => {
     const manifest = parse({ ...IMAGE, subject: LAYER, artifactType: 'a/b', annotations: { key: 'value' } });
-    expect(manifest).toMatchObject({ kind: 'image', mediaType: MEDIA_TYPES.ociManifest, artifactType: 'a/b', annotations: { key: 'value' } });
+    expect(manifest).toMatchObject({
+      kind: 'image',
+      mediaType: MEDIA_TYPES.ociManifest,
+      artifactType: 'a/b',
+      annotations: { key: 'value' },
+    });
     expect(manifest.config).toMatchObject({ digest: DIGEST, sizeBytes: 2 });
-    expect(manifest.layers).toEqual([{ mediaType: LAYER.mediaType, digest: DIGEST, sizeBytes: 7, annotations: {}, urls: [] }]);
+    expect(manifest.layers).toEqual([
+      { mediaType: LAYER.mediaType, digest: DIGEST, sizeBytes: 7, annotations: {}, urls: [] },
+    ]);
     expect(manifest.subject?.digest).toBe(DIGEST);
     expect(manifest.manifests).toEqual([]);
   });
@@ -31,19 +42,29 @@ describe('manifests', () => {
     const platform = { os: 'linux', architecture: 'arm64', variant: 'v8', 'os.version': '1' };
     const manifest = parse({ ...INDEX, manifests: [{ ...INDEX.manifests[0], platform }] }, MEDIA_TYPES.ociIndex);
     expect(manifest).toMatchObject({ kind: 'index', layers: [] });
-    expect(manifest.manifests[0]?.platform).toEqual({ os: 'linux', architecture: 'arm64', variant: 'v8', osVersion: '1' });
+    expect(manifest.manifests[0]?.platform).toEqual({
+      os: 'linux',
+      architecture: 'arm64',
+      variant: 'v8',
+      osVersion: '1',
+    });
     expect(manifest.config).toBeUndefined();
   });
 
   test("docker's forms are read like OCI's", () => {
     expect(parse({ ...IMAGE, mediaType: MEDIA_TYPES.dockerManifest }, MEDIA_TYPES.dockerManifest).kind).toBe('image');
-    expect(parse({ ...INDEX, mediaType: MEDIA_TYPES.dockerManifestList }, MEDIA_TYPES.dockerManifestList).kind).toBe('index');
+    expect(parse({ ...INDEX, mediaType: MEDIA_TYPES.dockerManifestList }, MEDIA_TYPES.dockerManifestList).kind).toBe(
+      'index',
+    );
   });
 
   test('a schema 1 manifest gives its layers lowest first', () => {
     const [top, base] = [digestOf(Buffer.from('top')), digestOf(Buffer.from('base'))];
     const document = { schemaVersion: 1, name: 'a', fsLayers: [{ blobSum: top }, { blobSum: base }] };
-    expect(parse(document, MEDIA_TYPES.dockerSchema1Signed)).toMatchObject({ kind: 'schema1', unsizedLayers: [base, top] });
+    expect(parse(document, MEDIA_TYPES.dockerSchema1Signed)).toMatchObject({
+      kind: 'schema1',
+      unsizedLayers: [base, top],
+    });
   });
 
   test('parameters of the Content-Type and an absent mediaType do not matter', () => {
@@ -88,7 +109,10 @@ describe('manifests', () => {
     ['an artifactType that is no string', { ...IMAGE, artifactType: 1 }],
     ['a schema 1 layer without a digest', { schemaVersion: 1, fsLayers: [{}] }, MEDIA_TYPES.dockerSchema1],
     ['a key twice', `{"schemaVersion":2,"schemaVersion":2,"config":${JSON.stringify(CONFIG)},"layers":[]}`],
-    ['a key twice, once escaped', `{"schemaVersion":2,"config":${JSON.stringify(CONFIG)},"layers":[],"l\\u0061yers":[]}`],
+    [
+      'a key twice, once escaped',
+      `{"schemaVersion":2,"config":${JSON.stringify(CONFIG)},"layers":[],"l\\u0061yers":[]}`,
+    ],
     ['a byte order mark', `\uFEFF${JSON.stringify(IMAGE)}`],
     ['nesting without end', '['.repeat(100_000)],
     ['deep nesting', JSON.stringify(IMAGE).replace('}', `},"deep":${'['.repeat(100)}${']'.repeat(100)}`)],
@@ -114,11 +138,23 @@ describe('manifests', () => {
 
   test('the same key in two objects is no doubled key, nor is a value that looks like one', () => {
     const annotations = { a: '{"b":1,"b":2}', b: '"', 'c\\': '\\"' };
-    expect(parse({ ...IMAGE, annotations, layers: [{ ...LAYER, annotations }, { ...LAYER, annotations }] }).annotations).toEqual(annotations);
+    expect(
+      parse({
+        ...IMAGE,
+        annotations,
+        layers: [
+          { ...LAYER, annotations },
+          { ...LAYER, annotations },
+        ],
+      }).annotations,
+    ).toEqual(annotations);
   });
 
   test('any JSON is either read or refused by code', () => {
-    const value = fc.oneof(fc.jsonValue(), fc.record({ schemaVersion: fc.constant(2), config: fc.jsonValue(), layers: fc.jsonValue() }));
+    const value = fc.oneof(
+      fc.jsonValue(),
+      fc.record({ schemaVersion: fc.constant(2), config: fc.jsonValue(), layers: fc.jsonValue() }),
+    );
     fc.assert(
       fc.property(value, (document) => {
         try {

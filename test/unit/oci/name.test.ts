@@ -10,16 +10,46 @@ import {
 } from '../../../src/oci/name.ts';
 
 describe('repository names', () => {
-  test.each(['a', 'library/alpine', 'a/b/c/d/e/f', 'a.b', 'a_b', 'a__b', 'a-b', 'a---b', 'blobs/manifests/tags', '2130706433'])(
-    "'%s' is a name",
-    (name) => {
-      expect(parseRepositoryName(name)).toBe(name);
-    },
-  );
+  test.each([
+    'a',
+    'library/alpine',
+    'a/b/c/d/e/f',
+    'a.b',
+    'a_b',
+    'a__b',
+    'a-b',
+    'a---b',
+    'blobs/manifests/tags',
+    '2130706433',
+  ])("'%s' is a name", (name) => {
+    expect(parseRepositoryName(name)).toBe(name);
+  });
 
   test.each([
-    '', '/', 'a/', '/a', 'a//b', '.', '..', 'a/../b', 'A', 'a_', '_a', 'a___b', 'a..b', 'a.-b', '-a', 'a b', 'a\0', 'a\\b',
-    'a%2fb', 'a:b', 'user@host', 'a\n', 'é', '_catalog',
+    '',
+    '/',
+    'a/',
+    '/a',
+    'a//b',
+    '.',
+    '..',
+    'a/../b',
+    'A',
+    'a_',
+    '_a',
+    'a___b',
+    'a..b',
+    'a.-b',
+    '-a',
+    'a b',
+    'a\0',
+    'a\\b',
+    'a%2fb',
+    'a:b',
+    'user@host',
+    'a\n',
+    'é',
+    '_catalog',
   ])('%j is no name', (name) => {
     expect(() => parseRepositoryName(name)).toThrow(expect.objectContaining({ code: 'ERR_NAME_INVALID' }));
   });
@@ -32,7 +62,9 @@ describe('repository names', () => {
   test('a name made of good components is good', () => {
     const component = fc.stringMatching(/^[a-z0-9]{1,6}(?:(?:\.|_|__|-{1,3})[a-z0-9]{1,6}){0,2}$/);
     fc.assert(
-      fc.property(fc.array(component, { minLength: 1, maxLength: 6 }), (components) => isRepositoryName(components.join('/'))),
+      fc.property(fc.array(component, { minLength: 1, maxLength: 6 }), (components) =>
+        isRepositoryName(components.join('/')),
+      ),
     );
   });
 

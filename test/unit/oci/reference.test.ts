@@ -23,16 +23,40 @@ describe('image references', () => {
   });
 
   test.each([
-    '', ':', '@', 'a:', 'a@', ':tag', 'Alpine', 'a//b', 'ghcr.io/', '/a', 'a b', 'http://ghcr.io/a', 'user@ghcr.io/a', 'a@sha256:abc',
-    `a@${DIGEST}@${DIGEST}`, 'a:-x', '-x.io/a', 'x_y.io/a', 'ghcr.io:/a', 'ghcr.io:123456/a', 'a'.repeat(256), 'ab'.repeat(32),
-    `ghcr.io/${'a'.repeat(250)}`, '../a', 'ghcr.io/../a',
+    '',
+    ':',
+    '@',
+    'a:',
+    'a@',
+    ':tag',
+    'Alpine',
+    'a//b',
+    'ghcr.io/',
+    '/a',
+    'a b',
+    'http://ghcr.io/a',
+    'user@ghcr.io/a',
+    'a@sha256:abc',
+    `a@${DIGEST}@${DIGEST}`,
+    'a:-x',
+    '-x.io/a',
+    'x_y.io/a',
+    'ghcr.io:/a',
+    'ghcr.io:123456/a',
+    'a'.repeat(256),
+    'ab'.repeat(32),
+    `ghcr.io/${'a'.repeat(250)}`,
+    '../a',
+    'ghcr.io/../a',
   ])('%j is refused', (text) => {
     expect(() => parseImageReference(text)).toThrow(expect.objectContaining({ code: 'ERR_REFERENCE_INVALID' }));
   });
 
   test('a reference reads back as it was written', () => {
     const host = fc.option(fc.stringMatching(/^[a-z0-9]{1,8}\.[a-z]{2,3}(?::[1-9][0-9]{1,3})?$/));
-    const name = fc.stringMatching(/^[a-z0-9]{1,8}(?:[._-][a-z0-9]{1,4})?(?:\/[a-z0-9]{1,8}){0,3}$/).filter((text) => !looksLikeHost(text.split('/')[0] ?? ''));
+    const name = fc
+      .stringMatching(/^[a-z0-9]{1,8}(?:[._-][a-z0-9]{1,4})?(?:\/[a-z0-9]{1,8}){0,3}$/)
+      .filter((text) => !looksLikeHost(text.split('/')[0] ?? ''));
     const tag = fc.option(fc.stringMatching(/^[\w][\w.-]{0,20}$/));
     const digest = fc.option(fc.stringMatching(/^sha256:[a-f0-9]{64}$/));
     fc.assert(
@@ -56,7 +80,9 @@ describe('image references', () => {
   });
 
   test('hosts are names or addresses with or without a port', () => {
-    for (const host of ['ghcr.io', 'localhost:5001', 'registry.local:5000', '10.0.0.1', '[fe80::1]']) expect(isHost(host)).toBe(true);
-    for (const text of ['', 'a..b', 'a@b', 'http://a', 'a/b', 'a:', ':1', 'a b', '-a', '[::1', 'a%3A1']) expect(isHost(text)).toBe(false);
+    for (const host of ['ghcr.io', 'localhost:5001', 'registry.local:5000', '10.0.0.1', '[fe80::1]'])
+      expect(isHost(host)).toBe(true);
+    for (const text of ['', 'a..b', 'a@b', 'http://a', 'a/b', 'a:', ':1', 'a b', '-a', '[::1', 'a%3A1'])
+      expect(isHost(text)).toBe(false);
   });
 });

@@ -9,9 +9,12 @@ describe('conditions', () => {
     expect(matchesIfNoneMatch(header, TAG)).toBe(true);
   });
 
-  test.each([undefined, '', '"other"', TAG.replaceAll('"', ''), `x${TAG}`])('If-None-Match: %s does not match', (header) => {
-    expect(matchesIfNoneMatch(header, TAG)).toBe(false);
-  });
+  test.each([undefined, '', '"other"', TAG.replaceAll('"', ''), `x${TAG}`])(
+    'If-None-Match: %s does not match',
+    (header) => {
+      expect(matchesIfNoneMatch(header, TAG)).toBe(false);
+    },
+  );
 
   test('If-Range heeds the range for the strong tag alone', () => {
     expect(allowsRange('', TAG)).toBe(true);

@@ -38,7 +38,13 @@ describe('the error table', () => {
   });
 
   test('what is none of ours is told without its inside', () => {
-    for (const thrown of [new Error('secret'), 'secret', undefined, new DockyardError('ERR_NEVER_HEARD_OF', 'secret'), new DockyardError('toString', 'secret')]) {
+    for (const thrown of [
+      new Error('secret'),
+      'secret',
+      undefined,
+      new DockyardError('ERR_NEVER_HEARD_OF', 'secret'),
+      new DockyardError('toString', 'secret'),
+    ]) {
       const told = toPublicError(thrown);
       expect(told).toMatchObject({ status: 500, code: 'UNKNOWN' });
       expect(JSON.stringify(told)).not.toContain('secret');

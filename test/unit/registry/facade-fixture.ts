@@ -8,7 +8,11 @@ import { digestOf, type Digest } from '../../../src/oci/digest.ts';
 import { formatManifestReference, type ManifestReference } from '../../../src/oci/name.ts';
 import { formatRepository } from '../../../src/oci/repository.ts';
 import { createFacade, type Facade } from '../../../src/registry/facade.ts';
-import { DEFAULT_FACADE_SERVER_CONFIG, FacadeServer, type FacadeServerConfig } from '../../../src/registry/facade-server.ts';
+import {
+  DEFAULT_FACADE_SERVER_CONFIG,
+  FacadeServer,
+  type FacadeServerConfig,
+} from '../../../src/registry/facade-server.ts';
 import type {
   BlobReading,
   BlobService,
@@ -144,12 +148,25 @@ export async function openTestFacade(config: Partial<FacadeServerConfig> = {}): 
     },
     { lingerTimeoutMs: 500 },
   );
-  const server = new FacadeServer({ facade, log }, { ...DEFAULT_FACADE_SERVER_CONFIG, lingerTimeoutMs: 500, ...config });
+  const server = new FacadeServer(
+    { facade, log },
+    { ...DEFAULT_FACADE_SERVER_CONFIG, lingerTimeoutMs: 500, ...config },
+  );
   const { port } = await server.open({ host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${port}`;
-  return { blobs, manifests, lists, metrics, logged, facade, server, port, url, [Symbol.asyncDispose]: () => server.close(0) };
+  return {
+    blobs,
+    manifests,
+    lists,
+    metrics,
+    logged,
+    facade,
+    server,
+    port,
+    url,
+    [Symbol.asyncDispose]: () => server.close(0),
+  };
 }
-
 
 /** Sends bytes as they are and reads until the server closes; header names of the answer are in lower case. */
 export async function sendRaw(port: number, request: string): Promise<RawAnswer> {
@@ -164,8 +181,17 @@ export async function sendRaw(port: number, request: string): Promise<RawAnswer>
 }
 
 /** A request for a target that no library has normalised. */
-export function askRaw(port: number, target: string, options: { method?: string; headers?: string[] } = {}): Promise<RawAnswer> {
-  const lines = [`${options.method ?? 'GET'} ${target} HTTP/1.1`, 'Host: x', 'Connection: close', ...(options.headers ?? [])];
+export function askRaw(
+  port: number,
+  target: string,
+  options: { method?: string; headers?: string[] } = {},
+): Promise<RawAnswer> {
+  const lines = [
+    `${options.method ?? 'GET'} ${target} HTTP/1.1`,
+    'Host: x',
+    'Connection: close',
+    ...(options.headers ?? []),
+  ];
   return sendRaw(port, `${lines.join('\r\n')}\r\n\r\n`);
 }
 

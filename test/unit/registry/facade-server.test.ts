@@ -9,7 +9,9 @@ import { errorCode, openTestFacade, sendRaw, type TestFacade } from './facade-fi
 const BYTES = Buffer.alloc(300_000, 7);
 
 /** Starts a blob whose second half waits for `release`. */
-async function startHalf(node: TestFacade): Promise<{ socket: Socket; release: () => void; received: () => Promise<Buffer> }> {
+async function startHalf(
+  node: TestFacade,
+): Promise<{ socket: Socket; release: () => void; received: () => Promise<Buffer> }> {
   const { promise, resolve: release } = Promise.withResolvers<void>();
   node.blobs.read = async function* (bytes) {
     yield bytes.subarray(0, 1000);
@@ -51,7 +53,9 @@ describe('the end of a server', () => {
     expect(bytes.subarray(bytes.indexOf('\r\n\r\n') + 4).length).toBe(1000);
     await closed;
     expect(node.blobs.contexts[0]?.signal.aborted).toBe(true);
-    expect(node.logged.find((entry) => entry['msg'] === 'response body ended short')).toMatchObject({ err: { code: 'ERR_FACADE_STOPPING' } });
+    expect(node.logged.find((entry) => entry['msg'] === 'response body ended short')).toMatchObject({
+      err: { code: 'ERR_FACADE_STOPPING' },
+    });
   });
 
   test('a request that has no byte yet is told that the node stops', async () => {
@@ -61,7 +65,11 @@ describe('the end of a server', () => {
     await poll(() => node.blobs.openCount === 1);
     const closed = node.server.close(0);
     const answer = await answered;
-    expect([answer.status, errorCode(answer.body), answer.headers['connection']]).toEqual([503, 'UNAVAILABLE', 'close']);
+    expect([answer.status, errorCode(answer.body), answer.headers['connection']]).toEqual([
+      503,
+      'UNAVAILABLE',
+      'close',
+    ]);
     await closed;
   });
 
@@ -117,7 +125,10 @@ describe('the limits of a server', () => {
 
   test('an address in use is an error', async () => {
     await using node = await openTestFacade();
-    const other = new FacadeServer({ facade: node.facade, log: pino({ level: 'silent' }) }, DEFAULT_FACADE_SERVER_CONFIG);
+    const other = new FacadeServer(
+      { facade: node.facade, log: pino({ level: 'silent' }) },
+      DEFAULT_FACADE_SERVER_CONFIG,
+    );
     await expect(other.open({ host: '127.0.0.1', port: node.port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
     await expect(other.close(1000)).resolves.toBeUndefined();
   });

@@ -38,7 +38,8 @@ describe('blobs', () => {
   test('HEAD and GET have the same headers', async () => {
     const digest = node.blobs.add(BYTES);
     const [head, get] = [await ask(`/v2/a/blobs/${digest}`, { method: 'HEAD' }), await ask(`/v2/a/blobs/${digest}`)];
-    const seen = (response: Response): [string, string][] => [...response.headers].filter(([name]) => !['date', 'x-request-id', 'connection', 'keep-alive'].includes(name));
+    const seen = (response: Response): [string, string][] =>
+      [...response.headers].filter(([name]) => !['date', 'x-request-id', 'connection', 'keep-alive'].includes(name));
     expect(seen(head)).toEqual(seen(get));
     expect(Object.fromEntries(get.headers)).toMatchObject({
       'content-length': '2048',
@@ -71,13 +72,16 @@ describe('blobs', () => {
     expect(Buffer.from(await response.arrayBuffer()).equals(BYTES.subarray(start, end))).toBe(true);
   });
 
-  test.each(['bytes=500-0', 'bytes=5000-10000', 'bytes=-0', 'bytes=2048-', 'bytes=9223372036854775808-'])('%s cannot be satisfied', async (range) => {
-    const response = await ask(`/v2/a/blobs/${node.blobs.add(BYTES)}`, { headers: { range } });
-    expect(response.status).toBe(416);
-    expect(response.headers.get('content-range')).toBe('bytes */2048');
-    expect(errorCode(Buffer.from(await response.arrayBuffer()))).toBe('RANGE_INVALID');
-    expect(node.blobs.closeCount).toBe(node.blobs.openCount);
-  });
+  test.each(['bytes=500-0', 'bytes=5000-10000', 'bytes=-0', 'bytes=2048-', 'bytes=9223372036854775808-'])(
+    '%s cannot be satisfied',
+    async (range) => {
+      const response = await ask(`/v2/a/blobs/${node.blobs.add(BYTES)}`, { headers: { range } });
+      expect(response.status).toBe(416);
+      expect(response.headers.get('content-range')).toBe('bytes */2048');
+      expect(errorCode(Buffer.from(await response.arrayBuffer()))).toBe('RANGE_INVALID');
+      expect(node.blobs.closeCount).toBe(node.blobs.openCount);
+    },
+  );
 
   test.each(['bytes=0-1,5-6', 'items=0-1', 'bytes=x-y', 'bytes=', 'bytes=-'])('%s is ignored', async (range) => {
     const response = await ask(`/v2/a/blobs/${node.blobs.add(BYTES)}`, { headers: { range } });
@@ -89,7 +93,9 @@ describe('blobs', () => {
     const digest = node.blobs.add(BYTES);
     const statuses = [];
     for (const ifRange of [`"${digest}"`, '"other"', `W/"${digest}"`]) {
-      statuses.push((await ask(`/v2/a/blobs/${digest}`, { headers: { range: 'bytes=0-1', 'if-range': ifRange } })).status);
+      statuses.push(
+        (await ask(`/v2/a/blobs/${digest}`, { headers: { range: 'bytes=0-1', 'if-range': ifRange } })).status,
+      );
     }
     expect(statuses).toEqual([206, 200, 200]);
   });
@@ -118,7 +124,11 @@ describe('blobs', () => {
   });
 
   test('no header is sent before the first bytes are there: a failure is an error that can be acted on', async () => {
-    node.blobs.read = () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new DockyardError('ERR_TRANSFER_BROKEN', 'secret')) }) });
+    node.blobs.read = () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.reject(new DockyardError('ERR_TRANSFER_BROKEN', 'secret')),
+      }),
+    });
     const response = await ask(`/v2/a/blobs/${node.blobs.add(BYTES)}`);
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('5');
@@ -133,7 +143,8 @@ describe('blobs', () => {
     ['fewer', (bytes: Uint8Array) => bytes.subarray(0, 100)],
     ['more', (bytes: Uint8Array) => Buffer.concat([bytes, bytes])],
   ])('a source that gives %s bytes than it promised never completes a body', async (_what, change) => {
-    node.blobs.read = (bytes, range) => node.blobs.chunks(change(bytes), { start: range.start, end: change(bytes).length });
+    node.blobs.read = (bytes, range) =>
+      node.blobs.chunks(change(bytes), { start: range.start, end: change(bytes).length });
     node.blobs.chunkSizeBytes = 1500;
     const answer = await sendRaw(node.port, `GET /v2/a/blobs/${node.blobs.add(BYTES)} HTTP/1.1\r\nHost: x\r\n\r\n`);
     expect(answer.status).toBe(200);
@@ -153,7 +164,11 @@ describe('blobs', () => {
     expect(answer.body.equals(BYTES.subarray(0, 1300))).toBe(true);
     const warnings = () => node.logged.filter((entry) => entry['level'] === 40);
     await poll(() => warnings().length === 1);
-    expect(warnings()[0]).toMatchObject({ msg: 'response body ended short', sentBytes: 1300, err: { code: 'ERR_TRANSFER_BROKEN' } });
+    expect(warnings()[0]).toMatchObject({
+      msg: 'response body ended short',
+      sentBytes: 1300,
+      err: { code: 'ERR_TRANSFER_BROKEN' },
+    });
     expect(await node.metrics.getSingleMetricAsString('dockyard_http_short_bodies_total')).toMatch(/ 1$/m);
     expect(await node.metrics.getSingleMetricAsString('dockyard_served_bytes_total')).toContain('{to="client"} 1300');
     expect(node.blobs.closeCount).toBe(1);
@@ -253,24 +268,40 @@ describe('manifests', () => {
 
   test('the three ways to name an upstream lead to the same manifest', async () => {
     node.manifests.served.set(`ghcr.io/a/b ${digest}`, manifest);
-    const [byNs, byPath] = [await ask(`/v2/a/b/manifests/${digest}?ns=ghcr.io`), await ask(`/v2/ghcr.io/a/b/manifests/${digest}`)];
+    const [byNs, byPath] = [
+      await ask(`/v2/a/b/manifests/${digest}?ns=ghcr.io`),
+      await ask(`/v2/ghcr.io/a/b/manifests/${digest}`),
+    ];
     expect([byNs.status, byPath.status]).toEqual([200, 200]);
     expect(byNs.headers.get('oci-namespace')).toBe('ghcr.io');
     await ask('/v2/alpine/manifests/latest?ns=docker.io');
     await ask('/v2/alpine/manifests/latest');
-    expect(node.manifests.asked).toEqual([`ghcr.io/a/b ${digest}`, `ghcr.io/a/b ${digest}`, 'docker.io/library/alpine latest', 'docker.io/library/alpine latest']);
+    expect(node.manifests.asked).toEqual([
+      `ghcr.io/a/b ${digest}`,
+      `ghcr.io/a/b ${digest}`,
+      'docker.io/library/alpine latest',
+      'docker.io/library/alpine latest',
+    ]);
   });
 
   test('a known digest is answered 304', async () => {
     node.manifests.served.set('docker.io/library/alpine latest', manifest);
     const response = await ask('/v2/alpine/manifests/latest', { headers: { 'if-none-match': `"x", "${digest}"` } });
-    expect([response.status, response.headers.get('docker-content-digest'), await response.text()]).toEqual([304, digest, '']);
+    expect([response.status, response.headers.get('docker-content-digest'), await response.text()]).toEqual([
+      304,
+      digest,
+      '',
+    ]);
   });
 
   test('a tag that could not be checked says so', async () => {
     node.manifests.served.set('docker.io/library/alpine latest', { ...manifest, staleForMs: 61_500 });
     const { headers } = await ask('/v2/alpine/manifests/latest');
-    expect([headers.get('warning'), headers.get('age'), headers.get('dockyard-stale')]).toEqual(['110 - "stale, last checked 61 s ago"', '61', '61']);
+    expect([headers.get('warning'), headers.get('age'), headers.get('dockyard-stale')]).toEqual([
+      '110 - "stale, last checked 61 s ago"',
+      '61',
+      '61',
+    ]);
   });
 
   test.each([
@@ -295,8 +326,17 @@ describe('manifests', () => {
 
 describe('lists', () => {
   test('a list is passed on, and its next page is at this node in the form of the client', async () => {
-    const headers = { link: '<https://ghcr.io/v2/a/tags/list?n=1&last=x>; rel="next"', 'set-cookie': 'a=b', 'oci-filters-applied': 'artifactType' };
-    node.lists.document = { status: 200, contentType: 'application/json', headers, bytes: Buffer.from('{"name":"a","tags":["x"]}') };
+    const headers = {
+      link: '<https://ghcr.io/v2/a/tags/list?n=1&last=x>; rel="next"',
+      'set-cookie': 'a=b',
+      'oci-filters-applied': 'artifactType',
+    };
+    node.lists.document = {
+      status: 200,
+      contentType: 'application/json',
+      headers,
+      bytes: Buffer.from('{"name":"a","tags":["x"]}'),
+    };
     const byNs = await ask('/v2/a/tags/list?n=1&ns=ghcr.io&last=%2F');
     const byPath = await ask('/v2/ghcr.io/a/tags/list?n=1');
     expect(byNs.headers.get('link')).toBe('</v2/a/tags/list?n=1&last=x&ns=ghcr.io>; rel="next"');
@@ -346,7 +386,10 @@ describe('pushes', () => {
   });
 
   test('a body that waits for 100 is not asked for', async () => {
-    const answer = await askRaw(node.port, '/v2/a/manifests/latest', { method: 'PUT', headers: ['Content-Length: 1000000', 'Expect: 100-continue'] });
+    const answer = await askRaw(node.port, '/v2/a/manifests/latest', {
+      method: 'PUT',
+      headers: ['Content-Length: 1000000', 'Expect: 100-continue'],
+    });
     expect(answer.status).toBe(405);
   });
 });
@@ -372,7 +415,12 @@ describe('requests', () => {
   });
 
   test('forwarding headers and Host change nothing in an answer', async () => {
-    node.lists.document = { status: 200, contentType: 'application/json', headers: { link: '<?n=1>; rel="next"' }, bytes: Buffer.from('{}') };
+    node.lists.document = {
+      status: 200,
+      contentType: 'application/json',
+      headers: { link: '<?n=1>; rel="next"' },
+      bytes: Buffer.from('{}'),
+    };
     const answer = await sendRaw(
       node.port,
       'GET /v2/a/tags/list HTTP/1.1\r\nHost: evil.example/x\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Proto: https\r\nForwarded: host="[::1]"\r\nConnection: close\r\n\r\n',

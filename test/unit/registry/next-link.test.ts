@@ -16,10 +16,20 @@ describe('the link to the next page', () => {
   });
 
   test('the ns of the client is kept', () => {
-    expect(rewriteNextLink('</x?n=2>; rel="next"', '/v2/a/tags/list', 'localhost:5001')).toBe('</v2/a/tags/list?n=2&ns=localhost%3A5001>; rel="next"');
+    expect(rewriteNextLink('</x?n=2>; rel="next"', '/v2/a/tags/list', 'localhost:5001')).toBe(
+      '</v2/a/tags/list?n=2&ns=localhost%3A5001>; rel="next"',
+    );
   });
 
-  test.each(['', 'nonsense', '</x?n=2>; rel="prev"', '</x>; rel="next"', '</x?>; rel="next"', '</x?a b>; rel="next"', '</x?n=2'])('%j leads nowhere', (header) => {
+  test.each([
+    '',
+    'nonsense',
+    '</x?n=2>; rel="prev"',
+    '</x>; rel="next"',
+    '</x?>; rel="next"',
+    '</x?a b>; rel="next"',
+    '</x?n=2',
+  ])('%j leads nowhere', (header) => {
     expect(rewriteNextLink(header, PATH, undefined)).toBeUndefined();
   });
 

@@ -53,7 +53,10 @@ describe('the upstream of a request', () => {
     ['a', ['evil.com']],
   ])('%s with ns %j is not an upstream of this node', (nameText, namespaces) => {
     expect(() => route(nameText, ...namespaces)).toThrow(
-      expect.objectContaining({ code: 'ERR_UPSTREAM_NOT_CONFIGURED', message: expect.stringContaining('--upstream') as string }),
+      expect.objectContaining({
+        code: 'ERR_UPSTREAM_NOT_CONFIGURED',
+        message: expect.stringContaining('--upstream') as string,
+      }),
     );
   });
 
@@ -74,7 +77,18 @@ describe('the upstream of a request', () => {
     expect(() => route(nameText, ...namespaces)).toThrow(expect.objectContaining({ code: 'ERR_NS_INVALID' }));
   });
 
-  test.each([[''], ['/'], ['..'], ['../a'], ['./a'], ['A/b'], ['a//b'], ['ghcr.io/'], ['ghcr.io/../a'], ['ghcr.io//a']])('%j is no name', (nameText) => {
+  test.each([
+    [''],
+    ['/'],
+    ['..'],
+    ['../a'],
+    ['./a'],
+    ['A/b'],
+    ['a//b'],
+    ['ghcr.io/'],
+    ['ghcr.io/../a'],
+    ['ghcr.io//a'],
+  ])('%j is no name', (nameText) => {
     expect(() => route(nameText)).toThrow(expect.objectContaining({ code: 'ERR_NAME_INVALID' }));
   });
 
@@ -84,11 +98,17 @@ describe('the upstream of a request', () => {
   });
 
   test('without upstreams nothing is reached', () => {
-    expect(() => routeUpstream({ nameText: 'a', namespaces: [] }, [])).toThrow(expect.objectContaining({ code: 'ERR_UPSTREAM_NOT_CONFIGURED' }));
+    expect(() => routeUpstream({ nameText: 'a', namespaces: [] }, [])).toThrow(
+      expect.objectContaining({ code: 'ERR_UPSTREAM_NOT_CONFIGURED' }),
+    );
   });
 
   test('whatever is asked, the answer is a configured upstream and a valid name, or a refusal by code', () => {
-    const text = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom(...'ab1./:@%[]-_') }), fc.constantFrom('ghcr.io/a', 'docker.io', 'localhost:5001/b'));
+    const text = fc.oneof(
+      fc.string(),
+      fc.string({ unit: fc.constantFrom(...'ab1./:@%[]-_') }),
+      fc.constantFrom('ghcr.io/a', 'docker.io', 'localhost:5001/b'),
+    );
     fc.assert(
       fc.property(text, fc.array(text, { maxLength: 2 }), (nameText, namespaces) => {
         try {
@@ -113,7 +133,10 @@ describe('the upstream of a request', () => {
 
 describe('ns in a query', () => {
   test('it is taken out, decoded once, and the rest is left as it was', () => {
-    expect(takeNamespaces('n=2&ns=localhost%3A5001&last=a%2Fb')).toEqual({ namespaces: ['localhost:5001'], rest: 'n=2&last=a%2Fb' });
+    expect(takeNamespaces('n=2&ns=localhost%3A5001&last=a%2Fb')).toEqual({
+      namespaces: ['localhost:5001'],
+      rest: 'n=2&last=a%2Fb',
+    });
     expect(takeNamespaces('n%73=ghcr.io&ns=b')).toEqual({ namespaces: ['ghcr.io', 'b'], rest: '' });
     expect(takeNamespaces('ns')).toEqual({ namespaces: [''], rest: '' });
     expect(takeNamespaces('ns=a%253Ab').namespaces).toEqual(['a%3Ab']);
