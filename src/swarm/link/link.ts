@@ -1,0 +1,251 @@
+/**
+ * One authenticated connection to another node. It carries questions with answers (`request`), and the frames of blob
+ * channels, which the layer above gives their meaning. Closed by either end, or when the other falls silent.
+ */
+import type { TLSSocket } from 'node:tls';
+import { asError, DockyardError, isDockyardError } from '../../oci/error.ts';
+import { swarmError } from '../errors.ts';
+import type { PeerId } from '../member.ts';
+import { encodeChunkHeader, encodeFrame, FRAME, FrameDecoder, MAX_FRAME_BYTES, type FrameSink, type FrameType } from './frame.ts';
+
+/** A question or an answer: a JSON value, and bytes that are not squeezed through JSON. */
+export interface LinkMessage {
+  readonly value: unknown;
+  readonly bytes: Buffer;
+}
+
+/** What the layer above does with a link. */
+export interface LinkHandler {
+  /** Answers a question; an error is sent back as its code and message. */
+  onRequest(link: Link, method: string, message: LinkMessage): Promise<{ value: unknown; bytes?: Uint8Array }>;
+  /** A frame of a blob channel (`FRAME.join` and above). An error ends the link. */
+  onChannelFrame(link: Link, type: number, payload: Buffer): void;
+  onChunk(link: Link, channel: number, piece: number, offset: number, length: number): Buffer | undefined;
+  onChunkEnd(link: Link, channel: number, piece: number, offset: number, length: number): void;
+  /** The link can take more bytes. */
+  onDrain(link: Link): void;
+  onClose(link: Link): void;
+}
+
+interface Waiting {
+  readonly resolve: (message: LinkMessage) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Chunks are only written while less than this waits in the process, so that control frames do not wait long. */
+const MAX_QUEUED_BYTES = 256 * 1024;
+/** Questions that one peer may have open at this node at once. */
+const MAX_OPEN_REQUESTS = 256;
+
+export class Link implements FrameSink {
+  readonly peerId: PeerId;
+  readonly #socket: TLSSocket;
+  readonly #handler: LinkHandler;
+  readonly #decoder: FrameDecoder;
+  readonly #waiting = new Map<number, Waiting>();
+  #answeringCount = 0;
+  readonly #nowMs: () => number;
+  #nextId = 1;
+  #closed = false;
+  #error: Error | undefined;
+  #lastHeardAtMs: number;
+  #lastUsedAtMs: number;
+
+  constructor(socket: TLSSocket, peerId: PeerId, handler: LinkHandler, nowMs: () => number) {
+    this.#socket = socket;
+    this.peerId = peerId;
+    this.#handler = handler;
+    this.#nowMs = nowMs;
+    this.#lastHeardAtMs = nowMs();
+    this.#lastUsedAtMs = this.#lastHeardAtMs;
+    this.#decoder = new FrameDecoder(this, MAX_FRAME_BYTES);
+    socket.on('data', (data: Buffer) => this.#onData(data));
+    socket.on('drain', () => handler.onDrain(this));
+    socket.on('error', (error) => this.close(error));
+    socket.on('end', () => this.close());
+    socket.on('close', () => this.close());
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Why the link was closed, if by a fault. */
+  get error(): Error | undefined {
+    return this.#error;
+  }
+
+  /** When the last byte came in; milliseconds of the injected clock. */
+  get lastHeardAtMs(): number {
+    return this.#lastHeardAtMs;
+  }
+
+  /** When the layer above last used the link. */
+  get lastUsedAtMs(): number {
+    return this.#lastUsedAtMs;
+  }
+
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress ?? '';
+  }
+
+  /** True while chunks may be sent; otherwise `onDrain` tells when. */
+  get canSendChunk(): boolean {
+    return !this.#closed && this.#socket.writableLength < MAX_QUEUED_BYTES && !this.#socket.writableNeedDrain;
+  }
+
+  /**
+   * Asks the peer. `timeoutMs` bounds the wait for the whole answer.
+   * @throws {DockyardError} ERR_LINK_TIMEOUT, ERR_LINK_FAILED when the link breaks, or the code that the peer answers
+   */
+  async request(
+    method: string,
+    value: unknown,
+    options: { timeoutMs: number; signal?: AbortSignal | undefined; bytes?: Uint8Array },
+  ): Promise<LinkMessage> {
+    options.signal?.throwIfAborted();
+    if (this.#closed) throw this.#closedError();
+    const id = this.#nextId;
+    this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
+    this.#lastUsedAtMs = this.#nowMs();
+    const { promise, resolve, reject } = Promise.withResolvers<LinkMessage>();
+    this.#waiting.set(id, { resolve, reject });
+    const timer = setTimeout(() => {
+      reject(swarmError('ERR_LINK_TIMEOUT', `peer ${this.peerId} did not answer '${method}' within ${options.timeoutMs} ms`));
+    }, options.timeoutMs);
+    const onAbort = (): void => reject(asError(options.signal?.reason));
+    options.signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      this.#write(FRAME.request, encodeMessage(id, { method, value }, options.bytes));
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', onAbort);
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** Sends a frame of a blob channel. */
+  send(type: FrameType, payload: Uint8Array): void {
+    this.#lastUsedAtMs = this.#nowMs();
+    this.#write(type, payload);
+  }
+
+  /** Sends bytes of a piece. The buffer must not change afterwards. */
+  sendChunk(channel: number, piece: number, offset: number, bytes: Uint8Array): void {
+    if (this.#closed) return;
+    this.#socket.cork();
+    this.#socket.write(encodeChunkHeader(channel, piece, offset, bytes.length));
+    this.#socket.write(bytes);
+    this.#socket.uncork();
+  }
+
+  /** Asks for a sign of life; the answer shows in `lastHeardAtMs`. */
+  ping(): void {
+    this.#write(FRAME.ping, Buffer.alloc(0));
+  }
+
+  /** Closes the link; idempotent. `error` is what open questions end with. */
+  close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#error = error;
+    const closedError = this.#closedError();
+    for (const waiting of this.#waiting.values()) waiting.reject(closedError);
+    this.#waiting.clear();
+    this.#socket.destroy();
+    this.#handler.onClose(this);
+  }
+
+  #closedError(): Error {
+    return swarmError('ERR_LINK_FAILED', `the link to peer ${this.peerId} is closed`, { cause: this.#error });
+  }
+
+  #write(type: FrameType, payload: Uint8Array): void {
+    if (!this.#closed) this.#socket.write(encodeFrame(type, payload));
+  }
+
+  #onData(data: Buffer): void {
+    this.#lastHeardAtMs = this.#nowMs();
+    try {
+      this.#decoder.push(data);
+    } catch (thrown) {
+      this.close(asError(thrown));
+    }
+  }
+
+  /** Part of the decoder's contract. */
+  onChunk(channel: number, piece: number, offset: number, length: number): Buffer | undefined {
+    return this.#handler.onChunk(this, channel, piece, offset, length);
+  }
+
+  /** Part of the decoder's contract. */
+  onChunkEnd(channel: number, piece: number, offset: number, length: number): void {
+    this.#handler.onChunkEnd(this, channel, piece, offset, length);
+  }
+
+  /** Part of the decoder's contract. */
+  onFrame(type: number, payload: Buffer): void {
+    if (this.#closed) return;
+    if (type >= FRAME.join) this.#handler.onChannelFrame(this, type, payload);
+    else if (type === FRAME.request) this.#onRequest(payload);
+    else if (type === FRAME.reply || type === FRAME.failure) this.#onAnswer(type, payload);
+    else if (type === FRAME.ping) this.#write(FRAME.pong, Buffer.alloc(0));
+    else if (type !== FRAME.pong) throw swarmError('ERR_LINK_PROTOCOL', `a frame of unknown type ${type} came`);
+  }
+
+  #onAnswer(type: number, payload: Buffer): void {
+    const { id, value, bytes } = decodeMessage(payload);
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    if (type === FRAME.reply) return waiting.resolve({ value, bytes });
+    const failure = value as { code?: unknown; message?: unknown };
+    const code = typeof failure.code === 'string' && /^ERR_[A-Z_]{1,60}$/.test(failure.code) ? failure.code : 'ERR_LINK_FAILED';
+    const message = typeof failure.message === 'string' ? failure.message.slice(0, 500) : 'no reason given';
+    waiting.reject(new DockyardError(code, `peer ${this.peerId}: ${message}`));
+  }
+
+  #onRequest(payload: Buffer): void {
+    const { id, value, bytes } = decodeMessage(payload);
+    const question = value as { method?: unknown; value?: unknown };
+    if (typeof question.method !== 'string') throw swarmError('ERR_LINK_PROTOCOL', 'a question without a method came');
+    if (this.#answeringCount >= MAX_OPEN_REQUESTS) throw swarmError('ERR_LINK_PROTOCOL', 'too many open questions');
+    this.#answeringCount += 1;
+    const answer = this.#handler.onRequest(this, question.method, { value: question.value, bytes });
+    void answer
+      .then(
+        (given) => this.#write(FRAME.reply, encodeMessage(id, given.value, given.bytes)),
+        (thrown: unknown) => this.#write(FRAME.failure, encodeMessage(id, describeFailure(thrown))),
+      )
+      .finally(() => (this.#answeringCount -= 1));
+  }
+}
+
+function describeFailure(thrown: unknown): { code: string; message: string } {
+  if (isDockyardError(thrown)) return { code: thrown.code, message: thrown.message };
+  return { code: 'ERR_LINK_FAILED', message: 'the peer failed to answer' };
+}
+
+/** `id (4) jsonLength (4) json bytes`. */
+function encodeMessage(id: number, value: unknown, bytes: Uint8Array = Buffer.alloc(0)): Buffer {
+  const json = Buffer.from(JSON.stringify(value));
+  const message = Buffer.allocUnsafe(8 + json.length + bytes.length);
+  message.writeUInt32BE(id, 0);
+  message.writeUInt32BE(json.length, 4);
+  json.copy(message, 8);
+  message.set(bytes, 8 + json.length);
+  return message;
+}
+
+function decodeMessage(payload: Buffer): { id: number; value: unknown; bytes: Buffer } {
+  if (payload.length < 8) throw swarmError('ERR_LINK_PROTOCOL', 'a message is too short');
+  const jsonEnd = 8 + payload.readUInt32BE(4);
+  if (jsonEnd > payload.length) throw swarmError('ERR_LINK_PROTOCOL', 'a message announces more JSON than it has');
+  try {
+    const value: unknown = JSON.parse(payload.toString('utf8', 8, jsonEnd));
+    if (typeof value !== 'object' || value === null) throw swarmError('ERR_LINK_PROTOCOL', 'a message is no object');
+    return { id: payload.readUInt32BE(0), value, bytes: payload.subarray(jsonEnd) };
+  } catch (cause) {
+    throw swarmError('ERR_LINK_PROTOCOL', 'a message is not JSON', { cause });
+  }
+}

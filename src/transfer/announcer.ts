@@ -1,0 +1,119 @@
+/**
+ * Tells the homes of the blobs held here that they are held here, again when homes change; DHT and trackers are told once.
+ * Questions go out in batches, so that a node that starts with a full store does not flood its peers.
+ */
+import type { Logger } from 'pino';
+import { asError } from '../oci/error.ts';
+import type { Digest } from '../oci/digest.ts';
+import { rankHomes } from '../swarm/home.ts';
+import type { HolderDiscovery, Member, MemberDirectory, PeerId } from '../swarm/member.ts';
+import { discoveryKey } from './holder-search.ts';
+import type { Peers } from './peers.ts';
+
+export interface AnnouncerDeps {
+  readonly members: MemberDirectory;
+  readonly peers: Peers;
+  readonly discoveries: readonly HolderDiscovery[];
+  readonly log: Logger;
+}
+
+/** Homes that are told: the nearest, and the one that takes over from it. */
+const HOMES = 2;
+const BATCH_MS = 20;
+const BATCH_DIGESTS = 1000;
+/** Changes of membership are gathered for so long. */
+const CHANGE_MS = 500;
+
+export class Announcer {
+  readonly #deps: AnnouncerDeps;
+  readonly #held = new Map<Digest, readonly PeerId[]>();
+  readonly #queues = new Map<PeerId, Set<Digest>>();
+  #known: ReadonlySet<PeerId> = new Set();
+  #batchTimer: NodeJS.Timeout | undefined;
+  #changeTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(deps: AnnouncerDeps) {
+    this.#deps = deps;
+    this.#known = new Set(deps.members.alive().map((member) => member.peerId));
+  }
+
+  /** This node holds all of a blob. */
+  hold(digest: Digest): void {
+    if (this.#held.has(digest) || this.#closed) return;
+    this.#tell(digest, this.#homes(digest, this.#deps.members.alive()));
+    for (const discovery of this.#deps.discoveries) {
+      discovery.announce(discoveryKey(digest)).catch((thrown: unknown) => {
+        this.#deps.log.debug({ err: asError(thrown), source: discovery.name, digest }, 'a blob could not be announced');
+      });
+    }
+  }
+
+  /** Members came or went. */
+  onMembersChanged(): void {
+    if (this.#closed) return;
+    this.#changeTimer ??= setTimeout(() => {
+      this.#changeTimer = undefined;
+      this.#follow();
+    }, CHANGE_MS);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#batchTimer);
+    clearTimeout(this.#changeTimer);
+  }
+
+  /** New members may be nearer than the homes so far; homes that went must be replaced. */
+  #follow(): void {
+    const alive = this.#deps.members.alive();
+    const now = new Set(alive.map((member) => member.peerId));
+    const came = alive.filter((member) => !this.#known.has(member.peerId));
+    for (const [digest, homes] of this.#held) {
+      if (homes.length < HOMES || homes.some((home) => !now.has(home))) this.#tell(digest, this.#homes(digest, alive));
+      else if (came.length > 0) this.#tell(digest, this.#homes(digest, [...this.#membersOf(homes), ...came]));
+    }
+    this.#known = now;
+  }
+
+  #membersOf(peerIds: readonly PeerId[]): Member[] {
+    return peerIds.flatMap((peerId) => this.#deps.members.get(peerId) ?? []);
+  }
+
+  #homes(digest: Digest, members: readonly Member[]): PeerId[] {
+    return rankHomes(digest, members, HOMES).map((member) => member.peerId);
+  }
+
+  #tell(digest: Digest, homes: readonly PeerId[]): void {
+    const told = this.#held.get(digest) ?? [];
+    this.#held.set(digest, homes);
+    for (const home of homes) {
+      if (home === this.#deps.members.self.peerId || told.includes(home)) continue;
+      const queue = this.#queues.get(home) ?? new Set();
+      this.#queues.set(home, queue.add(digest));
+    }
+    if (this.#queues.size > 0) this.#batchTimer ??= setTimeout(() => void this.#flush(), BATCH_MS);
+  }
+
+  async #flush(): Promise<void> {
+    this.#batchTimer = undefined;
+    const queues = [...this.#queues];
+    this.#queues.clear();
+    for (const [peerId, digests] of queues) {
+      const member = this.#deps.members.get(peerId);
+      const all = [...digests];
+      for (let at = 0; member !== undefined && at < all.length && !this.#closed; at += BATCH_DIGESTS) {
+        await this.#send(member, all.slice(at, at + BATCH_DIGESTS));
+      }
+    }
+  }
+
+  async #send(member: Member, digests: readonly Digest[]): Promise<void> {
+    try {
+      await this.#deps.peers.ask(member, 'announce', { digests });
+    } catch (thrown) {
+      for (const digest of digests) this.#held.set(digest, (this.#held.get(digest) ?? []).filter((home) => home !== member.peerId));
+      this.#deps.log.debug({ err: asError(thrown), home: member.peerId }, 'a home could not be told what is held here');
+    }
+  }
+}

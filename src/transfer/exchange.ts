@@ -1,0 +1,309 @@
+/**
+ * One blob on this node, towards the peers: a channel for each peer that takes part, what this node has of the blob, and
+ * the piece map. It serves what is asked; what comes in goes to the journey, if there is one.
+ */
+import { pieceGeometry, type PieceGeometry } from '../content/geometry.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Link } from '../swarm/link/link.ts';
+import { FRAME } from '../swarm/link/frame.ts';
+import type { VerifySignature } from '../swarm/link/handshake.ts';
+import { Channel } from './channel.ts';
+import { HolderPace } from './holder-pace.ts';
+import type { LocalPieces } from './local-pieces.ts';
+import { PieceMap } from './piece-map.ts';
+import { decodeStatement, encodeStatement, isAuthentic, type Statement } from './statement.ts';
+import type { UploadQueue } from './upload-queue.ts';
+import * as wire from './wire.ts';
+
+/** What a journey wants to hear. */
+export interface ExchangeListener {
+  /** The peer has told its state, or a new one. */
+  onJoined(channel: Channel): void;
+  onHave(channel: Channel, pieces: readonly number[]): void;
+  onHashes(pieces: readonly number[]): void;
+  onPiece(channel: Channel, piece: number, bytes: Buffer): void;
+  onRefused(channel: Channel, reason: number, pieces: readonly number[]): void;
+  onNeed(channel: Channel): void;
+  onLeft(channel: Channel, reason: wire.LeaveReason | 'closed'): void;
+}
+
+export interface ExchangeDeps {
+  readonly nextChannelId: (exchange: Exchange, channel: Channel) => number;
+  readonly forgetChannel: (channel: Channel) => void;
+  readonly onEmpty: (exchange: Exchange) => void;
+  readonly uploads: UploadQueue;
+  readonly verify: VerifySignature;
+  readonly nowMs: () => number;
+  readonly maxWindowBytes: number;
+}
+
+/** News of pieces are gathered for so long, so that a fast swarm does not drown in small frames. */
+const HAVE_BATCH_MS = 4;
+
+export class Exchange {
+  readonly digest: Digest;
+  readonly #deps: ExchangeDeps;
+  readonly #channels = new Map<Link, Channel>();
+  readonly #pendingHaves = new Map<Channel, number[]>();
+  readonly #statementsSent = new Map<Channel, Set<Statement>>();
+  #haveTimer: NodeJS.Timeout | undefined;
+  #geometry: PieceGeometry | undefined;
+  #map: PieceMap | undefined;
+  #local: LocalPieces | undefined;
+  listener: ExchangeListener | undefined;
+
+  constructor(digest: Digest, deps: ExchangeDeps) {
+    this.digest = digest;
+    this.#deps = deps;
+  }
+
+  get geometry(): PieceGeometry | undefined {
+    return this.#geometry;
+  }
+
+  get map(): PieceMap | undefined {
+    return this.#map;
+  }
+
+  get local(): LocalPieces | undefined {
+    return this.#local;
+  }
+
+  /** Channels, those included whose peer has not answered yet. */
+  get channels(): ReadonlyMap<Link, Channel> {
+    return this.#channels;
+  }
+
+  /** The blob's length is known now. */
+  setSize(sizeBytes: number): void {
+    if (this.#geometry !== undefined) return;
+    this.#geometry = pieceGeometry(sizeBytes);
+    this.#map = new PieceMap(this.#geometry);
+    for (const channel of this.#channels.values()) if (channel.isJoined) this.#bind(channel);
+  }
+
+  /** What this node has; from now on peers are served. */
+  setLocal(local: LocalPieces): void {
+    this.#local = local;
+    for (const channel of this.#channels.values()) this.#sendJoin(channel);
+  }
+
+  /** Asks the peer of a link to take part; its answer comes as `onJoined` or `onLeft`. */
+  join(link: Link): Channel {
+    const known = this.#channels.get(link);
+    if (known !== undefined) return known;
+    const channel = this.#open(link);
+    this.#sendJoin(channel);
+    return channel;
+  }
+
+  /** Ends the part of one peer. */
+  leave(channel: Channel, reason: wire.LeaveReason): void {
+    if (channel.remoteId !== undefined) channel.link.send(FRAME.leave, wire.encodeLeave(channel.remoteId, reason));
+    this.#remove(channel, undefined);
+  }
+
+  leaveAll(reason: wire.LeaveReason): void {
+    for (const channel of [...this.#channels.values()]) this.leave(channel, reason);
+  }
+
+  /** Asks a peer for pieces. */
+  ask(channel: Channel, pieces: readonly number[]): void {
+    if (channel.remoteId === undefined || pieces.length === 0) return;
+    channel.markAsked(pieces);
+    channel.link.send(FRAME.want, wire.encodePieces(channel.remoteId, pieces));
+  }
+
+  /** Takes a request back. */
+  cancel(channel: Channel, pieces: readonly number[]): void {
+    const asked = pieces.filter((piece) => channel.forget(piece));
+    if (channel.remoteId === undefined || asked.length === 0) return;
+    channel.link.send(FRAME.cancel, wire.encodePieces(channel.remoteId, asked));
+  }
+
+  /** Tells a peer which pieces this node is after. */
+  sendNeed(channel: Channel, runs: readonly wire.PieceRun[]): void {
+    if (channel.remoteId !== undefined) channel.link.send(FRAME.need, wire.encodeRuns(channel.remoteId, runs));
+  }
+
+  /** Makes a statement known to all who can use it. */
+  publish(statement: Statement): void {
+    for (const channel of this.#channels.values()) this.#sendStatement(channel, statement);
+  }
+
+  /** Tells that this node has a piece: to one peer, or to all that lack it. */
+  announce(piece: number, only?: Channel): void {
+    for (const channel of only === undefined ? this.#channels.values() : [only]) {
+      if (!channel.isJoined || channel.remoteHas(piece)) continue;
+      const pending = this.#pendingHaves.get(channel);
+      if (pending === undefined) this.#pendingHaves.set(channel, [piece]);
+      else pending.push(piece);
+    }
+    if (this.#pendingHaves.size > 0) this.#haveTimer ??= setTimeout(() => this.#flushHaves(), HAVE_BATCH_MS);
+  }
+
+  /** The blob is complete and verified: one statement over all of it takes the place of the others. */
+  becomeComplete(statement: Statement): void {
+    this.#map?.replaceAll(statement);
+    this.#flushHaves();
+    for (const channel of this.#channels.values()) {
+      if (!channel.isJoined || channel.remoteComplete) continue;
+      this.#sendStatement(channel, statement);
+      this.#sendJoin(channel);
+    }
+  }
+
+  onJoin(link: Link, remoteId: number, join: wire.Join): void {
+    const channel = this.#channels.get(link) ?? this.#open(link);
+    const isAnswer = channel.isJoined || channel.joinSent;
+    channel.onJoin(remoteId, join);
+    if (this.#geometry !== undefined && join.sizeBytes !== undefined && join.sizeBytes !== this.#geometry.sizeBytes) {
+      this.leave(channel, 'size-differs');
+      return;
+    }
+    if (this.#geometry !== undefined) this.#bind(channel);
+    if (!isAnswer) this.#sendJoin(channel);
+    this.#sendStatements(channel);
+    this.listener?.onJoined(channel);
+  }
+
+  /** A frame of one of this blob's channels, `join` excepted. */
+  onFrame(channel: Channel, type: number, payload: Buffer): void {
+    if (type === FRAME.leave) this.#remove(channel, wire.decodeLeave(payload).reason);
+    else if (type === FRAME.have) this.#onHave(channel, wire.decodeRuns(payload));
+    else if (type === FRAME.want) this.#onWant(channel, wire.decodePieces(payload));
+    else if (type === FRAME.hashes) this.#onHashes(channel, decodeStatement(payload));
+    else if (type === FRAME.cancel) this.#deps.uploads.cancel(channel, new Set(wire.decodePieces(payload)));
+    else if (type === FRAME.refuse) this.#onRefuse(channel, payload);
+    else if (type === FRAME.need) {
+      channel.remoteNeed = wire.decodeRuns(payload);
+      this.listener?.onNeed(channel);
+    }
+  }
+
+  onChunkEnd(channel: Channel, piece: number, length: number): void {
+    channel.pace.onBytes(length, this.#deps.nowMs());
+    const bytes = channel.onChunkEnd(piece, length);
+    if (bytes !== undefined) this.listener?.onPiece(channel, piece, bytes);
+  }
+
+  onLinkClosed(link: Link): void {
+    const channel = this.#channels.get(link);
+    if (channel !== undefined) this.#remove(channel, 'closed');
+  }
+
+  /** Leaves all peers and closes what is held; `reason` is what they are told. */
+  async close(reason: wire.LeaveReason): Promise<void> {
+    clearTimeout(this.#haveTimer);
+    this.leaveAll(reason);
+    await this.#local?.close();
+    this.#local = undefined;
+  }
+
+  #open(link: Link): Channel {
+    const pace = new HolderPace(this.#deps.nowMs(), this.#deps.maxWindowBytes);
+    const channel = new Channel(link, (opened) => this.#deps.nextChannelId(this, opened), pace);
+    this.#channels.set(link, channel);
+    return channel;
+  }
+
+  #bind(channel: Channel): void {
+    if (this.#geometry !== undefined) channel.bind(this.#geometry);
+  }
+
+  #sendJoin(channel: Channel): void {
+    channel.joinSent = true;
+    const local = this.#local;
+    const join = {
+      digest: this.digest,
+      sizeBytes: this.#geometry?.sizeBytes,
+      complete: local?.isComplete ?? false,
+      bitfield: local?.bitfield(),
+    };
+    channel.link.send(FRAME.join, wire.encodeJoin(channel.localId, join));
+  }
+
+  #sendStatements(channel: Channel): void {
+    for (const statement of this.#map?.statements ?? []) this.#sendStatement(channel, statement);
+  }
+
+  #sendStatement(channel: Channel, statement: Statement): void {
+    if (channel.remoteId === undefined || channel.remoteComplete || channel.link.peerId === statement.author) return;
+    const sent = this.#statementsSent.get(channel) ?? new Set();
+    this.#statementsSent.set(channel, sent);
+    if (sent.has(statement)) return;
+    sent.add(statement);
+    channel.link.send(FRAME.hashes, encodeStatement(channel.remoteId, statement));
+  }
+
+  #flushHaves(): void {
+    clearTimeout(this.#haveTimer);
+    this.#haveTimer = undefined;
+    for (const [channel, pieces] of this.#pendingHaves) {
+      if (channel.remoteId === undefined || !this.#channels.has(channel.link)) continue;
+      this.#sendStatements(channel);
+      const lacking = pieces.filter((piece) => !channel.remoteHas(piece)).sort((a, b) => a - b);
+      if (lacking.length > 0) channel.link.send(FRAME.have, wire.encodeRuns(channel.remoteId, wire.toRuns(lacking)));
+    }
+    this.#pendingHaves.clear();
+  }
+
+  #onHave(channel: Channel, runs: readonly wire.PieceRun[]): void {
+    const news: number[] = [];
+    const pieceCount = this.#geometry?.pieceCount ?? 0;
+    for (const run of runs) {
+      const end = Math.min(run.start + run.count, pieceCount);
+      for (let piece = run.start; piece < end; piece += 1) if (channel.setRemoteHas(piece)) news.push(piece);
+    }
+    if (news.length > 0) this.listener?.onHave(channel, news);
+  }
+
+  #onWant(channel: Channel, pieces: readonly number[]): void {
+    const local = this.#local;
+    const held = pieces.filter((piece) => local?.has(piece) === true);
+    const read = async (piece: number): Promise<Buffer | undefined> =>
+      local !== undefined && local.has(piece) ? await local.read(piece) : undefined;
+    const busy = this.#deps.uploads.add(channel, held, read);
+    if (busy.length > 0) this.refuse(channel, wire.REFUSAL.busy, busy);
+    if (held.length < pieces.length) {
+      const heldSet = new Set(held);
+      this.refuse(channel, wire.REFUSAL.absent, pieces.filter((piece) => !heldSet.has(piece)));
+    }
+  }
+
+  /** Tells a peer that wanted pieces will not come. */
+  refuse(channel: Channel, reason: number, pieces: readonly number[]): void {
+    if (channel.remoteId !== undefined) {
+      channel.link.send(FRAME.refuse, wire.encodeRefuse(channel.remoteId, reason, pieces));
+    }
+  }
+
+  #onRefuse(channel: Channel, payload: Buffer): void {
+    const { reason, pieces } = wire.decodeRefuse(payload);
+    for (const piece of pieces) {
+      channel.forget(piece);
+      if (reason === wire.REFUSAL.absent) channel.setRemoteHasNot(piece);
+    }
+    this.listener?.onRefused(channel, reason, pieces);
+  }
+
+  #onHashes(channel: Channel, statement: Statement): void {
+    if (this.#map === undefined || !this.#map.isNews(statement)) return;
+    if (!isAuthentic(statement, this.digest, this.#deps.verify)) return;
+    const sent = this.#statementsSent.get(channel) ?? new Set();
+    this.#statementsSent.set(channel, sent.add(statement));
+    const learned = this.#map.add(statement);
+    if (learned.length > 0) this.listener?.onHashes(learned);
+  }
+
+  #remove(channel: Channel, reason: wire.LeaveReason | 'closed' | undefined): void {
+    if (this.#channels.get(channel.link) !== channel) return;
+    this.#channels.delete(channel.link);
+    this.#pendingHaves.delete(channel);
+    this.#statementsSent.delete(channel);
+    this.#deps.uploads.removeChannel(channel);
+    this.#deps.forgetChannel(channel);
+    if (reason !== undefined) this.listener?.onLeft(channel, reason);
+    if (this.#channels.size === 0) this.#deps.onEmpty(this);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * How fast a holder answers, and what follows from it: how much to ask of it at once, and when to give it up. Pure:
+ * times are given, nothing is measured here.
+ */
+
+/** Enough is asked to keep the link busy for this long at the measured rate: it covers round trip and scheduling. */
+const WINDOW_MS = 60;
+/** Never fewer: one piece on the wire, one behind it. */
+const MIN_WINDOW_PIECES = 2;
+/** What is asked before anything was measured. */
+const FIRST_WINDOW_BYTES = 512 * 1024;
+/** Weight of the newest sample in the running rate. */
+const SMOOTHING = 0.3;
+/** Samples are taken over at least this long, so that one burst does not look like a rate. */
+const SAMPLE_MS = 50;
+
+export class HolderPace {
+  #rateBytesPerMs = 0;
+  #sampleBytes = 0;
+  #sampleStartMs: number;
+  #lastProgressMs: number;
+  #busyUntilMs = 0;
+  readonly #maxWindowBytes: number;
+
+  constructor(nowMs: number, maxWindowBytes: number) {
+    this.#sampleStartMs = nowMs;
+    this.#lastProgressMs = nowMs;
+    this.#maxWindowBytes = maxWindowBytes;
+  }
+
+  /** Bytes came from it. */
+  onBytes(bytes: number, nowMs: number): void {
+    this.#lastProgressMs = nowMs;
+    this.#sampleBytes += bytes;
+    const elapsedMs = nowMs - this.#sampleStartMs;
+    if (elapsedMs < SAMPLE_MS) return;
+    const sample = this.#sampleBytes / elapsedMs;
+    this.#rateBytesPerMs = this.#rateBytesPerMs === 0 ? sample : this.#rateBytesPerMs * (1 - SMOOTHING) + sample * SMOOTHING;
+    this.#sampleBytes = 0;
+    this.#sampleStartMs = nowMs;
+  }
+
+  /** The first request after a pause: waiting begins now. */
+  onAsked(nowMs: number, wasIdle: boolean): void {
+    if (!wasIdle) return;
+    this.#lastProgressMs = nowMs;
+    this.#sampleStartMs = nowMs;
+    this.#sampleBytes = 0;
+  }
+
+  /** It said that it has too much to do. */
+  onBusy(nowMs: number, pauseMs: number): void {
+    this.#busyUntilMs = nowMs + pauseMs;
+  }
+
+  isBusy(nowMs: number): boolean {
+    return nowMs < this.#busyUntilMs;
+  }
+
+  /** Bytes per second, 0 while unknown. */
+  get rateBytesPerSecond(): number {
+    return this.#rateBytesPerMs * 1000;
+  }
+
+  /** How many pieces may be asked for at once. */
+  windowPieces(pieceSizeBytes: number): number {
+    const bytes = this.#rateBytesPerMs === 0 ? FIRST_WINDOW_BYTES : this.#rateBytesPerMs * WINDOW_MS * 2;
+    return Math.max(MIN_WINDOW_PIECES, Math.ceil(Math.min(bytes, this.#maxWindowBytes) / pieceSizeBytes));
+  }
+
+  /** True when pieces are owed and nothing has come for `stallMs`. */
+  isStalled(nowMs: number, inFlightCount: number, stallMs: number): boolean {
+    return inFlightCount > 0 && nowMs - this.#lastProgressMs >= stallMs;
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * The holders of one journey: keeps each busy within its window, notices those that stall or lie, and asks the last pieces
+ * twice. Which piece of whom is the scheduler's decision.
+ */
+import { hash } from 'node:crypto';
+import type { PieceGeometry } from '../content/geometry.ts';
+import type { PeerId } from '../swarm/member.ts';
+import type { Channel } from './channel.ts';
+import type { Exchange } from './exchange.ts';
+import type { HolderKey, PieceScheduler } from './piece-scheduler.ts';
+import type { RateLimit } from './rate-limit.ts';
+import { REFUSAL } from './wire.ts';
+
+/** A piece that is asked for so long is asked of a second holder, if one has nothing else to send. */
+const LATE_PIECE_MS = 400;
+/** After "busy" a holder is left alone for so long. */
+const BUSY_PAUSE_MS = 500;
+
+export interface HolderPoolDeps {
+  readonly exchange: Exchange;
+  readonly scheduler: PieceScheduler;
+  readonly geometry: PieceGeometry;
+  readonly downloadRate: RateLimit;
+  readonly nowMs: () => number;
+  /** A verified piece. */
+  readonly onPiece: (piece: number, bytes: Buffer, hash: Buffer, from: PeerId) => void;
+  /** A peer sent a piece that is not what the map says. */
+  readonly onLie: (peerId: PeerId, piece: number) => void;
+  /** A holder was given up because nothing came for `waitedMs`. */
+  readonly onStall: (peerId: PeerId, waitedMs: number) => void;
+}
+
+interface Held {
+  readonly key: HolderKey;
+  readonly channel: Channel;
+  readonly askedAtMs: Map<number, number>;
+}
+
+export class HolderPool {
+  readonly #deps: HolderPoolDeps;
+  readonly #stallTimeoutMs: number;
+  readonly #holders = new Map<Channel, Held>();
+  #nextKey: HolderKey = 1;
+  #waitsForRate = false;
+
+  constructor(deps: HolderPoolDeps, config: { stallTimeoutMs: number }) {
+    this.#deps = deps;
+    this.#stallTimeoutMs = config.stallTimeoutMs;
+  }
+
+  /** Holders that have joined. */
+  get count(): number {
+    return this.#holders.size;
+  }
+
+  /** True when some holder owes a piece. */
+  get isAwaiting(): boolean {
+    for (const held of this.#holders.values()) if (held.askedAtMs.size > 0) return true;
+    return false;
+  }
+
+  onJoined(channel: Channel): void {
+    let held = this.#holders.get(channel);
+    if (held === undefined) {
+      held = { key: this.#nextKey, channel, askedAtMs: new Map() };
+      this.#nextKey += 1;
+      this.#holders.set(channel, held);
+      this.#deps.scheduler.addHolder(held.key);
+    }
+    this.#learn(held, this.#allPieces());
+    this.fill();
+  }
+
+  onHave(channel: Channel, pieces: Iterable<number>): void {
+    const held = this.#holders.get(channel);
+    if (held === undefined) return;
+    this.#learn(held, pieces);
+    this.#fill(held);
+  }
+
+  onHashes(pieces: readonly number[]): void {
+    for (const held of this.#holders.values()) this.#learn(held, pieces);
+    this.fill();
+  }
+
+  onRefused(channel: Channel, reason: number, pieces: readonly number[]): void {
+    const held = this.#holders.get(channel);
+    if (held === undefined) return;
+    for (const piece of pieces) {
+      held.askedAtMs.delete(piece);
+      if (reason === REFUSAL.absent) this.#deps.scheduler.setHasNot(held.key, piece);
+      else this.#deps.scheduler.release(held.key, piece);
+    }
+    if (reason === REFUSAL.busy) channel.pace.onBusy(this.#deps.nowMs(), BUSY_PAUSE_MS);
+    this.fill();
+  }
+
+  onLeft(channel: Channel): void {
+    const held = this.#holders.get(channel);
+    if (held === undefined) return;
+    this.#holders.delete(channel);
+    this.#deps.scheduler.removeHolder(held.key);
+    this.fill();
+  }
+
+  /** A piece came in whole: it is checked here. */
+  onPiece(channel: Channel, piece: number, bytes: Buffer): void {
+    const held = this.#holders.get(channel);
+    if (held === undefined) return;
+    held.askedAtMs.delete(piece);
+    const expected = this.#deps.exchange.map?.hash(piece);
+    const actual = hash('sha256', bytes, 'buffer');
+    if (expected?.equals(actual) !== true) {
+      this.#deps.scheduler.setHasNot(held.key, piece);
+      if (expected !== undefined) this.#deps.onLie(channel.link.peerId, piece);
+      return;
+    }
+    this.settle(piece, held.key);
+    this.#deps.onPiece(piece, bytes, actual, channel.link.peerId);
+    this.#fill(held);
+  }
+
+  /** A piece is here; whoever else was asked for it need not send it. */
+  settle(piece: number, from?: HolderKey): void {
+    for (const key of this.#deps.scheduler.settle(piece)) {
+      if (key === from) continue;
+      for (const held of this.#holders.values()) {
+        if (held.key !== key) continue;
+        held.askedAtMs.delete(piece);
+        this.#deps.exchange.cancel(held.channel, [piece]);
+      }
+    }
+  }
+
+  /** Keeps all holders busy. */
+  fill(): void {
+    for (const held of this.#holders.values()) this.#fill(held);
+  }
+
+  /** To be called a few times a second: gives up who stalls, asks twice for what is late. */
+  tick(): void {
+    const nowMs = this.#deps.nowMs();
+    for (const held of [...this.#holders.values()]) {
+      if (!held.channel.pace.isStalled(nowMs, held.askedAtMs.size, this.#stallTimeoutMs)) continue;
+      this.#deps.onStall(held.channel.link.peerId, this.#stallTimeoutMs);
+      this.#deps.exchange.leave(held.channel, 'failed');
+      this.onLeft(held.channel);
+    }
+    this.#askLateTwice(nowMs);
+    this.fill();
+  }
+
+  /** Pieces that this holder claims and whose hash is known can be asked of it. */
+  #learn(held: Held, pieces: Iterable<number>): void {
+    const map = this.#deps.exchange.map;
+    for (const piece of pieces) {
+      if (held.channel.remoteHas(piece) && map?.hash(piece) !== undefined) this.#deps.scheduler.setHas(held.key, piece);
+    }
+  }
+
+  #allPieces(): Iterable<number> {
+    return Array.from({ length: this.#deps.geometry.pieceCount }, (_, piece) => piece);
+  }
+
+  /** Whether all who take part have everything: then order counts more than spreading. */
+  get #inOrder(): boolean {
+    for (const held of this.#holders.values()) if (!held.channel.remoteComplete) return false;
+    return true;
+  }
+
+  #fill(held: Held): void {
+    const { scheduler, geometry, downloadRate } = this.#deps;
+    const nowMs = this.#deps.nowMs();
+    const { pace } = held.channel;
+    if (pace.isBusy(nowMs) || this.#waitsForRate) return;
+    const wasIdle = held.askedAtMs.size === 0;
+    const inOrder = this.#inOrder;
+    const asked: number[] = [];
+    const window = pace.windowPieces(geometry.pieceSizeBytes);
+    while (held.askedAtMs.size < window) {
+      if (downloadRate.take(geometry.pieceSizeBytes) === 0) {
+        this.#pauseForRate();
+        break;
+      }
+      const piece = scheduler.next(held.key, inOrder);
+      if (piece === undefined) break;
+      held.askedAtMs.set(piece, nowMs);
+      asked.push(piece);
+    }
+    if (asked.length === 0) return;
+    pace.onAsked(nowMs, wasIdle);
+    this.#deps.exchange.ask(held.channel, asked);
+  }
+
+  #pauseForRate(): void {
+    this.#waitsForRate = true;
+    this.#deps.downloadRate.whenAllowed(() => {
+      this.#waitsForRate = false;
+      this.fill();
+    });
+  }
+
+  #askLateTwice(nowMs: number): void {
+    const { scheduler, geometry } = this.#deps;
+    const late: number[] = [];
+    for (const held of this.#holders.values()) {
+      for (const [piece, askedAtMs] of held.askedAtMs) if (nowMs - askedAtMs > LATE_PIECE_MS) late.push(piece);
+    }
+    if (late.length === 0) return;
+    late.sort((a, b) => a - b);
+    for (const held of this.#holders.values()) {
+      const room = held.channel.pace.windowPieces(geometry.pieceSizeBytes) - held.askedAtMs.size;
+      if (room <= 0 || held.channel.pace.isBusy(nowMs)) continue;
+      const asked: number[] = [];
+      for (const piece of late) {
+        if (asked.length >= room) break;
+        if (scheduler.duplicate(held.key, piece)) asked.push(piece);
+      }
+      if (asked.length > 0) held.channel.pace.onAsked(nowMs, held.askedAtMs.size === 0);
+      for (const piece of asked) held.askedAtMs.set(piece, nowMs);
+      this.#deps.exchange.ask(held.channel, asked);
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/** Finding those who have a blob: its home first, since that is one round trip; DHT and trackers where the home knows nobody. */
+import type { Logger } from 'pino';
+import { asError, isAbortError } from '../oci/error.ts';
+import { digestBytes, digestOf, type Digest } from '../oci/digest.ts';
+import type { HolderDiscovery, PeerId, SocketAddress } from '../swarm/member.ts';
+import { formatLocateQuestion, parseLocateAnswer, type LocateQuestion } from './locate.ts';
+import type { Peers } from './peers.ts';
+import type { Rendezvous } from './rendezvous.ts';
+
+/** A node that may have pieces; its peer id is unknown where a tracker named it. */
+export interface FoundHolder {
+  readonly peerId?: PeerId | undefined;
+  readonly addresses: readonly SocketAddress[];
+}
+
+/** What the homes answered. */
+export interface SearchOutcome {
+  /** `reader`: nobody else reads the origin, so this node may. `follower`: the home does, or knows who has the blob. */
+  readonly role: 'reader' | 'follower';
+  /** The home that answered; undefined when it is this node, or none could be asked. */
+  readonly home: PeerId | undefined;
+  readonly sizeBytes: number | undefined;
+  /** The whole of a small blob, not yet verified. */
+  readonly inline: Buffer | undefined;
+  readonly foundCount: number;
+}
+
+export interface HolderSearchDeps {
+  readonly peers: Peers;
+  readonly rendezvous: Rendezvous;
+  readonly discoveries: readonly HolderDiscovery[];
+  readonly nowMs: () => number;
+  readonly log: Logger;
+}
+
+/** The key under which DHT and trackers know a blob: 32 bytes, whatever the digest's algorithm. */
+export function discoveryKey(digest: Digest): Buffer {
+  const bytes = digestBytes(digest);
+  return bytes.length === 32 ? bytes : digestBytes(digestOf(bytes));
+}
+
+/** DHT and trackers are listened to for so long. */
+const DISCOVERY_MS = 3000;
+
+export class HolderSearch {
+  readonly #deps: HolderSearchDeps;
+  readonly #maxHolders: number;
+
+  constructor(deps: HolderSearchDeps, config: { maxHolders: number }) {
+    this.#deps = deps;
+    this.#maxHolders = config.maxHolders;
+  }
+
+  /** Asks the homes, nearest first, until one answers. Holders are told as they become known. */
+  async askHomes(
+    question: LocateQuestion,
+    options: { except: ReadonlySet<PeerId>; onHolder: (holder: FoundHolder) => void; signal: AbortSignal },
+  ): Promise<SearchOutcome> {
+    const { peers, log } = this.#deps;
+    for (const home of peers.homes(question.digest, options.except)) {
+      if (home.peerId === peers.self.peerId) return this.#ownTable(question.digest, options);
+      try {
+        const message = await peers.ask(home, 'locate', formatLocateQuestion(question), { signal: options.signal });
+        const answer = parseLocateAnswer(message.value);
+        const inline = answer.inline ? message.bytes : undefined;
+        const holders = answer.holders.filter((holder) => !options.except.has(holder.peerId));
+        for (const holder of holders) options.onHolder(holder);
+        const knowsSome = holders.length > 0 || inline !== undefined;
+        const { sizeBytes } = answer;
+        return { role: knowsSome ? 'follower' : 'reader', home: home.peerId, sizeBytes, inline, foundCount: holders.length };
+      } catch (thrown) {
+        options.signal.throwIfAborted();
+        log.debug({ err: asError(thrown), home: home.peerId, digest: question.digest }, 'a home did not answer');
+      }
+    }
+    return { role: 'reader', home: undefined, sizeBytes: undefined, inline: undefined, foundCount: 0 };
+  }
+
+  /** Asks DHT and trackers all at once; ends when they have, or after a few seconds. Answers how many were found. */
+  async discover(digest: Digest, onHolder: (holder: FoundHolder) => void, signal: AbortSignal): Promise<number> {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(DISCOVERY_MS)]);
+    const key = discoveryKey(digest);
+    const counts = await Promise.all(
+      this.#deps.discoveries.map(async (discovery) => await this.#discoverBy(discovery, key, onHolder, bounded)),
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  async #discoverBy(
+    discovery: HolderDiscovery,
+    key: Uint8Array,
+    onHolder: (holder: FoundHolder) => void,
+    signal: AbortSignal,
+  ): Promise<number> {
+    let count = 0;
+    try {
+      for await (const found of discovery.find(key, { signal })) {
+        if (found.peerId === this.#deps.peers.self.peerId) continue;
+        const known = found.peerId === undefined ? undefined : this.#deps.peers.addressOf(found.peerId);
+        const addresses = found.address === undefined ? (known?.addresses ?? []) : [found.address];
+        if (addresses.length === 0) continue;
+        onHolder({ peerId: found.peerId, addresses });
+        count += 1;
+        if (count >= this.#maxHolders) break;
+      }
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (!isAbortError(error)) this.#deps.log.debug({ err: error, source: discovery.name }, 'a search for holders failed');
+    }
+    return count;
+  }
+
+  #ownTable(
+    digest: Digest,
+    options: { except: ReadonlySet<PeerId>; onHolder: (holder: FoundHolder) => void },
+  ): SearchOutcome {
+    const { peers, rendezvous, nowMs } = this.#deps;
+    let foundCount = 0;
+    for (const { peerId } of rendezvous.participants(digest, peers.self.peerId, nowMs(), this.#maxHolders)) {
+      const holder = options.except.has(peerId) ? undefined : peers.addressOf(peerId);
+      if (holder === undefined) continue;
+      options.onHolder(holder);
+      foundCount += 1;
+    }
+    return { role: 'reader', home: undefined, sizeBytes: undefined, inline: undefined, foundCount };
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What this node answers as a home: who takes part in a blob; and, when nobody does, it begins to read the origin itself, so
+ * that each byte leaves the origin about once. Every node answers whoever asks: that two think themselves home costs a
+ * second read, nothing else.
+ */
+import type { BlobStore } from '../content/blob-store.ts';
+import { isDigest, type Digest } from '../oci/digest.ts';
+import type { PeerId } from '../swarm/member.ts';
+import { swarmError } from '../swarm/errors.ts';
+import type { LinkMessage } from '../swarm/link/link.ts';
+import type { ExchangeHub } from './exchange-hub.ts';
+import { asRecord, parseLocateQuestion, type HolderAddress, type LocateAnswer, type LocateQuestion } from './locate.ts';
+import type { Peers } from './peers.ts';
+import type { Rendezvous } from './rendezvous.ts';
+
+export interface HomeDeskDeps {
+  readonly hub: ExchangeHub;
+  readonly store: BlobStore;
+  readonly peers: Peers;
+  readonly rendezvous: Rendezvous;
+  readonly nowMs: () => number;
+  /** Begins to fetch a blob on behalf of others. */
+  readonly begin: (question: LocateQuestion) => void;
+  /** Fetches a small blob on behalf of others. */
+  readonly fetchSmall: (question: LocateQuestion, signal: AbortSignal) => Promise<Buffer | undefined>;
+}
+
+export interface HomeDeskConfig {
+  readonly inlineMaxBytes: number;
+  readonly maxHolders: number;
+  readonly askTimeoutMs: number;
+}
+
+type Answer = { value: unknown; bytes?: Uint8Array };
+
+export class HomeDesk {
+  readonly #deps: HomeDeskDeps;
+  readonly #config: HomeDeskConfig;
+
+  constructor(deps: HomeDeskDeps, config: HomeDeskConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    deps.hub.answer('locate', async (from, message) => await this.#locate(from, parseLocateQuestion(message.value)));
+    deps.hub.answer('announce', async (from, message) => await Promise.resolve(this.#announce(from, message)));
+    deps.hub.answer('read', async (_from, message) => await this.#read(message));
+  }
+
+  async #locate(from: PeerId, question: LocateQuestion): Promise<Answer> {
+    const { rendezvous, store, nowMs } = this.#deps;
+    rendezvous.note(question.digest, from, false, nowMs());
+    const stat = store.stat(question.digest);
+    if (stat !== undefined && stat.sizeBytes <= this.#config.inlineMaxBytes) return await this.#inline(question.digest);
+    const holders = this.#holders(question.digest, from);
+    if (holders.length > 0 || question.isReading) return this.#answer(question.digest, holders);
+    if (question.sizeBytes !== undefined && question.sizeBytes <= this.#config.inlineMaxBytes) {
+      return await this.#fetchSmall(question);
+    }
+    this.#deps.begin(question);
+    return this.#answer(question.digest, this.#holders(question.digest, from));
+  }
+
+  async #fetchSmall(question: LocateQuestion): Promise<Answer> {
+    // Answered before the one who asks loses patience, so that it can turn to the origin itself.
+    const signal = AbortSignal.timeout(this.#config.askTimeoutMs * 0.8);
+    const bytes = await this.#deps.fetchSmall(question, signal);
+    if (bytes === undefined) return this.#answer(question.digest, []);
+    this.#deps.hub.countSent(bytes.length);
+    return { value: { sizeBytes: bytes.length, holders: [], inline: true } satisfies LocateAnswer, bytes };
+  }
+
+  #holders(digest: Digest, from: PeerId): HolderAddress[] {
+    const { hub, store, peers, rendezvous, nowMs } = this.#deps;
+    const participants = rendezvous.participants(digest, from, nowMs(), this.#config.maxHolders);
+    const holders = participants.flatMap(({ peerId }) => (peerId === peers.self.peerId ? [] : (peers.addressOf(peerId) ?? [])));
+    const takesPart = store.stat(digest) !== undefined || hub.get(digest) !== undefined;
+    return takesPart ? [{ peerId: peers.self.peerId, addresses: peers.self.dataAddresses }, ...holders] : holders;
+  }
+
+  #answer(digest: Digest, holders: readonly HolderAddress[]): Answer {
+    const sizeBytes = this.#deps.store.stat(digest)?.sizeBytes ?? this.#deps.hub.get(digest)?.geometry?.sizeBytes;
+    return { value: { sizeBytes, holders, inline: false } satisfies LocateAnswer };
+  }
+
+  async #inline(digest: Digest): Promise<Answer> {
+    const bytes = await this.#readWhole(digest);
+    if (bytes === undefined) return this.#answer(digest, []);
+    return { value: { sizeBytes: bytes.length, holders: [], inline: true } satisfies LocateAnswer, bytes };
+  }
+
+  #announce(from: PeerId, message: LinkMessage): Answer {
+    const { digests } = asRecord(message.value);
+    if (!Array.isArray(digests)) throw swarmError('ERR_LINK_PROTOCOL', 'an announcement names no digests');
+    for (const digest of digests) {
+      if (typeof digest === 'string' && isDigest(digest)) this.#deps.rendezvous.note(digest, from, true, this.#deps.nowMs());
+    }
+    return { value: {} };
+  }
+
+  async #read(message: LinkMessage): Promise<Answer> {
+    const { digest } = asRecord(message.value);
+    if (typeof digest !== 'string' || !isDigest(digest)) throw swarmError('ERR_LINK_PROTOCOL', 'no digest is named');
+    const bytes = await this.#readWhole(digest);
+    return bytes === undefined ? { value: { held: false } } : { value: { held: true }, bytes };
+  }
+
+  async #readWhole(digest: Digest): Promise<Buffer | undefined> {
+    const stat = this.#deps.store.stat(digest);
+    if (stat === undefined || stat.sizeBytes > this.#config.inlineMaxBytes) return undefined;
+    await using held = await this.#deps.store.open(digest);
+    if (held === undefined) return undefined;
+    const bytes = await held.read({ start: 0, end: stat.sizeBytes });
+    this.#deps.hub.countSent(bytes.length);
+    return bytes;
+  }
+}

@@ -1,0 +1,48 @@
+/** What a journey does next. Pure: the state in, the decision out. */
+
+/** The state of a journey, as far as it decides. */
+export interface JourneyView {
+  readonly nowMs: number;
+  readonly startedAtMs: number;
+  /** The homes are being asked now. */
+  readonly isSearching: boolean;
+  /** When the homes last answered, undefined before the first time. */
+  readonly searchedAtMs: number | undefined;
+  /** DHT and trackers: not asked yet, being asked, asked. */
+  readonly discovery: 'idle' | 'running' | 'done';
+  readonly role: 'reader' | 'follower';
+  /** Holders with a channel, or with one being opened. */
+  readonly holderCount: number;
+  /** Pieces are missing that no holder has and that nobody was asked for; true also while the size is unknown. */
+  readonly lacksPieces: boolean;
+  readonly origin: 'idle' | 'reading' | 'absent' | 'failed';
+  /** When the last verified piece came. */
+  readonly progressAtMs: number;
+}
+
+/** What is to be done; several things may be due at once. */
+export interface JourneySteps {
+  readonly search: boolean;
+  readonly discover: boolean;
+  readonly readOrigin: boolean;
+  readonly giveUp: boolean;
+}
+
+/** While pieces are lacking, or holders few, the homes are asked again at this pace. */
+const SEARCH_AGAIN_MS = 1000;
+/** A follower to whom nothing comes for so long reads the origin itself. */
+const FOLLOWER_PATIENCE_MS = 2500;
+
+export function planJourney(view: JourneyView): JourneySteps {
+  const searched = view.searchedAtMs !== undefined;
+  const isQuiet = view.nowMs - Math.max(view.progressAtMs, view.startedAtMs) > FOLLOWER_PATIENCE_MS;
+  const isAlone = view.holderCount === 0;
+  const originIsOver = view.origin === 'absent' || view.origin === 'failed';
+  const canRead = searched && view.lacksPieces && view.origin === 'idle';
+  const readOrigin = canRead && (view.role === 'reader' || (isAlone && !view.isSearching) || isQuiet);
+  const searchDue = !searched || view.nowMs - view.searchedAtMs > SEARCH_AGAIN_MS;
+  const search = !view.isSearching && searchDue && (!searched || (view.lacksPieces && view.origin !== 'reading') || isQuiet);
+  const discover = view.discovery === 'idle' && searched && isAlone && !view.isSearching;
+  const giveUp = originIsOver && isAlone && !view.isSearching && view.discovery === 'done';
+  return { search, discover, readOrigin, giveUp };
+}

@@ -1,0 +1,148 @@
+/** The transfer layer, put together: first the data plane, whose port others must know, then what fetches over it. */
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import type { BlobStore } from '../content/blob-store.ts';
+import type { ManifestStore } from '../content/manifest-store.ts';
+import type { LinkIdentity, VerifySignature } from '../swarm/link/handshake.ts';
+import { LinkNetwork, type LinkNetworkConfig } from '../swarm/link/link-network.ts';
+import type { HolderDiscovery, MemberDirectory } from '../swarm/member.ts';
+import { Announcer } from './announcer.ts';
+import { BlobTransfer } from './blob-transfer.ts';
+import { ExchangeHub } from './exchange-hub.ts';
+import { HolderSearch } from './holder-search.ts';
+import { HomeDesk } from './home-desk.ts';
+import { RecentPieces } from './local-pieces.ts';
+import type { OriginBlobs } from './origin-feed.ts';
+import { PeerManifestExchange, SharingManifestStore } from './peer-manifests.ts';
+import { Peers } from './peers.ts';
+import { RateLimit } from './rate-limit.ts';
+import { Rendezvous } from './rendezvous.ts';
+import { SmallBlobs } from './small-blobs.ts';
+import type { TransferConfig } from './transfer-config.ts';
+import { TransferMetrics } from './transfer-metrics.ts';
+
+export interface DataPlaneDeps {
+  readonly identity: LinkIdentity;
+  readonly verify: VerifySignature;
+  /** 32 bytes derived from the swarm key; undefined in an open network. */
+  readonly memberKey: Buffer | undefined;
+  readonly store: BlobStore;
+  readonly clock: { nowMs(): number };
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
+
+/** The listener for peers, and what they may ask of it. Closed by whoever opened it. */
+export interface DataPlane extends AsyncDisposable {
+  readonly hub: ExchangeHub;
+  readonly links: LinkNetwork;
+  readonly recent: RecentPieces;
+  readonly uploadRate: RateLimit;
+  readonly downloadRate: RateLimit;
+  readonly identity: LinkIdentity;
+  close(): Promise<void>;
+}
+
+/**
+ * Listens for peers.
+ * @throws {DockyardError} ERR_SWARM_LISTEN
+ */
+export async function openDataPlane(deps: DataPlaneDeps, config: TransferConfig & { links: LinkNetworkConfig }): Promise<DataPlane> {
+  const nowMs = (): number => deps.clock.nowMs();
+  const recent = new RecentPieces(config.recentPiecesBytes);
+  const uploadRate = new RateLimit(config.uploadRateBytesPerSecond, nowMs);
+  const downloadRate = new RateLimit(config.downloadRateBytesPerSecond, nowMs);
+  const log = deps.log.child({ component: 'transfer' });
+  const hub = new ExchangeHub({ ...deps, log, recent, uploadRate }, config);
+  const { identity, verify, memberKey, clock } = deps;
+  const handshake = { identity, verify, memberKey };
+  const isBanned = (peerId: string): boolean => hub.isBanned(peerId);
+  const links = await LinkNetwork.open({ handshake, handler: hub, log, clock, isBanned }, config.links);
+  const close = async (): Promise<void> => {
+    uploadRate.close();
+    downloadRate.close();
+    await hub.close();
+    await links.close();
+  };
+  return { hub, links, recent, uploadRate, downloadRate, identity, close, [Symbol.asyncDispose]: close };
+}
+
+export interface TransferDeps {
+  readonly dataPlane: DataPlane;
+  readonly store: BlobStore;
+  readonly manifests: ManifestStore;
+  readonly origin: OriginBlobs;
+  readonly sizes: { sizeHint(digest: string): number | undefined };
+  readonly members: MemberDirectory;
+  readonly discoveries: readonly HolderDiscovery[];
+  readonly random: () => number;
+  readonly clock: { nowMs(): number };
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
+
+/** What fetches and shares. Closed by whoever opened it, before the data plane. */
+export interface Transfer extends AsyncDisposable {
+  readonly blobs: BlobTransfer;
+  /** Tags and manifests known to peers. */
+  readonly peerManifests: PeerManifestExchange;
+  /** The manifest store that offers to peers what is put into it. */
+  readonly manifests: ManifestStore;
+  readonly peers: Peers;
+  /** To be called when members come or go. */
+  onMembersChanged(): void;
+  close(): Promise<void>;
+}
+
+const MAX_RENDEZVOUS_DIGESTS = 200_000;
+const MAX_RENDEZVOUS_PARTICIPANTS = 256;
+const GATHERING_TTL_MS = 30_000;
+
+/** Puts the transfer layer together over an open data plane. */
+export function createTransfer(deps: TransferDeps, config: TransferConfig): Transfer {
+  const { dataPlane, store, members, discoveries, clock, random, origin } = deps;
+  const { hub, recent, downloadRate, identity } = dataPlane;
+  const log = deps.log.child({ component: 'transfer' });
+  const nowMs = (): number => clock.nowMs();
+  const stopping = new AbortController();
+  const metrics = new TransferMetrics(deps.metrics);
+  const peers = new Peers({ members, links: dataPlane.links }, config);
+  const rendezvous = new Rendezvous({
+    maxDigests: MAX_RENDEZVOUS_DIGESTS,
+    maxParticipants: MAX_RENDEZVOUS_PARTICIPANTS,
+    gatheringTtlMs: GATHERING_TTL_MS,
+  });
+  const search = new HolderSearch({ peers, rendezvous, discoveries, nowMs, log }, config);
+  const announcer = new Announcer({ members, peers, discoveries, log });
+  const onComplete = announcer.hold.bind(announcer);
+  const onLie = (peerId: string): void => {
+    const link = dataPlane.links.get(peerId);
+    if (link !== undefined) hub.ban(link, 'wrong-piece');
+  };
+  const small = new SmallBlobs({ store, peers, search, origin, metrics, log, onComplete, onLie, signal: stopping.signal });
+  const journeys = { hub, store, recent, peers, search, origin, identity, downloadRate, metrics, clock, random, log, onComplete };
+  const blobs = new BlobTransfer({ store, small, origin, sizes: deps.sizes, journeys, metrics, log }, config);
+  new HomeDesk(
+    {
+      hub,
+      store,
+      peers,
+      rendezvous,
+      nowMs,
+      begin: (question) => blobs.begin(question.digest, question.repository, question.sizeBytes),
+      fetchSmall: async (question, signal) =>
+        await small.fetch({ ...question, sizeBytes: question.sizeBytes ?? config.inlineMaxBytes }, signal),
+    },
+    config,
+  );
+  const peerManifests = new PeerManifestExchange({ hub, peers, store: deps.manifests, clock, log, signal: stopping.signal });
+  const manifests = new SharingManifestStore({ below: deps.manifests, exchange: peerManifests, log });
+  for (const held of store.list()) announcer.hold(held.digest);
+  const close = async (): Promise<void> => {
+    stopping.abort();
+    announcer.close();
+    await blobs.close();
+  };
+  const onMembersChanged = (): void => announcer.onMembersChanged();
+  return { blobs, peerManifests, manifests, peers, onMembersChanged, close, [Symbol.asyncDispose]: close };
+}

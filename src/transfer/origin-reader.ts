@@ -1,0 +1,187 @@
+/**
+ * The origin as one more source of a journey: reads the runs of pieces that nobody has, signs their hashes in small batches,
+ * and tells of each piece to one peer at a time.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { PIECE_HASH_BYTES, type PieceGeometry } from '../content/geometry.ts';
+import { asError } from '../oci/error.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Repository } from '../oci/repository.ts';
+import { cutPieces, runRange, type OriginBlobs, type OriginPiece, type OriginReading } from './origin-feed.ts';
+
+/** A run of pieces that nobody has. */
+export interface MissingRun {
+  readonly first: number;
+  readonly count: number;
+}
+
+export interface OriginReaderDeps {
+  readonly origin: OriginBlobs;
+  readonly repository: Repository;
+  readonly digest: Digest;
+  readonly signal: AbortSignal;
+  /** The length as the origin gives it; answers how the blob is cut. */
+  readonly onSize: (sizeBytes: number) => Promise<PieceGeometry>;
+  /** The next run to read, marked as being read; undefined when nothing lacks. */
+  readonly takeRun: () => MissingRun | undefined;
+  /** A run was not read to its end. */
+  readonly releaseRun: (run: MissingRun) => void;
+  /** Keeps a piece. */
+  readonly onPiece: (piece: OriginPiece) => Promise<void>;
+  /** Consecutive pieces were kept: their hashes are this node's word. */
+  readonly onBatch: (first: number, hashes: Buffer) => void;
+  /** Reading has come to an end, or to a halt. */
+  readonly onChange: () => void;
+}
+
+/** Pieces that may be on their way to disk while the next ones are read. */
+const MAX_WRITES = 8;
+/** Hashes are signed together: so many, or what came within the batch time. */
+const BATCH_PIECES = 8;
+const BATCH_MS = 5;
+/** A reading that broke after some bytes is begun again, after this pause; one that brought nothing is not. */
+const RETRY_PAUSE_MS = 300;
+
+export class OriginReader {
+  readonly #deps: OriginReaderDeps;
+  #state: 'idle' | 'reading' | 'absent' | 'failed' = 'idle';
+  #error: Error | undefined;
+  #geometry: PieceGeometry | undefined;
+  #batchFirst = 0;
+  #batch: Buffer[] = [];
+  #batchTimer: NodeJS.Timeout | undefined;
+  #cameBytes = 0;
+  #fruitless = 0;
+
+  constructor(deps: OriginReaderDeps) {
+    this.#deps = deps;
+  }
+
+  get state(): 'idle' | 'reading' | 'absent' | 'failed' {
+    return this.#state;
+  }
+
+  /** Why reading failed. */
+  get error(): Error | undefined {
+    return this.#error;
+  }
+
+  /** Begins to read what lacks; ends by itself. */
+  start(): void {
+    if (this.#state !== 'idle') return;
+    this.#state = 'reading';
+    void this.#readAll().then(
+      (found) => this.#settle(found ? 'idle' : 'absent'),
+      (thrown: unknown) => this.#onFailure(asError(thrown)),
+    );
+  }
+
+  /** Lets a failed origin be tried again. */
+  retry(): void {
+    if (this.#state === 'failed' || this.#state === 'absent') this.#state = 'idle';
+  }
+
+  #settle(state: 'idle' | 'absent' | 'failed'): void {
+    this.#flush();
+    this.#state = state;
+    this.#deps.onChange();
+  }
+
+  #onFailure(error: Error): void {
+    this.#error = error;
+    this.#fruitless = this.#cameBytes > 0 ? 0 : this.#fruitless + 1;
+    this.#cameBytes = 0;
+    this.#settle(this.#fruitless === 0 ? 'idle' : 'failed');
+  }
+
+  async #readAll(): Promise<boolean> {
+    let opened: OriginReading | undefined;
+    if (this.#geometry === undefined) {
+      opened = await this.#open(undefined);
+      if (opened === undefined) return false;
+      this.#geometry = await this.#sizeOf(opened);
+    }
+    let run = this.#deps.takeRun();
+    while (run !== undefined) {
+      if (opened !== undefined && run.first !== 0) {
+        await opened.close();
+        opened = undefined;
+      }
+      const reading: OriginReading | undefined = opened ?? (await this.#openRun(this.#geometry, run));
+      opened = undefined;
+      if (reading === undefined) return false;
+      await this.#readRun(reading, this.#geometry, run);
+      run = this.#deps.takeRun();
+    }
+    await opened?.close();
+    return true;
+  }
+
+  async #sizeOf(opened: OriginReading): Promise<PieceGeometry> {
+    try {
+      return await this.#deps.onSize(opened.sizeBytes);
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+  }
+
+  async #open(range: { start: number; end: number } | undefined): Promise<OriginReading | undefined> {
+    const { origin, repository, digest, signal } = this.#deps;
+    if (this.#error !== undefined) await delay(RETRY_PAUSE_MS, undefined, { signal });
+    return await origin.openBlob(repository, digest, { range, signal });
+  }
+
+  async #openRun(geometry: PieceGeometry, run: MissingRun): Promise<OriginReading | undefined> {
+    try {
+      const opened = await this.#open(runRange(geometry, run.first, run.count));
+      if (opened === undefined) this.#deps.releaseRun(run);
+      return opened;
+    } catch (error) {
+      this.#deps.releaseRun(run);
+      throw error;
+    }
+  }
+
+  async #readRun(reading: OriginReading, geometry: PieceGeometry, run: MissingRun): Promise<void> {
+    const writes = new Set<Promise<void>>();
+    let failure: unknown;
+    let next = run.first;
+    try {
+      for await (const cut of cutPieces(reading.body, geometry, run.first, run.count)) {
+        this.#cameBytes += cut.bytes.length;
+        next = cut.piece + 1;
+        const write = this.#deps.onPiece(cut).then(
+          () => this.#addToBatch(cut),
+          (thrown: unknown) => void (failure ??= thrown),
+        );
+        const tracked = write.finally(() => writes.delete(tracked));
+        writes.add(tracked);
+        if (writes.size >= MAX_WRITES) await Promise.race(writes);
+        if (failure !== undefined) throw asError(failure);
+      }
+    } finally {
+      await Promise.allSettled(writes);
+      await reading.close();
+      if (next < run.first + run.count) this.#deps.releaseRun({ first: next, count: run.first + run.count - next });
+    }
+    if (failure !== undefined) throw asError(failure);
+  }
+
+  #addToBatch(cut: OriginPiece): void {
+    if (this.#batch.length > 0 && cut.piece !== this.#batchFirst + this.#batch.length) this.#flush();
+    if (this.#batch.length === 0) this.#batchFirst = cut.piece;
+    this.#batch.push(cut.hash);
+    if (this.#batch.length >= BATCH_PIECES) this.#flush();
+    else this.#batchTimer ??= setTimeout(() => this.#flush(), BATCH_MS);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#batchTimer);
+    this.#batchTimer = undefined;
+    if (this.#batch.length === 0) return;
+    const hashes = Buffer.concat(this.#batch, this.#batch.length * PIECE_HASH_BYTES);
+    this.#batch = [];
+    this.#deps.onBatch(this.#batchFirst, hashes);
+  }
+}

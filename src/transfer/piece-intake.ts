@@ -1,0 +1,134 @@
+/**
+ * Where verified pieces of one blob come together: they are kept, and those who wait for them are woken. It does not know
+ * where pieces come from. When all are there, the whole is checked.
+ */
+import type { HeldBlob, PartialBlob } from '../content/blob-store.ts';
+import { pieceRange, type PieceGeometry } from '../content/geometry.ts';
+import { asError } from '../oci/error.ts';
+import type { LocalPieces } from './local-pieces.ts';
+
+export interface PieceIntakeDeps {
+  readonly partial: PartialBlob;
+  readonly local: LocalPieces;
+  /** Opens the blob once it is published. */
+  readonly openHeld: () => Promise<HeldBlob | undefined>;
+}
+
+/** How a blob ended. */
+export type IntakeEnd = 'complete' | 'mismatch';
+
+export class PieceIntake {
+  readonly geometry: PieceGeometry;
+  readonly #deps: PieceIntakeDeps;
+  readonly #waiters = new Map<number, PromiseWithResolvers<Buffer>>();
+  readonly #writing = new Map<number, Buffer>();
+  readonly #finished = Promise.withResolvers<void>();
+  #failure: Error | undefined;
+
+  constructor(deps: PieceIntakeDeps) {
+    this.#deps = deps;
+    this.geometry = deps.partial.geometry;
+    this.#finished.promise.catch(() => undefined);
+  }
+
+  /** Pieces verified: kept, or being written. */
+  has(piece: number): boolean {
+    return this.#writing.has(piece) || this.#deps.local.has(piece);
+  }
+
+  get isAllHeld(): boolean {
+    return this.#deps.partial.held.isFull;
+  }
+
+  /** Resolves when the whole was found right. @throws what `fail` was given */
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  /**
+   * Keeps a piece whose hash was checked. Readers get it at once, peers may have it when this resolves.
+   * @throws {DockyardError} ERR_STORE_FULL
+   */
+  async keep(piece: number, bytes: Buffer, hash: Buffer): Promise<void> {
+    if (this.has(piece)) return;
+    this.#writing.set(piece, bytes);
+    this.#waiters.get(piece)?.resolve(bytes);
+    this.#waiters.delete(piece);
+    try {
+      await this.#deps.partial.writePiece(piece, bytes, hash);
+      this.#deps.local.remember(piece, bytes);
+    } finally {
+      this.#writing.delete(piece);
+    }
+  }
+
+  /** The bytes of a piece as soon as they are verified. Giving up ends only this wait. */
+  async wait(piece: number, signal: AbortSignal | undefined): Promise<Buffer> {
+    signal?.throwIfAborted();
+    if (this.#failure !== undefined) throw this.#failure;
+    const writing = this.#writing.get(piece);
+    if (writing !== undefined) return writing;
+    if (this.#deps.local.has(piece)) return await this.#deps.local.read(piece);
+    let waiter = this.#waiters.get(piece);
+    if (waiter === undefined) {
+      waiter = Promise.withResolvers<Buffer>();
+      waiter.promise.catch(() => undefined);
+      this.#waiters.set(piece, waiter);
+    }
+    return await abortable(waiter.promise, signal);
+  }
+
+  /** Waits till the whole is verified. */
+  async waitFinished(signal: AbortSignal | undefined): Promise<void> {
+    await abortable(this.#finished.promise, signal);
+  }
+
+  /** Checks the whole. After `complete` the blob is published and served from there. */
+  async finish(): Promise<IntakeEnd> {
+    const publishing = this.#publish();
+    this.#deps.local.whilePublishing(publishing);
+    const end = await publishing;
+    if (end === 'complete') this.#finished.resolve();
+    return end;
+  }
+
+  async #publish(): Promise<IntakeEnd> {
+    const end = await this.#deps.partial.complete();
+    const held = end === 'complete' ? await this.#deps.openHeld() : undefined;
+    if (held !== undefined) this.#deps.local.becomeHeld(held);
+    return end;
+  }
+
+  /** Forgets all pieces, because some hash was false. Readers go on waiting for what they have not got. */
+  async reset(): Promise<void> {
+    await this.#deps.partial.reset();
+  }
+
+  /** Nothing more will come: all who wait, now or later, get this error. */
+  fail(error: unknown): void {
+    this.#failure ??= asError(error);
+    for (const waiter of this.#waiters.values()) waiter.reject(this.#failure);
+    this.#waiters.clear();
+    this.#finished.reject(this.#failure);
+  }
+
+  /** The size of a piece. */
+  pieceBytes(piece: number): number {
+    const range = pieceRange(this.geometry, piece);
+    return range.end - range.start;
+  }
+}
+
+/** Waits for shared work until the signal; the work goes on. */
+export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(asError(signal.reason));
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,0 +1,79 @@
+/** The hashes of a blob's pieces, as far as someone has answered for them, and who did. */
+import { PIECE_HASH_BYTES, type PieceGeometry } from '../content/geometry.ts';
+import type { PeerId } from '../swarm/member.ts';
+import { fitsGeometry, statementCount, type Statement } from './statement.ts';
+
+export class PieceMap {
+  readonly #geometry: PieceGeometry;
+  readonly #authors: (PeerId | undefined)[];
+  readonly #hashes: Buffer;
+  readonly #distrusted = new Set<PeerId>();
+  #statements: Statement[] = [];
+
+  constructor(geometry: PieceGeometry) {
+    this.#geometry = geometry;
+    this.#authors = Array.from<PeerId | undefined>({ length: geometry.pieceCount });
+    this.#hashes = Buffer.alloc(geometry.pieceCount * PIECE_HASH_BYTES);
+  }
+
+  /** All statements in use, in the order in which they came. */
+  get statements(): readonly Statement[] {
+    return this.#statements;
+  }
+
+  /** Peers that answered for some piece. */
+  get authors(): ReadonlySet<PeerId> {
+    return new Set(this.#statements.map((statement) => statement.author));
+  }
+
+  /** Statements of this author are not taken any more: the whole that came of them was false. */
+  distrust(author: PeerId): void {
+    this.#distrusted.add(author);
+  }
+
+  /** The expected hash, or undefined while nobody answered for the piece. */
+  hash(piece: number): Buffer | undefined {
+    if (this.#authors[piece] === undefined) return undefined;
+    return this.#hashes.subarray(piece * PIECE_HASH_BYTES, (piece + 1) * PIECE_HASH_BYTES);
+  }
+
+  /** True when a statement says something new; the others need not be checked. */
+  isNews(statement: Statement): boolean {
+    if (!fitsGeometry(statement, this.#geometry) || this.#distrusted.has(statement.author)) return false;
+    const end = statement.first + statementCount(statement);
+    for (let piece = statement.first; piece < end; piece += 1) {
+      if (this.#authors[piece] === undefined) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Takes an authentic statement. What another author has said before stands: the whole decides in the end who was right.
+   * Answers the pieces whose hash became known.
+   */
+  add(statement: Statement): number[] {
+    const learned: number[] = [];
+    const end = statement.first + statementCount(statement);
+    for (let piece = statement.first; piece < end; piece += 1) {
+      if (this.#authors[piece] !== undefined) continue;
+      const at = (piece - statement.first) * PIECE_HASH_BYTES;
+      statement.hashes.copy(this.#hashes, piece * PIECE_HASH_BYTES, at, at + PIECE_HASH_BYTES);
+      this.#authors[piece] = statement.author;
+      learned.push(piece);
+    }
+    if (learned.length > 0) this.#statements.push(statement);
+    return learned;
+  }
+
+  /** Forgets everything said, but not who is distrusted. */
+  clear(): void {
+    this.#statements = [];
+    this.#authors.fill(undefined);
+  }
+
+  /** Replaces all statements by one over the whole, once the whole is verified. */
+  replaceAll(statement: Statement): void {
+    this.clear();
+    this.add(statement);
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * Which piece to ask of which holder. Pure: it is told what happens and answers what to do; it has no clock and no I/O,
+ * and takes its randomness as a function, so the same code runs in nodes, in tests and in simulations.
+ *
+ * - One holder, or all holders complete: in order, from where readers stand, since order is what clients wait for.
+ * - Holders that are still gathering: rarest first, so that different nodes carry different pieces to each other;
+ *   what a reader waits for goes first only where more than one holder has it, since asking the one source of a piece
+ *   for the same pieces as everyone else is what a swarm must not do.
+ */
+import { Bitfield } from '../content/bitfield.ts';
+
+/** Names a holder within one scheduler. */
+export type HolderKey = number;
+
+/** How many missing pieces are compared to find a rare one: near to the rarest, at a bounded cost. */
+const RARITY_SAMPLE = 32;
+/** How far ahead of a reader pieces count as urgent while the swarm is gathering. */
+const URGENT_PIECES_IN_SWARM = 4;
+
+interface Holder {
+  readonly has: Bitfield;
+  readonly inFlight: Set<number>;
+}
+
+export class PieceScheduler {
+  readonly #pieceCount: number;
+  readonly #random: () => number;
+  readonly #availability: Uint32Array;
+  readonly #holders = new Map<HolderKey, Holder>();
+  readonly #requests: Map<number, Set<HolderKey>> = new Map();
+  /** Missing and desired pieces, in no order; `#slot` finds a piece in it. */
+  readonly #missing: number[] = [];
+  readonly #slot: Int32Array;
+  readonly #readers = new Map<symbol, { next: number; end: number }>();
+
+  constructor(pieceCount: number, random: () => number) {
+    this.#pieceCount = pieceCount;
+    this.#random = random;
+    this.#availability = new Uint32Array(pieceCount);
+    this.#slot = new Int32Array(pieceCount).fill(-1);
+  }
+
+  /** Pieces still to be asked for or awaited. */
+  get missingCount(): number {
+    return this.#missing.length;
+  }
+
+  /** A piece is to be fetched. */
+  desire(piece: number): void {
+    if (this.#slot[piece] !== -1) return;
+    this.#slot[piece] = this.#missing.length;
+    this.#missing.push(piece);
+  }
+
+  /** A piece came, or is not wanted any more. Answers the holders that were asked for it and need not send it. */
+  settle(piece: number): HolderKey[] {
+    this.#removeMissing(piece);
+    const asked = [...(this.#requests.get(piece) ?? [])];
+    this.#requests.delete(piece);
+    for (const key of asked) this.#holders.get(key)?.inFlight.delete(piece);
+    return asked;
+  }
+
+  addHolder(key: HolderKey): void {
+    if (!this.#holders.has(key)) this.#holders.set(key, { has: new Bitfield(this.#pieceCount), inFlight: new Set() });
+  }
+
+  /** A holder has a piece. */
+  setHas(key: HolderKey, piece: number): void {
+    const holder = this.#holders.get(key);
+    if (holder?.has.add(piece) === true) this.#availability[piece] = (this.#availability[piece] ?? 0) + 1;
+  }
+
+  /** A holder has no such piece after all; a request for it is over. */
+  setHasNot(key: HolderKey, piece: number): void {
+    if (this.#holders.get(key)?.has.delete(piece) === true) {
+      this.#availability[piece] = (this.#availability[piece] ?? 1) - 1;
+    }
+    this.release(key, piece);
+  }
+
+  /** A holder is gone; what it was asked for is free again. */
+  removeHolder(key: HolderKey): void {
+    const holder = this.#holders.get(key);
+    if (holder === undefined) return;
+    for (const piece of [...holder.inFlight]) this.release(key, piece);
+    for (let piece = 0; piece < this.#pieceCount; piece += 1) {
+      if (holder.has.has(piece)) this.#availability[piece] = (this.#availability[piece] ?? 1) - 1;
+    }
+    this.#holders.delete(key);
+  }
+
+  /** A request will not be answered. */
+  release(key: HolderKey, piece: number): void {
+    this.#holders.get(key)?.inFlight.delete(piece);
+    const asked = this.#requests.get(piece);
+    asked?.delete(key);
+    if (asked?.size === 0) this.#requests.delete(piece);
+  }
+
+  /** Pieces that a holder was asked for and has not sent. */
+  inFlight(key: HolderKey): readonly number[] {
+    return [...(this.#holders.get(key)?.inFlight ?? [])];
+  }
+
+  inFlightCount(key: HolderKey): number {
+    return this.#holders.get(key)?.inFlight.size ?? 0;
+  }
+
+  holderHas(key: HolderKey, piece: number): boolean {
+    return this.#holders.get(key)?.has.has(piece) ?? false;
+  }
+
+  availability(piece: number): number {
+    return this.#availability[piece] ?? 0;
+  }
+
+  isRequested(piece: number): boolean {
+    return this.#requests.has(piece);
+  }
+
+  isMissing(piece: number): boolean {
+    return (this.#slot[piece] ?? -1) !== -1;
+  }
+
+  /** Where a reader stands: it waits for `next` and will go on to `end`. */
+  setReader(reader: symbol, next: number, end: number): void {
+    this.#readers.set(reader, { next, end });
+  }
+
+  removeReader(reader: symbol): void {
+    this.#readers.delete(reader);
+  }
+
+  /** The first missing piece that some reader waits for, or undefined. */
+  mostUrgent(): number | undefined {
+    for (const reader of this.#readers.values()) {
+      if (reader.next < reader.end && this.isMissing(reader.next)) return reader.next;
+    }
+    return undefined;
+  }
+
+  /**
+   * The next piece to ask of a holder, marked as asked; undefined when it has nothing that is needed.
+   * `inOrder` is the mode for holders that are all complete.
+   */
+  next(key: HolderKey, inOrder: boolean): number | undefined {
+    const holder = this.#holders.get(key);
+    if (holder === undefined || this.#missing.length === 0) return undefined;
+    const piece = this.#urgent(holder, inOrder) ?? (inOrder ? this.#first(holder) : this.#rare(holder));
+    if (piece !== undefined) this.#markAsked(holder, key, piece);
+    return piece;
+  }
+
+  /** Asks a second holder for a piece that is late (the endgame, or a slow holder). False when it cannot. */
+  duplicate(key: HolderKey, piece: number): boolean {
+    const holder = this.#holders.get(key);
+    if (holder === undefined || !holder.has.has(piece) || holder.inFlight.has(piece) || !this.isMissing(piece)) return false;
+    this.#markAsked(holder, key, piece);
+    return true;
+  }
+
+  /** Marks a piece as asked of a holder that is not known to have it: the origin. */
+  reserve(key: HolderKey, piece: number): void {
+    const holder = this.#holders.get(key);
+    if (holder !== undefined && this.isMissing(piece)) this.#markAsked(holder, key, piece);
+  }
+
+  /** The first run of missing pieces that no holder has and nobody was asked for, at or after `from`. */
+  firstUnavailableRun(from: number, maxCount: number): { first: number; count: number } | undefined {
+    let first = from;
+    while (first < this.#pieceCount && !this.#isUnavailable(first)) first += 1;
+    if (first === this.#pieceCount) return undefined;
+    let end = first;
+    while (end < this.#pieceCount && end - first < maxCount && this.#isUnavailable(end)) end += 1;
+    return { first, count: end - first };
+  }
+
+  #isUnavailable(piece: number): boolean {
+    return this.isMissing(piece) && !this.isRequested(piece) && this.availability(piece) === 0;
+  }
+
+  #markAsked(holder: Holder, key: HolderKey, piece: number): void {
+    holder.inFlight.add(piece);
+    const asked = this.#requests.get(piece);
+    if (asked === undefined) this.#requests.set(piece, new Set([key]));
+    else asked.add(key);
+  }
+
+  #isFree(holder: Holder, piece: number): boolean {
+    return this.isMissing(piece) && !this.#requests.has(piece) && holder.has.has(piece);
+  }
+
+  #urgent(holder: Holder, inOrder: boolean): number | undefined {
+    for (const reader of this.#readers.values()) {
+      const reach = inOrder ? this.#pieceCount : URGENT_PIECES_IN_SWARM;
+      const end = Math.min(reader.end, reader.next + reach);
+      for (let piece = reader.next; piece < end; piece += 1) {
+        if (this.#isFree(holder, piece) && (inOrder || this.availability(piece) > 1)) return piece;
+      }
+    }
+    return undefined;
+  }
+
+  #first(holder: Holder): number | undefined {
+    let first: number | undefined;
+    for (const piece of this.#missing) {
+      if ((first === undefined || piece < first) && this.#isFree(holder, piece)) first = piece;
+    }
+    return first;
+  }
+
+  #rare(holder: Holder): number | undefined {
+    const count = this.#missing.length;
+    const start = Math.floor(this.#random() * count);
+    let best: number | undefined;
+    let compared = 0;
+    for (let step = 0; step < count && compared < RARITY_SAMPLE; step += 1) {
+      const piece = this.#missing[(start + step) % count];
+      if (piece === undefined || !this.#isFree(holder, piece)) continue;
+      compared += 1;
+      if (best === undefined || this.availability(piece) < this.availability(best)) best = piece;
+    }
+    return best;
+  }
+
+  #removeMissing(piece: number): void {
+    const slot = this.#slot[piece] ?? -1;
+    if (slot === -1) return;
+    const last = this.#missing.pop();
+    if (last !== undefined && last !== piece) {
+      this.#missing[slot] = last;
+      this.#slot[last] = slot;
+    }
+    this.#slot[piece] = -1;
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * What peers asked for, sent piece by piece. Links take turns by their sockets' own pace, the channels of one link by
+ * turns in chunks, so that a small blob is not behind a large one. A few pieces are read ahead for each link, no more:
+ * what waits here is bounded by `uploadQueuePieces` numbers and `READ_AHEAD` buffers for a link.
+ */
+import { asError } from '../oci/error.ts';
+import type { Link } from '../swarm/link/link.ts';
+import { MAX_CHUNK_BYTES } from '../swarm/link/frame.ts';
+import type { Channel } from './channel.ts';
+
+/** Pieces of one link that may be in memory, being read or sent. */
+const READ_AHEAD = 4;
+
+/** Reads a piece for a peer; undefined when it is not held any more. */
+export type ReadPiece = (piece: number) => Promise<Buffer | undefined>;
+
+export interface UploadQueueDeps {
+  /** How many bytes may be sent now; 0 means that `whenAllowed` calls back. */
+  readonly rate: { take(bytes: number): number; whenAllowed(callback: () => void): void };
+  readonly onSent: (channel: Channel, bytes: number) => void;
+  /** The piece could not be read: the peer is to be told. `error` is absent when it is simply not held any more. */
+  readonly onUnreadable: (channel: Channel, piece: number, error: Error | undefined) => void;
+}
+
+export interface UploadQueueConfig {
+  readonly uploadSlots: number;
+  readonly uploadQueuePieces: number;
+}
+
+interface Want {
+  readonly channel: Channel;
+  readonly piece: number;
+  readonly read: ReadPiece;
+}
+
+interface Sending extends Want {
+  readonly bytes: Buffer;
+  offset: number;
+}
+
+interface Lane {
+  /** Wants by channel; the key order is the order of turns. */
+  readonly wants: Map<Channel, Want[]>;
+  wantCount: number;
+  readingCount: number;
+  sending: Sending[];
+  waitsForRate: boolean;
+}
+
+export class UploadQueue {
+  readonly #deps: UploadQueueDeps;
+  readonly #config: UploadQueueConfig;
+  readonly #lanes = new Map<Link, Lane>();
+
+  constructor(deps: UploadQueueDeps, config: UploadQueueConfig) {
+    this.#deps = deps;
+    this.#config = config;
+  }
+
+  /** Peers being served now. */
+  get activeCount(): number {
+    return this.#lanes.size;
+  }
+
+  /** Takes wants of a peer; answers those that are refused because there is too much to do. */
+  add(channel: Channel, pieces: readonly number[], read: ReadPiece): number[] {
+    let lane = this.#lanes.get(channel.link);
+    if (lane === undefined) {
+      if (this.#lanes.size >= this.#config.uploadSlots) return [...pieces];
+      lane = { wants: new Map(), wantCount: 0, readingCount: 0, sending: [], waitsForRate: false };
+      this.#lanes.set(channel.link, lane);
+    }
+    const room = Math.max(0, this.#config.uploadQueuePieces - lane.wantCount);
+    const taken = pieces.slice(0, room).map((piece) => ({ channel, piece, read }));
+    const queued = lane.wants.get(channel);
+    if (queued === undefined) lane.wants.set(channel, taken);
+    else queued.push(...taken);
+    lane.wantCount += taken.length;
+    this.pump(channel.link);
+    return pieces.slice(room);
+  }
+
+  /** The peer does not need these any more. */
+  cancel(channel: Channel, pieces: ReadonlySet<number>): void {
+    const lane = this.#lanes.get(channel.link);
+    const queued = lane?.wants.get(channel);
+    if (lane === undefined || queued === undefined) return;
+    const left = queued.filter((want) => !pieces.has(want.piece));
+    lane.wantCount -= queued.length - left.length;
+    lane.wants.set(channel, left);
+    this.#retire(channel.link, lane);
+  }
+
+  /** The channel is gone. */
+  removeChannel(channel: Channel): void {
+    const lane = this.#lanes.get(channel.link);
+    if (lane === undefined) return;
+    lane.wantCount -= lane.wants.get(channel)?.length ?? 0;
+    lane.wants.delete(channel);
+    lane.sending = lane.sending.filter((sending) => sending.channel !== channel);
+    this.#retire(channel.link, lane);
+  }
+
+  removeLink(link: Link): void {
+    this.#lanes.delete(link);
+  }
+
+  /** Sends what can be sent; called again when the link drains. */
+  pump(link: Link): void {
+    const lane = this.#lanes.get(link);
+    if (lane === undefined) return;
+    this.#readAhead(link, lane);
+    while (link.canSendChunk && !lane.waitsForRate) {
+      const sending = lane.sending.shift();
+      if (sending === undefined) break;
+      this.#sendChunk(link, lane, sending);
+    }
+    this.#retire(link, lane);
+  }
+
+  #sendChunk(link: Link, lane: Lane, sending: Sending): void {
+    const wantedBytes = Math.min(MAX_CHUNK_BYTES, sending.bytes.length - sending.offset);
+    const length = this.#deps.rate.take(wantedBytes);
+    if (length === 0) {
+      lane.sending.unshift(sending);
+      lane.waitsForRate = true;
+      this.#deps.rate.whenAllowed(() => {
+        lane.waitsForRate = false;
+        this.pump(link);
+      });
+      return;
+    }
+    const { channel, piece, offset } = sending;
+    if (channel.remoteId === undefined) return;
+    link.sendChunk(channel.remoteId, piece, offset, sending.bytes.subarray(offset, offset + length));
+    this.#deps.onSent(channel, length);
+    sending.offset += length;
+    if (sending.offset < sending.bytes.length) this.#putBack(lane, sending);
+    else this.#readAhead(link, lane);
+  }
+
+  /** Behind the first piece of another channel if there is one, so that channels take turns; else first again. */
+  #putBack(lane: Lane, sending: Sending): void {
+    const other = lane.sending.findIndex((candidate) => candidate.channel !== sending.channel);
+    lane.sending.splice(other === -1 ? 0 : other + 1, 0, sending);
+  }
+
+  #readAhead(link: Link, lane: Lane): void {
+    while (lane.readingCount + lane.sending.length < READ_AHEAD) {
+      const want = this.#nextWant(lane);
+      if (want === undefined) return;
+      lane.readingCount += 1;
+      void want.read(want.piece).then(
+        (bytes) => this.#onRead(link, lane, want, bytes, undefined),
+        (thrown: unknown) => this.#onRead(link, lane, want, undefined, asError(thrown)),
+      );
+    }
+  }
+
+  #onRead(link: Link, lane: Lane, want: Want, bytes: Buffer | undefined, error: Error | undefined): void {
+    lane.readingCount -= 1;
+    if (this.#lanes.get(link) !== lane) return;
+    if (bytes === undefined) this.#deps.onUnreadable(want.channel, want.piece, error);
+    else lane.sending.push({ ...want, bytes, offset: 0 });
+    this.pump(link);
+  }
+
+  #nextWant(lane: Lane): Want | undefined {
+    for (const [channel, queued] of lane.wants) {
+      const want = queued.shift();
+      lane.wants.delete(channel);
+      if (want === undefined) continue;
+      lane.wantCount -= 1;
+      if (queued.length > 0) lane.wants.set(channel, queued);
+      return want;
+    }
+    return undefined;
+  }
+
+  #retire(link: Link, lane: Lane): void {
+    if (lane.wantCount === 0 && lane.readingCount === 0 && lane.sending.length === 0) this.#lanes.delete(link);
+  }
+}
