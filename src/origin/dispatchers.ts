@@ -3,6 +3,7 @@
  * upstream named in an answer, and so refuses private addresses at the moment of connecting, after DNS has spoken: a check
  * before that could be fooled by a name that changes its address.
  */
+import { X509Certificate } from 'node:crypto';
 import type { LookupAddress, LookupOptions } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
@@ -22,10 +23,22 @@ export interface DispatchersDeps {
 /** How long an idle connection is kept. Below the 5 s after which Node's own servers close theirs. */
 const KEEP_ALIVE_MS = 4_000;
 
-/** The certificates of Node and of the system, and the upstream's own; undefined when it has none. */
-function trustedContext(caPem: string | undefined): SecureContext | undefined {
-  if (caPem === undefined) return undefined;
-  const certificates = new Set([...getCACertificates('default'), ...getCACertificates('system'), caPem]);
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** The certificates of a PEM file, each checked, because the TLS library passes over what it cannot read. */
+function certificatesOf(caPem: string | undefined): readonly string[] {
+  if (caPem === undefined) return [];
+  const certificates = caPem.match(PEM_CERTIFICATE) ?? [];
+  if (certificates.length === 0) throw new TypeError('it holds no PEM certificate');
+  return certificates.map((certificate) => new X509Certificate(certificate).toString());
+}
+
+/**
+ * Trust in the operator's certificates, the system's and Node's. The operator's come first: of several with one subject, and
+ * many make their own `CN=localhost`, OpenSSL takes the first.
+ */
+function trustedContext(own: readonly string[]): SecureContext {
+  const certificates = new Set([...own, ...getCACertificates('default'), ...getCACertificates('system')]);
   return createSecureContext({ ca: [...certificates] });
 }
 
@@ -35,6 +48,7 @@ export class Dispatchers {
   readonly #proxy: ProxyConfig;
   readonly #upstreamUrl: URL;
   readonly #open = new Map<string, Dispatcher>();
+  readonly #ownCertificates: readonly string[];
   #secureContext: SecureContext | undefined;
 
   /** @throws {DockyardError} ERR_UPSTREAM_INVALID when the certificates cannot be read */
@@ -44,7 +58,7 @@ export class Dispatchers {
     this.#proxy = config.proxy;
     this.#upstreamUrl = new URL(config.upstream.url);
     try {
-      this.#secureContext = trustedContext(config.upstream.caPem);
+      this.#ownCertificates = certificatesOf(config.upstream.caPem);
     } catch (cause) {
       throw originError('ERR_UPSTREAM_INVALID', `the CA certificates of upstream '${config.upstream.name}' cannot be read`, {
         cause,
@@ -85,13 +99,19 @@ export class Dispatchers {
     return dispatcher;
   }
 
+  /** Made once, when the first connection is: it takes some milliseconds. */
+  #trusted(): SecureContext {
+    this.#secureContext ??= trustedContext(this.#ownCertificates);
+    return this.#secureContext;
+  }
+
   #direct(isGuarded: boolean): Dispatcher {
     return new Agent({
       allowH2: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
       connect: {
         timeout: this.#upstream.connectTimeoutMs,
-        ...(this.#secureContext === undefined ? {} : { secureContext: this.#secureContext }),
+        secureContext: this.#trusted(),
         ...(isGuarded ? { lookup: this.#guardedLookup() } : {}),
       },
     });
@@ -103,7 +123,7 @@ export class Dispatchers {
       allowH2: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectTimeout: this.#upstream.connectTimeoutMs,
-      ...(this.#secureContext === undefined ? {} : { requestTls: { secureContext: this.#secureContext } }),
+      requestTls: { secureContext: this.#trusted() },
     });
   }
 

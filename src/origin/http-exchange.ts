@@ -3,7 +3,7 @@
  * never while a slow client holds the bytes back.
  */
 import { request, type Dispatcher } from 'undici';
-import { asError, isDockyardError } from '../oci/error.ts';
+import { asError } from '../oci/error.ts';
 import { originError } from './errors.ts';
 import { transportFailure } from './transport-failure.ts';
 
@@ -23,7 +23,7 @@ export interface HttpAnswer {
   readonly url: URL;
   header(name: string): string | undefined;
   headerValues(name: string): readonly string[];
-  /** The body's bytes; to be iterated once. @throws {DockyardError} ERR_ORIGIN_STALLED, ERR_ORIGIN_UNAVAILABLE */
+  /** The body's bytes; to be iterated once. @throws {TransientFailure} when they break off or stall */
   chunks(): AsyncIterable<Buffer>;
   /** Ends the body unread. The connection is kept if little was left. */
   discard(): Promise<void>;
@@ -145,7 +145,7 @@ class UndiciAnswer implements HttpAnswer {
       }
     } catch (error) {
       this.#watch.callerSignal?.throwIfAborted();
-      throw isDockyardError(error) ? error : transportFailure(error, this.#sent.upstream, { isConnected: true });
+      throw transportFailure(error, this.#sent.upstream, { isConnected: true });
     } finally {
       this.#watch.end();
       this.#body.destroy();

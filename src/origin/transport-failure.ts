@@ -63,8 +63,8 @@ export function transportFailure(
   if (CERTIFICATE_CODE.test(code)) {
     return originError('ERR_ORIGIN_UNTRUSTED', `the certificate of upstream '${upstream}' cannot be verified: ${code}`, { cause, details });
   }
-  if (MALFORMED_CODE.test(code)) {
-    return originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' does not speak HTTP: ${code}`, { cause, details });
+  if (MALFORMED_CODE.test(code) || (cause.name === 'HTTPParserError' && code === '')) {
+    return originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' does not speak HTTP: ${cause.message}`, { cause, details });
   }
   const what = facts.isConnected ? 'broke off' : 'cannot be reached';
   const final = originError('ERR_ORIGIN_UNAVAILABLE', `upstream '${upstream}' ${what}: ${code === '' ? cause.message : code}`, {
