@@ -28,7 +28,7 @@ export interface MemberTableConfig {
   readonly suspicionMs: number;
   /** How long the dead and the left are remembered. */
   readonly retentionMs: number;
-  /** News waiting to be told; beyond, the most told is dropped, and comparison of tables makes up for it. */
+  /** News waiting to be told; beyond, the oldest is dropped, and comparison of tables makes up for it. */
   readonly maxRumours: number;
   /** Rows kept, the gone included; what is said of further members is ignored. About 1 KiB each. */
   readonly maxMembers: number;
@@ -54,6 +54,8 @@ export class MemberTable {
   /** How often each piece of news was told. */
   readonly #tellings = new Map<PeerId, number>();
   readonly #fingerprints = new FingerprintTable();
+  /** All rows' ids, in any order, to draw from. */
+  #ids: PeerId[] = [];
   #probeOrder: PeerId[] = [];
   #self: SignedRecord;
   #version = 0;
@@ -99,7 +101,7 @@ export class MemberTable {
   setSelf(signed: SignedRecord, nowMs: number): void {
     this.#self = signed;
     this.#put({ signed, state: signed.record.left ? 'left' : 'alive', changedAtMs: nowMs });
-    this.#tellings.set(recordPeerId(signed), 0);
+    this.#news(recordPeerId(signed));
   }
 
   /** True when the statement would change the table or call for a refutation: worth checking its signature. */
@@ -115,8 +117,7 @@ export class MemberTable {
     const peerId = recordPeerId(update.signed);
     if (peerId === recordPeerId(this.#self)) return 'refute';
     this.#put({ signed: update.signed, state: update.state, changedAtMs: nowMs });
-    this.#tellings.set(peerId, 0);
-    this.#boundRumours();
+    this.#news(peerId);
     return 'changed';
   }
 
@@ -169,8 +170,15 @@ export class MemberTable {
 
   /** Up to `count` live members, at random, without this node and those excluded. */
   pickLive(count: number, excluded: ReadonlySet<PeerId> = new Set()): MemberEntry[] {
-    const all = [...this.#entries.values()].filter((entry) => this.#isLiveOther(entry) && !excluded.has(recordPeerId(entry.signed)));
-    return shuffled(all, this.#random).slice(0, count);
+    const fits = (entry: MemberEntry): boolean => this.#isLiveOther(entry) && !excluded.has(recordPeerId(entry.signed));
+    const picked = new Set<MemberEntry>();
+    // Drawing a few is quick where most members live; where they do not, or many are wanted, all are looked through.
+    for (let tries = 8 * count; tries > 0 && picked.size < count && count * 8 < this.#ids.length; tries -= 1) {
+      const entry = this.#entries.get(this.#ids[Math.floor(this.#random() * this.#ids.length)] ?? '');
+      if (entry !== undefined && fits(entry)) picked.add(entry);
+    }
+    if (picked.size === count) return [...picked];
+    return shuffled([...this.#entries.values()].filter(fits), this.#random).slice(0, count);
   }
 
   /** A dead member, at random: it may be behind a partition that has healed. */
@@ -213,7 +221,10 @@ export class MemberTable {
     const peerId = recordPeerId(entry.signed);
     const before = this.#entries.get(peerId);
     if (before !== undefined) this.#fingerprints.toggle(before);
-    else this.#joinProbeOrder(peerId);
+    else {
+      this.#ids.push(peerId);
+      this.#joinProbeOrder(peerId);
+    }
     this.#fingerprints.toggle(entry);
     this.#entries.set(peerId, entry);
     this.#suspects.delete(peerId);
@@ -226,6 +237,7 @@ export class MemberTable {
   #forget(peerId: PeerId): void {
     this.#entries.delete(peerId);
     this.#gone.delete(peerId);
+    this.#ids = this.#ids.filter((id) => id !== peerId);
     this.#tellings.delete(peerId);
     this.#version += 1;
   }
@@ -235,11 +247,13 @@ export class MemberTable {
     this.#probeOrder.splice(Math.floor(this.#random() * (this.#probeOrder.length + 1)), 0, peerId);
   }
 
-  #boundRumours(): void {
+  #news(peerId: PeerId): void {
+    // Put last, so that the first is the oldest news, which is dropped when there is too much.
+    this.#tellings.delete(peerId);
+    this.#tellings.set(peerId, 0);
     if (this.#tellings.size <= this.#config.maxRumours) return;
-    let most: [PeerId | undefined, number] = [undefined, -1];
-    for (const [peerId, told] of this.#tellings) if (told > most[1]) most = [peerId, told];
-    if (most[0] !== undefined) this.#tellings.delete(most[0]);
+    const oldest = this.#tellings.keys().next().value;
+    if (oldest !== undefined) this.#tellings.delete(oldest);
   }
 }
 
