@@ -1,0 +1,187 @@
+/**
+ * The store's level database, as far as the store needs it: binary values under short prefixes.
+ *
+ * Level locks its folder, which keeps a second process out of the whole store. A database that is damaged is repaired,
+ * and if that fails made anew: all that it says of blobs can be read from the files. LevelDB refuses every write after
+ * one that the disk had no room for, until it is opened again; so a failed write is tried once more on a fresh opening.
+ */
+import { rm } from 'node:fs/promises';
+import { Level } from 'level';
+import type { Logger } from 'pino';
+import { contentError, isNoSpaceError, systemCode } from './errors.ts';
+
+/** In Node, `Level` has the static functions of classic-level; its types leave them out, since browsers have none. */
+const repairable = Level as unknown as { repair(location: string): Promise<void> };
+
+/** One change of the index. */
+export type IndexChange =
+  | { readonly type: 'put'; readonly key: string; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: string };
+
+/** How an index was opened; `rebuilt` when what it knew was lost. */
+export type IndexCondition = 'good' | 'repaired' | 'rebuilt';
+
+/** A key-value store with ordered keys. Whoever opens it closes it. */
+export class ContentIndex implements AsyncDisposable {
+  readonly condition: IndexCondition;
+  readonly #level: Level<string, Buffer>;
+  readonly #log: Logger;
+  #reopening: Promise<void> | undefined;
+  #closed = false;
+
+  private constructor(level: Level<string, Buffer>, condition: IndexCondition, log: Logger) {
+    this.#level = level;
+    this.condition = condition;
+    this.#log = log;
+  }
+
+  /**
+   * Opens or makes the database in `folder`, which must not be used by anything else.
+   * @throws {DockyardError} ERR_STORE_LOCKED, ERR_STORE_IO, ERR_STORE_FULL
+   */
+  static async open(folder: string, log: Logger): Promise<ContentIndex> {
+    const level = new Level<string, Buffer>(folder, { valueEncoding: 'buffer' });
+    let condition: IndexCondition = 'good';
+    try {
+      await openAndProbe(level);
+    } catch (error) {
+      if (!isDamage(error)) throw openingError(folder, error);
+      log.warn({ err: error, folder }, 'index damaged');
+      condition = await restore(level, folder, log);
+    }
+    return new ContentIndex(level, condition, log);
+  }
+
+  /** The value of a key, or `undefined`. @throws {DockyardError} ERR_STORE_IO */
+  async get(key: string): Promise<Buffer | undefined> {
+    try {
+      return await this.#level.get(key);
+    } catch (error) {
+      throw this.#translate(error);
+    }
+  }
+
+  /** All entries whose key begins with `prefix`, keys without it, in order. @throws {DockyardError} ERR_STORE_IO */
+  async *entries(prefix: string): AsyncGenerator<[key: string, value: Buffer]> {
+    const iterator = this.#level.iterator({ gte: prefix, lt: `${prefix}\uffff` });
+    try {
+      for (let batch = await iterator.nextv(1000); batch.length > 0; batch = await iterator.nextv(1000)) {
+        for (const [key, value] of batch) yield [key.slice(prefix.length), value];
+      }
+    } catch (error) {
+      throw this.#translate(error);
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  /** Makes all changes or none. They survive the end of the process. @throws {DockyardError} ERR_STORE_FULL, ERR_STORE_IO */
+  async write(changes: IndexChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    try {
+      await this.#reopening;
+      await this.#level.batch(changes);
+    } catch (first) {
+      if (this.#closed) throw this.#translate(first);
+      this.#log.warn({ err: first }, 'index write failed');
+      try {
+        await this.#reopen();
+        await this.#level.batch(changes);
+      } catch (error) {
+        throw this.#translate(error);
+      }
+    }
+  }
+
+  /** Closes the database and frees its lock. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#level.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #reopen(): Promise<void> {
+    this.#reopening ??= (async () => {
+      await this.#level.close();
+      await this.#level.open();
+    })();
+    try {
+      await this.#reopening;
+    } finally {
+      this.#reopening = undefined;
+    }
+  }
+
+  #translate(error: unknown): Error {
+    if (this.#closed) return contentError('ERR_STORE_CLOSED', 'the content store is closed', { cause: error });
+    if (isNoSpace(error)) return contentError('ERR_STORE_FULL', 'the disk has no room for the index', { cause: error });
+    return contentError('ERR_STORE_IO', 'the index could not be read or written', { cause: error });
+  }
+}
+
+/** Opens a database and reads its first key, since some damage shows only then. */
+async function openAndProbe(level: Level<string, Buffer>): Promise<void> {
+  await level.open();
+  try {
+    for await (const key of level.keys({ limit: 1 }))
+      if (typeof key !== 'string') throw new TypeError('a key is no text');
+  } catch (error) {
+    await level.close();
+    throw error;
+  }
+}
+
+async function restore(level: Level<string, Buffer>, folder: string, log: Logger): Promise<IndexCondition> {
+  try {
+    await repairable.repair(folder);
+    await openAndProbe(level);
+    log.warn({ folder }, 'index repaired');
+    return 'repaired';
+  } catch (error) {
+    log.error({ err: error, folder }, 'index could not be repaired and is made anew');
+  }
+  try {
+    await rm(folder, { recursive: true, force: true });
+    await level.open();
+    return 'rebuilt';
+  } catch (error) {
+    throw openingError(folder, error);
+  }
+}
+
+/** The error of the operating system or of LevelDB beneath what level throws. */
+function innermost(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? innermost(error.cause) : error;
+}
+
+function isNoSpace(error: unknown): boolean {
+  const inner = innermost(error);
+  return (
+    isNoSpaceError(inner) ||
+    (inner instanceof Error && /no space left|quota exceeded|file too large/i.test(inner.message))
+  );
+}
+
+/** LevelDB reports a missing table or a bad MANIFEST as an I/O or argument error, so all but lock and room count as damage. */
+function isDamage(error: unknown): boolean {
+  const inner = innermost(error);
+  if (systemCode(inner) === 'LEVEL_CORRUPTION') return true;
+  if (systemCode(inner) === 'LEVEL_LOCKED' || isNoSpace(error)) return false;
+  return (
+    inner instanceof Error && /corrupt|missing files|no such file|does not exist|invalid argument/i.test(inner.message)
+  );
+}
+
+function openingError(folder: string, error: unknown): Error {
+  if (systemCode(innermost(error)) === 'LEVEL_LOCKED') {
+    return contentError('ERR_STORE_LOCKED', `the content store beside ${folder} is in use by another process`, {
+      cause: error,
+    });
+  }
+  if (isNoSpace(error))
+    return contentError('ERR_STORE_FULL', `the disk has no room to open ${folder}`, { cause: error });
+  return contentError('ERR_STORE_IO', `the index ${folder} could not be opened`, { cause: error });
+}

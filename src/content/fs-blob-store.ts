@@ -1,0 +1,318 @@
+/** The content store on disk. See layout.ts for where things lie, and docs/decisions/0001-content-store.md for why. */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
+import { isAbortError } from '../oci/error.ts';
+import { BlobCatalog, statOf } from './blob-catalog.ts';
+import { BlobRecords } from './blob-records.ts';
+import type { BlobStat, BlobStore, HeldBlob, PartialBlob, StoreUsage, VerifyResult } from './blob-store.ts';
+import { CompleteBlobs } from './complete-blobs.ts';
+import { ContentIndex } from './content-index.ts';
+import { nodeDisk, writeNewFile, type Disk } from './disk.ts';
+import { contentError, isAbsentError } from './errors.ts';
+import type { PieceGeometry } from './geometry.ts';
+import { HashThread } from './hash-thread.ts';
+import { StoreLayout } from './layout.ts';
+import { PartialShelf } from './partial-shelf.ts';
+import { Quarantine } from './quarantine.ts';
+import { StoreMetrics } from './store-metrics.ts';
+import { loadCatalog, prepareDirectory, prepareFolders } from './store-opening.ts';
+import { StoreSpace, type Eviction, type EvictionReason } from './store-space.ts';
+
+export interface FsBlobStoreDeps {
+  readonly clock: { nowMs(): number };
+  readonly log: Logger;
+  readonly metrics: Registry;
+  /** The index in the store's `index` folder, when someone else opened it, shares it, and closes it. */
+  readonly index?: ContentIndex | undefined;
+  /** The file system; the real one when left out. */
+  readonly disk?: Disk | undefined;
+}
+
+export interface FsBlobStoreConfig {
+  /** The store's own directory; made when it is not there. */
+  readonly directory: string;
+  /** Most bytes of blobs and of partial blobs together. */
+  readonly maxSizeBytes: number;
+  /** Free bytes that are left to others on the disk; 0 for none. */
+  readonly minFreeDiskBytes: number;
+}
+
+/** How long a time of use may wait until it is written: what a crash loses only makes eviction a little less exact. */
+const SAVE_USE_INTERVAL_MS = 60_000;
+
+interface Parts {
+  readonly catalog: BlobCatalog;
+  readonly complete: CompleteBlobs;
+  readonly hashes: HashThread;
+  readonly index: ContentIndex;
+  readonly layout: StoreLayout;
+  readonly metrics: StoreMetrics;
+  readonly quarantine: Quarantine;
+  readonly records: BlobRecords;
+  readonly shelf: PartialShelf;
+}
+
+/** Keeps blobs in a directory that one process at a time may have open. */
+export class FsBlobStore implements BlobStore {
+  readonly #log: Logger;
+  readonly #disk: Disk;
+  readonly #parts: Parts;
+  readonly #space: StoreSpace;
+  readonly #ownsIndex: boolean;
+  readonly #saving: NodeJS.Timeout;
+  readonly #putting = new Set<Promise<void>>();
+  #nextIncoming = 1;
+  #closing: Promise<void> | undefined;
+
+  private constructor(deps: FsBlobStoreDeps, config: FsBlobStoreConfig, parts: Parts, disk: Disk) {
+    this.#log = deps.log;
+    this.#disk = disk;
+    this.#parts = parts;
+    this.#ownsIndex = deps.index === undefined;
+    const { catalog, metrics, shelf } = parts;
+    const evictor = {
+      heldBytes: () => catalog.totalBytes + shelf.totalBytes,
+      evictOne: (reason: EvictionReason) => this.#evictOne(reason),
+    };
+    this.#space = new StoreSpace(
+      { clock: deps.clock, disk, metrics, evictor },
+      { ...config, folder: config.directory },
+    );
+    metrics.observe(
+      { blobCount: () => catalog.count, blobBytes: () => catalog.totalBytes, partialBytes: () => shelf.totalBytes },
+      config.maxSizeBytes,
+    );
+    this.#saving = setInterval(() => void parts.complete.saveUse(), SAVE_USE_INTERVAL_MS);
+    this.#saving.unref();
+  }
+
+  /**
+   * Opens or makes a store. Whoever opens it closes it.
+   * @throws {DockyardError} ERR_STORE_LOCKED, ERR_STORE_VERSION, ERR_STORE_FULL, ERR_STORE_IO
+   */
+  static async open(deps: FsBlobStoreDeps, config: FsBlobStoreConfig): Promise<FsBlobStore> {
+    const disk = deps.disk ?? nodeDisk;
+    const layout = new StoreLayout(config.directory);
+    await prepareDirectory(disk, layout);
+    const index = deps.index ?? (await ContentIndex.open(layout.indexFolder, deps.log));
+    const hashes = new HashThread();
+    try {
+      const parts = makeParts(deps, disk, layout, index, hashes);
+      await prepareFolders(disk, layout);
+      await parts.quarantine.load();
+      await loadCatalog({ ...parts, log: deps.log });
+      await parts.shelf.load();
+      const store = new FsBlobStore(deps, config, parts, disk);
+      await store.#shrink();
+      return store;
+    } catch (error) {
+      await hashes.close();
+      if (deps.index === undefined) await index.close();
+      if (error instanceof Error && error.name === 'DockyardError') throw error;
+      throw contentError('ERR_STORE_IO', `the content store ${config.directory} could not be opened`, { cause: error });
+    }
+  }
+
+  stat(digest: Digest): BlobStat | undefined {
+    const entry = this.#parts.catalog.get(digest);
+    return entry === undefined ? undefined : statOf(entry);
+  }
+
+  async open(digest: Digest): Promise<HeldBlob | undefined> {
+    this.#assertOpen();
+    return await this.#parts.complete.open(digest);
+  }
+
+  async openPartial(digest: Digest, sizeBytes: number): Promise<PartialBlob> {
+    this.#assertOpen();
+    this.#refuseWhatNeverFits(digest, sizeBytes);
+    return await this.#parts.shelf.open(digest, sizeBytes, this.#space);
+  }
+
+  async put(digest: Digest, bytes: Uint8Array): Promise<void> {
+    this.#assertOpen();
+    const found = digestOf(bytes, digestAlgorithm(digest));
+    if (found !== digest) throw contentError('ERR_CONTENT_MISMATCH', `bytes given as ${digest} are ${found}`);
+    if (this.#parts.catalog.get(digest) !== undefined) return;
+    this.#refuseWhatNeverFits(digest, bytes.length);
+    const putting = this.#space.withRoom(bytes.length, async () => await this.#putFile(digest, bytes));
+    this.#putting.add(putting);
+    try {
+      await putting;
+    } finally {
+      this.#putting.delete(putting);
+    }
+  }
+
+  async setPinned(digest: Digest, pinned: boolean): Promise<void> {
+    this.#assertOpen();
+    const held = await this.#parts.complete.setPinned(digest, pinned);
+    if (!held && pinned) throw contentError('ERR_BLOB_NOT_HELD', `${digest} cannot be pinned: it is not held`);
+  }
+
+  async remove(digest: Digest): Promise<boolean> {
+    this.#assertOpen();
+    return await this.#parts.complete.remove(digest);
+  }
+
+  list(): Iterable<BlobStat> {
+    return this.#parts.catalog.list();
+  }
+
+  listPartials(): Iterable<{ digest: Digest; geometry: PieceGeometry; heldCount: number }> {
+    return this.#parts.shelf.list();
+  }
+
+  async usage(): Promise<StoreUsage> {
+    const { catalog, shelf } = this.#parts;
+    return {
+      blobCount: catalog.count,
+      blobBytes: catalog.totalBytes,
+      partialCount: shelf.count,
+      partialBytes: shelf.totalBytes,
+      maxSizeBytes: this.#space.maxSizeBytes,
+      freeDiskBytes: await this.#space.freeDiskBytes(),
+    };
+  }
+
+  async *verify(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<VerifyResult> {
+    for (const { digest } of this.#parts.catalog.list()) {
+      options.signal?.throwIfAborted();
+      this.#assertOpen();
+      const result = await this.#verifyOne(digest, options);
+      if (result !== undefined) yield result;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { complete, hashes, index, shelf } = this.#parts;
+    clearInterval(this.#saving);
+    await Promise.allSettled(this.#putting);
+    await shelf.close();
+    await hashes.close();
+    await complete.close();
+    if (this.#ownsIndex) await index.close();
+  }
+
+  async #putFile(digest: Digest, bytes: Uint8Array): Promise<void> {
+    const { complete, layout } = this.#parts;
+    const incoming = join(layout.incomingFolder, String(this.#nextIncoming++));
+    try {
+      await writeNewFile(this.#disk, incoming, bytes);
+      await complete.publish(digest, bytes.length, incoming, undefined);
+    } finally {
+      // Gone already when it was published; still there when that failed, or when another put was first.
+      await this.#removeIncoming(incoming);
+    }
+  }
+
+  async #removeIncoming(path: string): Promise<void> {
+    try {
+      await this.#disk.unlink(path);
+    } catch (error) {
+      if (!isAbsentError(error)) this.#log.warn({ err: error, path }, 'temporary file could not be removed');
+    }
+  }
+
+  async #verifyOne(digest: Digest, options: { signal?: AbortSignal | undefined }): Promise<VerifyResult | undefined> {
+    const { catalog, complete, hashes, layout } = this.#parts;
+    const entry = catalog.get(digest);
+    if (entry === undefined) return undefined;
+    const { sizeBytes } = entry;
+    entry.leases += 1;
+    try {
+      const found = await hashes.wholeFile(layout.blobFile(digest), digestAlgorithm(digest), options);
+      if (found === digest) return { digest, sizeBytes, state: 'good' };
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (isAbortError(error) || this.#closing !== undefined) throw error;
+      if (error instanceof Error && isAbsentError(error.cause)) {
+        // Removed on purpose meanwhile: then it is no longer held, and there is nothing to say of it.
+        if (catalog.get(digest) !== entry) return undefined;
+        await complete.forget(entry);
+        return { digest, sizeBytes, state: 'missing' };
+      }
+      this.#log.error({ err: error, digest }, 'blob could not be read');
+    } finally {
+      entry.leases -= 1;
+    }
+    if (catalog.get(digest) !== entry) return undefined;
+    await complete.setAside(entry);
+    return { digest, sizeBytes, state: 'damaged' };
+  }
+
+  #evictOne(reason: EvictionReason): Eviction | undefined {
+    const { complete, metrics, quarantine, shelf } = this.#parts;
+    const kinds = [
+      ['quarantine', () => (reason === 'disk' ? quarantine.evictOne() : undefined)],
+      ['blob', () => complete.evictOne()],
+      ['partial', () => shelf.evictOne()],
+    ] as const;
+    for (const [kind, evictOne] of kinds) {
+      const eviction = evictOne();
+      if (eviction === undefined) continue;
+      metrics.countEviction(reason, kind);
+      return eviction;
+    }
+    return undefined;
+  }
+
+  /** The limit may be lower than when the store was last open. What is pinned stays all the same. */
+  async #shrink(): Promise<void> {
+    try {
+      await this.#space.withRoom(0, async () => await Promise.resolve());
+    } catch (error) {
+      this.#log.warn({ err: error }, 'more is pinned than the size limit allows');
+    }
+  }
+
+  /** Nothing is evicted for a blob that would not fit even if all else went. */
+  #refuseWhatNeverFits(digest: Digest, sizeBytes: number): void {
+    const { pinnedBytes } = this.#parts.catalog;
+    const { maxSizeBytes } = this.#space;
+    if (pinnedBytes + sizeBytes <= maxSizeBytes) return;
+    this.#parts.metrics.countRefusal();
+    throw contentError('ERR_STORE_FULL', `${digest} does not fit into the store, beside what is pinned`, {
+      details: { sizeBytes, pinnedBytes, maxSizeBytes },
+    });
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw contentError('ERR_STORE_CLOSED', 'the content store is closed');
+  }
+}
+
+function makeParts(
+  deps: FsBlobStoreDeps,
+  disk: Disk,
+  layout: StoreLayout,
+  index: ContentIndex,
+  hashes: HashThread,
+): Parts {
+  const { clock, log } = deps;
+  const metrics = new StoreMetrics(deps.metrics);
+  const catalog = new BlobCatalog();
+  const quarantine = new Quarantine({ clock, disk, layout, log });
+  const records = new BlobRecords({ index, log, metrics });
+  const complete = new CompleteBlobs({ clock, disk, layout, catalog, records, quarantine, hashes, metrics, log });
+  const shelf = new PartialShelf({
+    disk,
+    layout,
+    hashes,
+    log,
+    publish: async (digest, sizeBytes, dataPath, pieceHashes) =>
+      await complete.publish(digest, sizeBytes, dataPath, pieceHashes),
+  });
+  return { catalog, complete, hashes, index, layout, metrics, quarantine, records, shelf };
+}

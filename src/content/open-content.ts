@@ -1,0 +1,45 @@
+/** Opens all that a node keeps on disk as one thing: blobs and manifests, which share one index. */
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import type { BlobStore } from './blob-store.ts';
+import { ContentIndex } from './content-index.ts';
+import { nodeDisk, type Disk } from './disk.ts';
+import { FsBlobStore, type FsBlobStoreConfig } from './fs-blob-store.ts';
+import { StoreLayout } from './layout.ts';
+import { LevelManifestStore, type LevelManifestStoreConfig } from './level-manifest-store.ts';
+import type { ManifestStore } from './manifest-store.ts';
+import { prepareDirectory } from './store-opening.ts';
+
+export interface ContentDeps {
+  readonly clock: { nowMs(): number };
+  readonly log: Logger;
+  readonly metrics: Registry;
+  /** The file system; the real one when left out. */
+  readonly disk?: Disk | undefined;
+}
+
+export interface ContentConfig extends FsBlobStoreConfig, LevelManifestStoreConfig {}
+
+/** What was opened. `close` closes all of it, in the right order, once. */
+export interface OpenedContent extends AsyncDisposable {
+  readonly blobs: BlobStore;
+  readonly manifests: ManifestStore;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens or makes the store in `config.directory`.
+ * @throws {DockyardError} ERR_STORE_LOCKED, ERR_STORE_VERSION, ERR_STORE_FULL, ERR_STORE_IO
+ */
+export async function openContent(deps: ContentDeps, config: ContentConfig): Promise<OpenedContent> {
+  const layout = new StoreLayout(config.directory);
+  await prepareDirectory(deps.disk ?? nodeDisk, layout);
+  await using opening = new AsyncDisposableStack();
+  // First, since its lock keeps a second process out of the rest.
+  const index = opening.use(await ContentIndex.open(layout.indexFolder, deps.log));
+  const blobs = opening.use(await FsBlobStore.open({ ...deps, index }, config));
+  const manifests = opening.use(await LevelManifestStore.open({ ...deps, index }, config));
+  const opened = opening.move();
+  const close = async (): Promise<void> => await opened.disposeAsync();
+  return { blobs, manifests, close, [Symbol.asyncDispose]: close };
+}
