@@ -52,9 +52,13 @@ export async function refuseEncoding(answer: HttpAnswer, upstream: string): Prom
   const encoding = answer.header('content-encoding')?.trim().toLowerCase() ?? '';
   if (encoding === '' || encoding === 'identity') return;
   await answer.discard();
-  throw originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' applied the Content-Encoding '${encoding.slice(0, 32)}' unasked`, {
-    details: { upstream },
-  });
+  throw originError(
+    'ERR_ORIGIN_BAD_ANSWER',
+    `upstream '${upstream}' applied the Content-Encoding '${encoding.slice(0, 32)}' unasked`,
+    {
+      details: { upstream },
+    },
+  );
 }
 
 const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);

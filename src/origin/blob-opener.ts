@@ -32,15 +32,21 @@ export class BlobOpener {
     const get = { ...common, method: 'GET', headers: { accept: '*/*', range: 'bytes=0-0' } } as const;
     const size = await target.client.perform(get, readBlobProbe, options);
     if (size !== 'unclear') return size;
-    throw originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${target.client.config.name}' does not tell the length of a blob`, {
-      details: { upstream: target.client.config.name, digest: target.digest },
-    });
+    throw originError(
+      'ERR_ORIGIN_BAD_ANSWER',
+      `upstream '${target.client.config.name}' does not tell the length of a blob`,
+      {
+        details: { upstream: target.client.config.name, digest: target.digest },
+      },
+    );
   }
 
   async open(target: BlobTarget, range: ByteRange, options: Options): Promise<OriginBlob | undefined> {
-    if (!(range.start >= 0 && range.end > range.start)) throw new RangeError(`${range.start}-${range.end} is no range of bytes`);
+    if (!(range.start >= 0 && range.end > range.start))
+      throw new RangeError(`${range.start}-${range.end} is no range of bytes`);
     const controller = new AbortController();
-    const signal = options.signal === undefined ? controller.signal : AbortSignal.any([options.signal, controller.signal]);
+    const signal =
+      options.signal === undefined ? controller.signal : AbortSignal.any([options.signal, controller.signal]);
     const releaseSlot = await target.client.blobSlots.acquire({ signal });
     const releaseUse = target.client.hold();
     const release = (): void => {
@@ -54,7 +60,12 @@ export class BlobOpener {
         release();
         return undefined;
       }
-      return await this.#assemble(target, range, first, { controller, signal, release, patienceMs: options.patienceMs });
+      return await this.#assemble(target, range, first, {
+        controller,
+        signal,
+        release,
+        patienceMs: options.patienceMs,
+      });
     } catch (error) {
       controller.abort();
       release();
@@ -72,16 +83,25 @@ export class BlobOpener {
     const upstream = target.client.config.name;
     const details = { upstream, digest: target.digest };
     if (sizeBytes === undefined) {
-      throw originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' gives a blob that it says it does not have`, { details });
-    }
-    if (range.start > sizeBytes || (range.start === sizeBytes && sizeBytes > 0)) {
-      throw originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' has ${sizeBytes} bytes of a blob, none at ${range.start}`, {
+      throw originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' gives a blob that it says it does not have`, {
         details,
       });
     }
+    if (range.start > sizeBytes || (range.start === sizeBytes && sizeBytes > 0)) {
+      throw originError(
+        'ERR_ORIGIN_BAD_ANSWER',
+        `upstream '${upstream}' has ${sizeBytes} bytes of a blob, none at ${range.start}`,
+        {
+          details,
+        },
+      );
+    }
     const end = Math.min(range.end, sizeBytes);
     const { controller, signal, release } = held;
-    return new ResumingBlob({ ...this.#deps, release }, { target, first, sizeBytes, start: range.start, end, controller, signal });
+    return new ResumingBlob(
+      { ...this.#deps, release },
+      { target, first, sizeBytes, start: range.start, end, controller, signal },
+    );
   }
 }
 

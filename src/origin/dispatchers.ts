@@ -60,9 +60,13 @@ export class Dispatchers {
     try {
       this.#ownCertificates = certificatesOf(config.upstream.caPem);
     } catch (cause) {
-      throw originError('ERR_UPSTREAM_INVALID', `the CA certificates of upstream '${config.upstream.name}' cannot be read`, {
-        cause,
-      });
+      throw originError(
+        'ERR_UPSTREAM_INVALID',
+        `the CA certificates of upstream '${config.upstream.name}' cannot be read`,
+        {
+          cause,
+        },
+      );
     }
   }
 
@@ -142,7 +146,9 @@ export class Dispatchers {
 
   async #lookupAllowed(hostname: string, options: LookupOptions): Promise<LookupAddress[]> {
     const found = await this.#resolveHost(hostname);
-    const wanted = found.filter(({ family }) => options.family !== 4 && options.family !== 6 ? true : family === options.family);
+    const wanted = found.filter(({ family }) =>
+      options.family !== 4 && options.family !== 6 ? true : family === options.family,
+    );
     for (const { address } of wanted) await this.#checkAddress(hostname, address);
     if (wanted.length === 0) throw Object.assign(new Error(`no address for ${hostname}`), { code: 'ENOTFOUND' });
     return wanted;
@@ -152,9 +158,13 @@ export class Dispatchers {
     const scope = addressScope(address);
     if (scope === 'public' || this.#upstream.allowPrivateRedirects) return;
     if (scope === 'private' && (await this.#isUpstreamPrivate())) return;
-    throw originError('ERR_ORIGIN_UNSAFE_TARGET', `upstream '${this.#upstream.name}' points to '${hostname}', which is at a ${scope} address`, {
-      details: { upstream: this.#upstream.name, host: hostname, address },
-    });
+    throw originError(
+      'ERR_ORIGIN_UNSAFE_TARGET',
+      `upstream '${this.#upstream.name}' points to '${hostname}', which is at a ${scope} address`,
+      {
+        details: { upstream: this.#upstream.name, host: hostname, address },
+      },
+    );
   }
 
   /** Whether the upstream itself stands inside the operator's network; then its storage may as well. */

@@ -31,7 +31,8 @@ export const ORIGIN_ERRORS = {
     remedy: 'Check the network; for a slow registry raise `progressTimeoutMs` of the upstream.',
   },
   ERR_ORIGIN_BAD_ANSWER: {
-    meaning: 'An upstream registry answered against the protocol: a wrong digest or length, no length, an encoding, HTML.',
+    meaning:
+      'An upstream registry answered against the protocol: a wrong digest or length, no length, an encoding, HTML.',
     remedy: 'Check that the URL is that of a registry, and that no captive portal or proxy changes its answers.',
   },
   ERR_ORIGIN_UNSAFE_TARGET: {

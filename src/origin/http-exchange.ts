@@ -74,7 +74,8 @@ class ProgressWatch {
 
   constructor(sent: ExchangeRequest, callerSignal: AbortSignal | undefined) {
     this.callerSignal = callerSignal;
-    this.signal = callerSignal === undefined ? this.#stalled.signal : AbortSignal.any([this.#stalled.signal, callerSignal]);
+    this.signal =
+      callerSignal === undefined ? this.#stalled.signal : AbortSignal.any([this.#stalled.signal, callerSignal]);
     this.#timer = setTimeout(() => {
       if (!this.#isWaiting) return;
       const message = `upstream '${sent.upstream}' gave no byte for ${sent.progressTimeoutMs} ms`;

@@ -84,7 +84,9 @@ export function manifestMediaType(bytes: Uint8Array, told: string | undefined): 
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> | undefined {
   try {
-    const document: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+    const document: unknown = JSON.parse(
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'),
+    );
     const isObject = typeof document === 'object' && document !== null && !Array.isArray(document);
     return isObject ? (document as Record<string, unknown>) : undefined;
   } catch {

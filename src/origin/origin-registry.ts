@@ -81,7 +81,8 @@ export class OriginRegistry implements AsyncDisposable {
     const isSameProxy = isDeepStrictEqual(config.proxy, this.#config.proxy);
     const clients = new Map<string, UpstreamClient>();
     for (const upstream of config.upstreams) {
-      if (clients.has(upstream.name)) throw originError('ERR_UPSTREAM_INVALID', `upstream '${upstream.name}' is configured twice`);
+      if (clients.has(upstream.name))
+        throw originError('ERR_UPSTREAM_INVALID', `upstream '${upstream.name}' is configured twice`);
       const known = this.#clients.get(upstream.name);
       const isSame = isSameProxy && known !== undefined && isDeepStrictEqual(known.config, upstream);
       clients.set(upstream.name, isSame ? known : new UpstreamClient(this.#deps, { upstream, proxy: config.proxy }));
@@ -96,7 +97,13 @@ export class OriginRegistry implements AsyncDisposable {
   async resolveTag(repository: Repository, tag: Tag, options: OriginOptions = {}): Promise<ResolvedTag | undefined> {
     const client = this.#client(repository);
     const request = this.#request(client, repository, `manifests/${tag}`);
-    const head = { ...request, kind: 'tag', method: 'HEAD', headers: { accept: MANIFEST_ACCEPT }, patienceMs: options.patienceMs } as const;
+    const head = {
+      ...request,
+      kind: 'tag',
+      method: 'HEAD',
+      headers: { accept: MANIFEST_ACCEPT },
+      patienceMs: options.patienceMs,
+    } as const;
     const resolved = await client.perform(head, (answer) => readTagHead(answer), options);
     if (resolved !== 'unclear') return resolved;
     const manifest = await this.fetchManifest(repository, { kind: 'tag', tag }, options);
@@ -111,8 +118,18 @@ export class OriginRegistry implements AsyncDisposable {
   ): Promise<OriginManifest | undefined> {
     const client = this.#client(repository);
     const request = this.#request(client, repository, `manifests/${formatManifestReference(reference)}`);
-    const get = { ...request, kind: 'manifest', method: 'GET', headers: { accept: MANIFEST_ACCEPT }, patienceMs: options.patienceMs } as const;
-    const manifest = await client.perform(get, (answer) => readManifest(answer, reference, client.config.name), options);
+    const get = {
+      ...request,
+      kind: 'manifest',
+      method: 'GET',
+      headers: { accept: MANIFEST_ACCEPT },
+      patienceMs: options.patienceMs,
+    } as const;
+    const manifest = await client.perform(
+      get,
+      (answer) => readManifest(answer, reference, client.config.name),
+      options,
+    );
     if (manifest !== undefined) this.#deps.metrics.received(client.config.name, manifest.bytes.length);
     return manifest;
   }
@@ -135,7 +152,11 @@ export class OriginRegistry implements AsyncDisposable {
   ): Promise<OriginBlob | undefined> {
     const client = this.#client(repository);
     const request = this.#request(client, repository, `blobs/${digest}`);
-    return await this.#blobs.open({ ...request, client, digest }, options.range ?? { start: 0, end: Infinity }, options);
+    return await this.#blobs.open(
+      { ...request, client, digest },
+      options.range ?? { start: 0, end: Infinity },
+      options,
+    );
   }
 
   /**
@@ -151,7 +172,13 @@ export class OriginRegistry implements AsyncDisposable {
     const client = this.#client(repository);
     const what = list.kind === 'tags' ? 'tags/list' : `referrers/${list.digest}`;
     const request = this.#request(client, repository, what + listSearch(search));
-    const get = { ...request, kind: 'list', method: 'GET', headers: { accept: '*/*' }, patienceMs: options.patienceMs } as const;
+    const get = {
+      ...request,
+      kind: 'list',
+      method: 'GET',
+      headers: { accept: '*/*' },
+      patienceMs: options.patienceMs,
+    } as const;
     return await client.perform(get, (answer) => readList(answer, client.config.name), options);
   }
 

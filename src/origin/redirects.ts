@@ -50,16 +50,23 @@ export function redirectTarget(location: string | undefined, from: URL, upstream
   if (target === null || (target.protocol !== 'http:' && target.protocol !== 'https:')) {
     throw badRedirect(upstream, 'redirects to what is no URL');
   }
-  if (target.username !== '' || target.password !== '') throw badRedirect(upstream, 'redirects to a URL with credentials');
+  if (target.username !== '' || target.password !== '')
+    throw badRedirect(upstream, 'redirects to a URL with credentials');
   if (from.protocol === 'https:' && target.protocol === 'http:') {
-    throw originError('ERR_ORIGIN_UNSAFE_TARGET', `upstream '${upstream.name}' redirects from https to http: ${target.host}`, {
-      details: { upstream: upstream.name, host: target.host },
-    });
+    throw originError(
+      'ERR_ORIGIN_UNSAFE_TARGET',
+      `upstream '${upstream.name}' redirects from https to http: ${target.host}`,
+      {
+        details: { upstream: upstream.name, host: target.host },
+      },
+    );
   }
   target.hash = '';
   return target;
 }
 
 function badRedirect(upstream: UpstreamConfig, what: string): DockyardError {
-  return originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream.name}' ${what}`, { details: { upstream: upstream.name } });
+  return originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream.name}' ${what}`, {
+    details: { upstream: upstream.name },
+  });
 }

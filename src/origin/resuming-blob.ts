@@ -50,7 +50,9 @@ export interface BlobSlice {
 
 function badAnswer(target: BlobTarget, what: string): DockyardError {
   const upstream = target.client.config.name;
-  return originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' ${what}`, { details: { upstream, digest: target.digest } });
+  return originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' ${what}`, {
+    details: { upstream, digest: target.digest },
+  });
 }
 
 /**
@@ -85,7 +87,8 @@ async function readSlice(target: BlobTarget, answer: HttpAnswer, asked: number):
   }
   await answer.discard();
   if (answer.status === 404) return undefined;
-  if (answer.status === 206) throw badAnswer(target, `answers a request for bytes from ${asked} with '${header.slice(0, 64)}'`);
+  if (answer.status === 206)
+    throw badAnswer(target, `answers a request for bytes from ${asked} with '${header.slice(0, 64)}'`);
   if (answer.status === 416) throw badAnswer(target, `has no byte ${asked} of the blob`);
   throw badAnswer(target, `answers a request for a blob with ${answer.status}`);
 }
@@ -174,7 +177,8 @@ export class ResumingBlob implements OriginBlob {
       const to = Math.min(chunk.length, this.end - offset);
       offset += chunk.length;
       this.#deps.metrics.received(this.#config.target.client.config.name, chunk.length);
-      if (offset > this.sizeBytes) throw badAnswer(this.#config.target, `gives more than the ${this.sizeBytes} bytes that it told`);
+      if (offset > this.sizeBytes)
+        throw badAnswer(this.#config.target, `gives more than the ${this.sizeBytes} bytes that it told`);
       if (to > from) {
         this.#position += to - from;
         this.#idleAttempts = 0;
@@ -187,9 +191,13 @@ export class ResumingBlob implements OriginBlob {
 
   #truncated(): TransientFailure {
     const { name } = this.#config.target.client.config;
-    const final = originError('ERR_ORIGIN_UNAVAILABLE', `upstream '${name}' ended a blob ${this.end - this.#position} bytes short`, {
-      details: { upstream: name, digest: this.#config.target.digest },
-    });
+    const final = originError(
+      'ERR_ORIGIN_UNAVAILABLE',
+      `upstream '${name}' ended a blob ${this.end - this.#position} bytes short`,
+      {
+        details: { upstream: name, digest: this.#config.target.digest },
+      },
+    );
     return new TransientFailure(final, { isUnreachable: false });
   }
 

@@ -72,7 +72,8 @@ export class TokenClient {
   }
 
   #count(status: number): void {
-    const outcome = status === 200 ? 'ok' : status === 401 || status === 403 ? 'denied' : status === 429 ? 'rate_limited' : 'failed';
+    const outcome =
+      status === 200 ? 'ok' : status === 401 || status === 403 ? 'denied' : status === 429 ? 'rate_limited' : 'failed';
     this.#deps.metrics.request(this.#upstream.name, 'token', outcome);
   }
 

@@ -38,7 +38,11 @@ function errorCode(error: unknown): string {
 
 /** Our own error, where a connection failed because of it (a guarded look-up), however deep it lies. */
 function ownError(error: unknown): DockyardError | undefined {
-  for (let current: unknown = error, depth = 0; current instanceof Error && depth < 5; current = current.cause, depth += 1) {
+  for (
+    let current: unknown = error, depth = 0;
+    current instanceof Error && depth < 5;
+    current = current.cause, depth += 1
+  ) {
     if (isDockyardError(current)) return current;
   }
   return undefined;
@@ -61,15 +65,26 @@ export function transportFailure(
   const cause = asError(thrown);
   const code = errorCode(thrown);
   if (CERTIFICATE_CODE.test(code)) {
-    return originError('ERR_ORIGIN_UNTRUSTED', `the certificate of upstream '${upstream}' cannot be verified: ${code}`, { cause, details });
+    return originError(
+      'ERR_ORIGIN_UNTRUSTED',
+      `the certificate of upstream '${upstream}' cannot be verified: ${code}`,
+      { cause, details },
+    );
   }
   if (MALFORMED_CODE.test(code) || (cause.name === 'HTTPParserError' && code === '')) {
-    return originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' does not speak HTTP: ${cause.message}`, { cause, details });
+    return originError('ERR_ORIGIN_BAD_ANSWER', `upstream '${upstream}' does not speak HTTP: ${cause.message}`, {
+      cause,
+      details,
+    });
   }
   const what = facts.isConnected ? 'broke off' : 'cannot be reached';
-  const final = originError('ERR_ORIGIN_UNAVAILABLE', `upstream '${upstream}' ${what}: ${code === '' ? cause.message : code}`, {
-    cause,
-    details,
-  });
+  const final = originError(
+    'ERR_ORIGIN_UNAVAILABLE',
+    `upstream '${upstream}' ${what}: ${code === '' ? cause.message : code}`,
+    {
+      cause,
+      details,
+    },
+  );
   return new TransientFailure(final, { isUnreachable: !facts.isConnected });
 }

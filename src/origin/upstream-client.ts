@@ -18,6 +18,7 @@ import { outcomeOf, outcomeOfError } from './request-outcome.ts';
 import { followRedirects } from './redirects.ts';
 import { RestPeriods } from './rest-periods.ts';
 import { backoffDelayMs, RETRY_AFTER_CAP_MS } from './retry-delay.ts';
+import { SharedUse } from './shared-use.ts';
 import { TokenClient } from './token-client.ts';
 import { TransientFailure } from './transport-failure.ts';
 import type { ProxyConfig, UpstreamConfig } from './upstream-config.ts';
@@ -59,9 +60,7 @@ export class UpstreamClient {
   readonly #rests: RestPeriods;
   readonly #shortSlots = new ConnectionSlots(MAX_SHORT_REQUESTS);
   readonly #base: string;
-  #users = 0;
-  /** Set once the client is retired. */
-  #onClosed: (() => void) | undefined;
+  readonly #use = new SharedUse();
   #closing: Promise<void> | undefined;
 
   /** @throws {DockyardError} ERR_UPSTREAM_INVALID */
@@ -80,14 +79,7 @@ export class UpstreamClient {
 
   /** Keeps the connections open until the answer is called, even if the client is retired meanwhile. */
   hold(): () => void {
-    this.#users += 1;
-    let isReleased = false;
-    return () => {
-      if (isReleased) return;
-      isReleased = true;
-      this.#users -= 1;
-      this.#closeIfUnused();
-    };
+    return this.#use.hold();
   }
 
   /**
@@ -95,18 +87,14 @@ export class UpstreamClient {
    * @param onClosed called once they are closed
    */
   retire(onClosed: () => void): void {
-    this.#onClosed ??= onClosed;
-    this.#closeIfUnused();
+    this.#use.endWhenUnused(() => {
+      this.#closing = this.#close(onClosed);
+    });
   }
 
   /** Resolves when a retired client has closed its connections, or at once if it still has users. */
   async closed(): Promise<void> {
     await this.#closing;
-  }
-
-  #closeIfUnused(): void {
-    if (this.#onClosed === undefined || this.#users > 0 || this.#closing !== undefined) return;
-    this.#closing = this.#close(this.#onClosed);
   }
 
   async #close(onClosed: () => void): Promise<void> {
@@ -156,7 +144,10 @@ export class UpstreamClient {
         const delayMs = this.#delayBeforeNext(error, attempt, request);
         if (delayMs === undefined) throw error.final;
         this.#deps.metrics.retried(this.config.name, request.kind);
-        this.#deps.log.debug({ upstream: this.config.name, err: error.final, delayMs }, 'request to an upstream is repeated');
+        this.#deps.log.debug(
+          { upstream: this.config.name, err: error.final, delayMs },
+          'request to an upstream is repeated',
+        );
         await this.#deps.clock.sleep(delayMs, options);
       }
     }

@@ -74,7 +74,10 @@ function checkUrl(name: string, text: string): void {
     throw originError('ERR_UPSTREAM_INVALID', `the URL of upstream '${name}' must begin with https:// or http://`);
   }
   if (url.username !== '' || url.password !== '') {
-    throw originError('ERR_UPSTREAM_INVALID', `give the credentials of upstream '${name}' as username and password, not in its URL`);
+    throw originError(
+      'ERR_UPSTREAM_INVALID',
+      `give the credentials of upstream '${name}' as username and password, not in its URL`,
+    );
   }
   if (url.search !== '' || url.hash !== '') {
     throw originError('ERR_UPSTREAM_INVALID', `the URL of upstream '${name}' must not have a query or fragment`);
@@ -90,7 +93,10 @@ export function resolveUpstream(options: UpstreamOptions): UpstreamConfig {
   const config: UpstreamConfig = { ...UPSTREAM_DEFAULTS, ...given, name: options.name, url: options.url };
   checkUrl(config.name, config.url);
   if (config.repositoryPrefix !== '' && !isRepositoryName(config.repositoryPrefix)) {
-    throw originError('ERR_UPSTREAM_INVALID', `the repository prefix of upstream '${config.name}' is not a repository name`);
+    throw originError(
+      'ERR_UPSTREAM_INVALID',
+      `the repository prefix of upstream '${config.name}' is not a repository name`,
+    );
   }
   if ((config.username === undefined) !== (config.password === undefined)) {
     throw originError('ERR_UPSTREAM_INVALID', `upstream '${config.name}' needs both username and password, or neither`);

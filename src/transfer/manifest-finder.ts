@@ -79,7 +79,11 @@ export class ManifestFinder {
    * Peers get a head start, because they cost the upstream nothing; then both are asked and the first good answer counts.
    * Only when both have spoken is a manifest absent, or the upstream's error the answer.
    */
-  async #fromPeersOrOrigin(repository: Repository, digest: Digest, signal: AbortSignal): Promise<FoundManifest | undefined> {
+  async #fromPeersOrOrigin(
+    repository: Repository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<FoundManifest | undefined> {
     const decided = new AbortController();
     const running = AbortSignal.any([signal, decided.signal]);
     try {

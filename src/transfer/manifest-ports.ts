@@ -47,12 +47,6 @@ export interface PeerManifests {
   ): Promise<{ mediaType: string; bytes: Buffer } | undefined>;
 }
 
-/** A node without peers. */
-export const NO_PEER_MANIFESTS: PeerManifests = {
-  findTag: () => Promise.resolve(undefined),
-  findManifest: () => Promise.resolve(undefined),
-};
-
 /** What is decided by the operator. */
 export interface ManifestConfig {
   /** How long a tag is served without asking its upstream again. */

@@ -40,7 +40,11 @@ export class OriginManifestService {
   readonly #tags: ManifestTags;
 
   constructor(deps: OriginManifestServiceDeps, config: ManifestConfig) {
-    const inner = { ...deps, metrics: new ManifestMetrics(deps.metrics), log: deps.log.child({ component: 'manifests' }) };
+    const inner = {
+      ...deps,
+      metrics: new ManifestMetrics(deps.metrics),
+      log: deps.log.child({ component: 'manifests' }),
+    };
     this.#finder = new ManifestFinder(inner, config);
     this.#tags = new ManifestTags({ ...inner, finder: this.#finder }, config);
   }

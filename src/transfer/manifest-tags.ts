@@ -151,10 +151,15 @@ export class ManifestTags {
     signal: AbortSignal,
   ): Promise<StoredTag | undefined> {
     try {
-      return await this.#deps.peers.findTag(repository, tag, { signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) });
+      return await this.#deps.peers.findTag(repository, tag, {
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      });
     } catch (err) {
       signal.throwIfAborted();
-      this.#deps.log.debug({ err, repository: formatRepository(repository), tag }, 'peers could not be asked for a tag');
+      this.#deps.log.debug(
+        { err, repository: formatRepository(repository), tag },
+        'peers could not be asked for a tag',
+      );
       return undefined;
     }
   }

@@ -69,8 +69,16 @@ export async function pushBlob(url: string, name: string, bytes: Buffer): Promis
 }
 
 /** Pushes a manifest to a registry without authentication. */
-export async function pushManifest(url: string, name: string, tag: string, mediaType: string, bytes: Buffer): Promise<Digest> {
+export async function pushManifest(
+  url: string,
+  name: string,
+  tag: string,
+  mediaType: string,
+  bytes: Buffer,
+): Promise<Digest> {
   const headers = { 'content-type': mediaType };
-  await mustSucceed(await fetch(`${url}/v2/${name}/manifests/${tag}`, { method: 'PUT', body: new Uint8Array(bytes), headers }));
+  await mustSucceed(
+    await fetch(`${url}/v2/${name}/manifests/${tag}`, { method: 'PUT', body: new Uint8Array(bytes), headers }),
+  );
   return digestOf(bytes);
 }

@@ -12,7 +12,13 @@ import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { UpstreamOptions } from '../../src/origin/upstream-config.ts';
 import { makeCertificate } from '../unit/origin/tls-fixture.ts';
 import { collect, LATEST, makeOrigin, REPOSITORY } from '../unit/origin/origin-fixture.ts';
-import { pushBlob, pushManifest, requireDockerRegistry, startDockerRegistry, type DockerRegistry } from './docker-registry-fixture.ts';
+import {
+  pushBlob,
+  pushManifest,
+  requireDockerRegistry,
+  startDockerRegistry,
+  type DockerRegistry,
+} from './docker-registry-fixture.ts';
 import { startTokenServer, TOKEN_ISSUER, TOKEN_SERVICE } from './token-server-fixture.ts';
 
 const LAYER = randomBytes(8 << 20);
@@ -36,7 +42,11 @@ describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry',
     const document = {
       schemaVersion: 2,
       mediaType: MEDIA_TYPES.ociManifest,
-      config: { mediaType: MEDIA_TYPES.ociConfig, digest: await pushBlob(open.url, REPOSITORY.name, config), size: config.length },
+      config: {
+        mediaType: MEDIA_TYPES.ociConfig,
+        digest: await pushBlob(open.url, REPOSITORY.name, config),
+        size: config.length,
+      },
       layers: [{ mediaType: MEDIA_TYPES.ociLayerGzip, digest: layer, size: LAYER.length }],
     };
     const bytes = Buffer.from(JSON.stringify(document));
@@ -51,15 +61,22 @@ describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry',
 
   /** Reads all that a pull needs, and what is not there. */
   async function expectPull(origin: OriginRegistry): Promise<void> {
-    expect(await origin.resolveTag(REPOSITORY, LATEST)).toMatchObject({ digest: manifest, mediaType: MEDIA_TYPES.ociManifest });
+    expect(await origin.resolveTag(REPOSITORY, LATEST)).toMatchObject({
+      digest: manifest,
+      mediaType: MEDIA_TYPES.ociManifest,
+    });
     expect((await origin.fetchManifest(REPOSITORY, { kind: 'digest', digest: manifest }))?.digest).toBe(manifest);
     expect(await origin.statBlob(REPOSITORY, layer)).toEqual({ sizeBytes: LAYER.length });
     await using blob = await origin.openBlob(REPOSITORY, layer);
     expect(digestOf(await collect(blob?.body ?? (async function* () {})()))).toBe(layer);
     await using part = await origin.openBlob(REPOSITORY, layer, { range: { start: 1_000_000, end: 1_000_100 } });
-    expect((await collect(part?.body ?? (async function* () {})())).equals(LAYER.subarray(1_000_000, 1_000_100))).toBe(true);
+    expect((await collect(part?.body ?? (async function* () {})())).equals(LAYER.subarray(1_000_000, 1_000_100))).toBe(
+      true,
+    );
     expect(await origin.openBlob(REPOSITORY, digestOf(Buffer.from('absent')))).toBeUndefined();
-    expect(await origin.fetchManifest(REPOSITORY, { kind: 'digest', digest: digestOf(Buffer.from('absent')) })).toBeUndefined();
+    expect(
+      await origin.fetchManifest(REPOSITORY, { kind: 'digest', digest: digestOf(Buffer.from('absent')) }),
+    ).toBeUndefined();
   }
 
   function client(url: string, options: Partial<UpstreamOptions> = {}): ReturnType<typeof makeOrigin> {
@@ -96,7 +113,12 @@ describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry',
     const certificate = await makeCertificate();
     await writeFile(join(folder, 'token.pem'), certificate.cert);
     await using tokens = await startTokenServer(certificate, LOGIN);
-    const token = { realm: tokens.url, service: TOKEN_SERVICE, issuer: TOKEN_ISSUER, rootcertbundle: join(folder, 'token.pem') };
+    const token = {
+      realm: tokens.url,
+      service: TOKEN_SERVICE,
+      issuer: TOKEN_ISSUER,
+      rootcertbundle: join(folder, 'token.pem'),
+    };
     await using registry = await startDockerRegistry(folder, { token });
     await expectPull(client(registry.url, LOGIN).origin);
     expect(tokens.given.count).toBe(1);
@@ -109,7 +131,8 @@ describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry',
     const relay = createServer((socket: Socket) => {
       let passedBytes = 0;
       const onward = connect(Number(target.port), target.hostname);
-      for (const end of [socket, onward]) end.on('error', () => undefined).on('close', () => [socket, onward].forEach((other) => other.destroy()));
+      for (const end of [socket, onward])
+        end.on('error', () => undefined).on('close', () => [socket, onward].forEach((other) => other.destroy()));
       socket.pipe(onward);
       onward.on('data', (chunk: Buffer) => {
         passedBytes += chunk.length;

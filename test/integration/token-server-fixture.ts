@@ -35,7 +35,10 @@ function signToken(certificate: TestCertificate, scope: string): string {
 }
 
 /** Starts the server on loopback. */
-export async function startTokenServer(certificate: TestCertificate, login: { username: string; password: string }): Promise<TokenServer> {
+export async function startTokenServer(
+  certificate: TestCertificate,
+  login: { username: string; password: string },
+): Promise<TokenServer> {
   const expected = `Basic ${Buffer.from(`${login.username}:${login.password}`).toString('base64')}`;
   const given = { count: 0 };
   const server = createServer((request: IncomingMessage, response) => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseAuthChallenges } from '../../../src/origin/auth-challenge.ts';
 
 describe('a WWW-Authenticate header', () => {
-  test("of Docker Hub is read", () => {
+  test('of Docker Hub is read', () => {
     const header =
       'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/alpine:pull,push"';
     expect(parseAuthChallenges([header])).toEqual([
@@ -19,7 +19,9 @@ describe('a WWW-Authenticate header', () => {
   });
 
   test('may hold several challenges', () => {
-    const challenges = parseAuthChallenges(['Negotiate, Basic realm="a \\"b\\"", Bearer realm=https://x/t , service=s']);
+    const challenges = parseAuthChallenges([
+      'Negotiate, Basic realm="a \\"b\\"", Bearer realm=https://x/t , service=s',
+    ]);
     expect(challenges).toEqual([
       { scheme: 'negotiate', parameters: {} },
       { scheme: 'basic', parameters: { realm: 'a "b"' } },
@@ -28,7 +30,10 @@ describe('a WWW-Authenticate header', () => {
   });
 
   test('that stands twice is read in order', () => {
-    expect(parseAuthChallenges(['Basic realm="x"', 'Bearer realm="y"']).map(({ scheme }) => scheme)).toEqual(['basic', 'bearer']);
+    expect(parseAuthChallenges(['Basic realm="x"', 'Bearer realm="y"']).map(({ scheme }) => scheme)).toEqual([
+      'basic',
+      'bearer',
+    ]);
   });
 
   test('with a doubled parameter keeps the first', () => {

@@ -7,7 +7,9 @@ const basic = (text: string): string => Buffer.from(text).toString('base64');
 
 describe("Docker's config.json", () => {
   test('gives the credentials of Docker Hub under its old URL', () => {
-    const config = parseDockerConfig(JSON.stringify({ auths: { 'https://index.docker.io/v1/': { auth: basic('me:pass:word') } } }));
+    const config = parseDockerConfig(
+      JSON.stringify({ auths: { 'https://index.docker.io/v1/': { auth: basic('me:pass:word') } } }),
+    );
     const hosts = registryHosts({ name: 'docker.io', url: 'https://registry-1.docker.io' });
     expect(config.placesFor(hosts)).toEqual([
       { kind: 'inline', credentials: { kind: 'basic', username: 'me', password: 'pass:word' } },
@@ -16,15 +18,28 @@ describe("Docker's config.json", () => {
 
   test('gives identity tokens and registry tokens', () => {
     const config = parseDockerConfig(
-      JSON.stringify({ auths: { 'a.test': { auth: basic('me:'), identitytoken: 'refresh' }, 'b.test:5000': { registrytoken: 'access' } } }),
+      JSON.stringify({
+        auths: {
+          'a.test': { auth: basic('me:'), identitytoken: 'refresh' },
+          'b.test:5000': { registrytoken: 'access' },
+        },
+      }),
     );
-    expect(config.placesFor(['a.test'])).toEqual([{ kind: 'inline', credentials: { kind: 'identity-token', token: 'refresh' } }]);
-    expect(config.placesFor(['b.test:5000'])).toEqual([{ kind: 'inline', credentials: { kind: 'bearer', token: 'access' } }]);
+    expect(config.placesFor(['a.test'])).toEqual([
+      { kind: 'inline', credentials: { kind: 'identity-token', token: 'refresh' } },
+    ]);
+    expect(config.placesFor(['b.test:5000'])).toEqual([
+      { kind: 'inline', credentials: { kind: 'bearer', token: 'access' } },
+    ]);
   });
 
   test('prefers the helper of a registry, then the store, then what stands in the file', () => {
     const config = parseDockerConfig(
-      JSON.stringify({ auths: { 'a.test': { auth: basic('me:x') } }, credsStore: 'desktop', credHelpers: { 'a.test': 'ecr-login' } }),
+      JSON.stringify({
+        auths: { 'a.test': { auth: basic('me:x') } },
+        credsStore: 'desktop',
+        credHelpers: { 'a.test': 'ecr-login' },
+      }),
     );
     expect(config.placesFor(['a.test'])).toMatchObject([
       { kind: 'helper', helper: 'ecr-login', server: 'a.test' },
@@ -37,13 +52,17 @@ describe("Docker's config.json", () => {
     expect(parseDockerConfig('{"auths":{"a.test":{}}}').placesFor(['b.test', 'a.test'])).toEqual([]);
   });
 
-  test.each(['', '[]', 'null', '{"auths":[]}', '{"auths":{"a.test":{"auth":"!!!"}}}', '{"credHelpers":{"a.test":"../../bin/sh"}}'])(
-    'of the content %j is refused by its code, not by a crash',
-    (text) => {
-      const act = (): unknown => parseDockerConfig(text).placesFor(['a.test']);
-      expect(act).toThrow(expect.objectContaining({ code: 'ERR_CREDENTIALS_UNREADABLE' }));
-    },
-  );
+  test.each([
+    '',
+    '[]',
+    'null',
+    '{"auths":[]}',
+    '{"auths":{"a.test":{"auth":"!!!"}}}',
+    '{"credHelpers":{"a.test":"../../bin/sh"}}',
+  ])('of the content %j is refused by its code, not by a crash', (text) => {
+    const act = (): unknown => parseDockerConfig(text).placesFor(['a.test']);
+    expect(act).toThrow(expect.objectContaining({ code: 'ERR_CREDENTIALS_UNREADABLE' }));
+  });
 
   test('of any JSON is read, or refused by its code', () => {
     fc.assert(

@@ -20,7 +20,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function makeCredentials(timeoutMs = 5_000): { credentials: DockerCredentials; clock: { atMs: number; nowMs(): number } } {
+function makeCredentials(timeoutMs = 5_000): {
+  credentials: DockerCredentials;
+  clock: { atMs: number; nowMs(): number };
+} {
   const clock = {
     atMs: 0,
     nowMs() {
@@ -47,7 +50,10 @@ test('without the file there are no credentials', async () => {
 
 test('a helper is asked for the server on its standard input', async () => {
   await writeConfig({ credHelpers: { 'a.test': 'mine' } });
-  await writeHelper('mine', `cat > ${folder}/asked; echo "$1" >> ${folder}/asked; echo '{"Username":"me","Secret":"s3cret"}'`);
+  await writeHelper(
+    'mine',
+    `cat > ${folder}/asked; echo "$1" >> ${folder}/asked; echo '{"Username":"me","Secret":"s3cret"}'`,
+  );
   const found = await makeCredentials().credentials.credentialsFor(A);
   expect(found).toEqual({ kind: 'basic', username: 'me', password: 's3cret' });
   expect(await readFile(join(folder, 'asked'), 'utf8')).toBe('a.test\nget\n');
@@ -56,14 +62,21 @@ test('a helper is asked for the server on its standard input', async () => {
 test('Docker Hub is asked for under its old URL, and a <token> is an identity token', async () => {
   await writeConfig({ credsStore: 'mine' });
   await writeHelper('mine', `read server; echo "{\\"Username\\":\\"<token>\\",\\"Secret\\":\\"$server\\"}"`);
-  const found = await makeCredentials().credentials.credentialsFor({ name: 'docker.io', url: 'https://registry-1.docker.io' });
+  const found = await makeCredentials().credentials.credentialsFor({
+    name: 'docker.io',
+    url: 'https://registry-1.docker.io',
+  });
   expect(found).toEqual({ kind: 'identity-token', token: 'https://index.docker.io/v1/' });
 });
 
 test('a helper that holds nothing lets the file speak', async () => {
   await writeConfig({ credsStore: 'mine', auths: { 'a.test': { username: 'me', password: 'p' } } });
   await writeHelper('mine', 'echo "credentials not found in native keychain"; exit 1');
-  expect(await makeCredentials().credentials.credentialsFor(A)).toEqual({ kind: 'basic', username: 'me', password: 'p' });
+  expect(await makeCredentials().credentials.credentialsFor(A)).toEqual({
+    kind: 'basic',
+    username: 'me',
+    password: 'p',
+  });
 });
 
 test.each([
@@ -79,7 +92,9 @@ test.each([
 
 test('a helper that is not installed is an error with its code', async () => {
   await writeConfig({ credHelpers: { 'a.test': 'absent' } });
-  await expect(makeCredentials().credentials.credentialsFor(A)).rejects.toMatchObject({ code: 'ERR_CREDENTIALS_UNREADABLE' });
+  await expect(makeCredentials().credentials.credentialsFor(A)).rejects.toMatchObject({
+    code: 'ERR_CREDENTIALS_UNREADABLE',
+  });
 });
 
 test('an answer is kept for a while, and read anew when it was refused or has grown old', async () => {

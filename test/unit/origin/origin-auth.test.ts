@@ -3,7 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { parseTokenAnswer } from '../../../src/origin/token-client.ts';
 import { mayGetCredentials } from '../../../src/origin/dispatchers.ts';
 import { resolveUpstream } from '../../../src/origin/upstream-config.ts';
-import { LATEST, makeOrigin, MANIFEST_DIGEST, MANIFEST_HEADERS, REPOSITORY, startServer, startTlsServer, type FakeServer } from './origin-fixture.ts';
+import {
+  LATEST,
+  makeOrigin,
+  MANIFEST_DIGEST,
+  MANIFEST_HEADERS,
+  REPOSITORY,
+  startServer,
+  startTlsServer,
+  type FakeServer,
+} from './origin-fixture.ts';
 import { makeCertificate } from './tls-fixture.ts';
 
 const ME = { username: 'me', password: 'pass:wörd' };
@@ -12,7 +21,8 @@ const MY_BASIC = `Basic ${Buffer.from('me:pass:wörd').toString('base64')}`;
 /** A registry that wants one of the tokens, and says where to get them. */
 async function startRegistry(realm: () => string, accepted: Set<string>): Promise<FakeServer> {
   return await startServer((request, response) => {
-    if (accepted.has(request.headers['authorization'] ?? '')) return void response.writeHead(200, MANIFEST_HEADERS).end();
+    if (accepted.has(request.headers['authorization'] ?? ''))
+      return void response.writeHead(200, MANIFEST_HEADERS).end();
     const challenge = `Bearer realm="${realm()}",service="registry.test",scope="repository:library/thing:pull"`;
     response.writeHead(401, { 'www-authenticate': challenge }).end('{"errors":[{"code":"UNAUTHORIZED"}]}');
   });
@@ -35,7 +45,9 @@ describe('basic authentication', () => {
   });
 
   test.each([401, 403])('that is refused with %i is a denial, not tried for ever', async (status) => {
-    const upstream = await startServer((_request, response) => response.writeHead(status, { 'www-authenticate': 'Basic realm="x"' }).end());
+    const upstream = await startServer((_request, response) =>
+      response.writeHead(status, { 'www-authenticate': 'Basic realm="x"' }).end(),
+    );
     const { origin, metric } = makeOrigin({ ...upstream, ...ME });
     await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_DENIED' });
     expect(upstream.seen.length).toBeLessThanOrEqual(2);
@@ -43,8 +55,12 @@ describe('basic authentication', () => {
   });
 
   test('is not tried without credentials', async () => {
-    const upstream = await startServer((_request, response) => response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end());
-    await expect(makeOrigin(upstream).origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_DENIED' });
+    const upstream = await startServer((_request, response) =>
+      response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end(),
+    );
+    await expect(makeOrigin(upstream).origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({
+      code: 'ERR_ORIGIN_DENIED',
+    });
     expect(upstream.seen).toHaveLength(1);
   });
 });
@@ -79,7 +95,9 @@ describe('token authentication', () => {
 
   test('replaces a token that is refused before its time, once', async () => {
     const accepted = new Set(['Bearer first']);
-    const tokens = await startServer((_request, response) => sendToken(response, { access_token: tokens.seen.length === 1 ? 'first' : 'second' }));
+    const tokens = await startServer((_request, response) =>
+      sendToken(response, { access_token: tokens.seen.length === 1 ? 'first' : 'second' }),
+    );
     const upstream = await startRegistry(() => tokens.url, accepted);
     const { origin } = makeOrigin(upstream);
     await origin.resolveTag(REPOSITORY, LATEST);
@@ -105,7 +123,11 @@ describe('token authentication', () => {
     await makeOrigin(upstream, { credentials }).origin.resolveTag(REPOSITORY, LATEST);
     expect(tokens.seen[0]).toMatchObject({ method: 'POST', url: '/' });
     const form = new URLSearchParams(bodies.join(''));
-    expect([form.get('grant_type'), form.get('refresh_token'), form.get('service')]).toEqual(['refresh_token', 'refresh+me', 'registry.test']);
+    expect([form.get('grant_type'), form.get('refresh_token'), form.get('service')]).toEqual([
+      'refresh_token',
+      'refresh+me',
+      'registry.test',
+    ]);
   });
 
   test('sends a configured token as it is', async () => {
@@ -132,7 +154,9 @@ describe('token authentication', () => {
   ])('of a token server that answers with %s fails by its code', async (_what, status, body, code) => {
     const tokens = await startServer((_request, response) => response.writeHead(status, { location: '/x' }).end(body));
     const upstream = await startRegistry(() => tokens.url, new Set());
-    await expect(makeOrigin({ ...upstream, ...ME }).origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code });
+    await expect(makeOrigin({ ...upstream, ...ME }).origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({
+      code,
+    });
     expect(tokens.seen).toHaveLength(1);
   });
 });
@@ -185,7 +209,9 @@ describe('credentials', () => {
 
   test('never stand in an error', async () => {
     const upstream = await startRegistry(() => 'https://evil.test/token', new Set());
-    const error: unknown = await makeOrigin({ ...upstream, ...ME }).origin.resolveTag(REPOSITORY, LATEST).catch((thrown: unknown) => thrown);
+    const error: unknown = await makeOrigin({ ...upstream, ...ME })
+      .origin.resolveTag(REPOSITORY, LATEST)
+      .catch((thrown: unknown) => thrown);
     expect(JSON.stringify([error, String(error), (error as Error).stack])).not.toMatch(/wörd|bWU6/);
   });
 });

@@ -16,7 +16,8 @@ function serveBlob(request: IncomingMessage, response: ServerResponse, cut?: (by
   const range = asked.kind === 'range' ? asked.range : { start: 0, end: BLOB.length };
   const bytes = BLOB.subarray(range.start, range.end);
   const headers = { 'content-length': bytes.length, 'content-type': 'application/octet-stream' };
-  if (asked.kind === 'unsatisfiable') return void response.writeHead(416, { 'content-range': `bytes */${BLOB.length}` }).end();
+  if (asked.kind === 'unsatisfiable')
+    return void response.writeHead(416, { 'content-range': `bytes */${BLOB.length}` }).end();
   if (asked.kind === 'whole') response.writeHead(200, headers);
   else response.writeHead(206, { ...headers, 'content-range': `bytes ${range.start}-${range.end - 1}/${BLOB.length}` });
   if (request.method === 'HEAD') return void response.end();
@@ -57,7 +58,9 @@ describe('a blob', () => {
   });
 
   test('of an upstream that ignores Range is cut to the range', async () => {
-    const upstream = await startServer((_request, response) => response.writeHead(200, { 'content-length': BLOB.length }).end(BLOB));
+    const upstream = await startServer((_request, response) =>
+      response.writeHead(200, { 'content-length': BLOB.length }).end(BLOB),
+    );
     await using blob = await requireBlob(makeOrigin(upstream).origin, { range: { start: 70_000, end: 70_010 } });
     expect((await collect(blob.body)).equals(BLOB.subarray(70_000, 70_010))).toBe(true);
   });
@@ -101,11 +104,14 @@ describe('a blob', () => {
     await iterator.next();
     let seenBytes = -1;
     await expect
-      .poll(() => {
-        const isSettled = seenBytes === writtenBytes;
-        seenBytes = writtenBytes;
-        return isSettled;
-      }, { timeout: 5_000, interval: 100 })
+      .poll(
+        () => {
+          const isSettled = seenBytes === writtenBytes;
+          seenBytes = writtenBytes;
+          return isSettled;
+        },
+        { timeout: 5_000, interval: 100 },
+      )
       .toBe(true);
     expect(writtenBytes).toBeLessThan(sizeBytes / 4);
     await iterator.return?.();
@@ -162,7 +168,9 @@ describe('a blob whose stream fails', () => {
       response.writeHead(200, { 'content-length': BLOB.length });
       response.write(BLOB.subarray(0, 1_000));
     });
-    await using blob = await requireBlob(makeOrigin({ ...upstream, progressTimeoutMs: 200, connectTimeoutMs: 200 }).origin);
+    await using blob = await requireBlob(
+      makeOrigin({ ...upstream, progressTimeoutMs: 200, connectTimeoutMs: 200 }).origin,
+    );
     expect((await collect(blob.body)).equals(BLOB)).toBe(true);
   });
 
@@ -171,7 +179,11 @@ describe('a blob whose stream fails', () => {
       const first = upstream.seen.length === 1;
       response.writeHead(first ? 200 : 206, {
         'content-length': first ? BLOB.length : BLOB.length - 1_000,
-        ...(first ? {} : { 'content-range': `bytes ${/\d+/.exec(request.headers['range'] ?? '')?.[0]}-${BLOB.length - 1}/${BLOB.length}` }),
+        ...(first
+          ? {}
+          : {
+              'content-range': `bytes ${/\d+/.exec(request.headers['range'] ?? '')?.[0]}-${BLOB.length - 1}/${BLOB.length}`,
+            }),
       });
       if (first) response.write(BLOB.subarray(0, 1_000));
       else response.flushHeaders();
@@ -239,7 +251,12 @@ describe('a blob of an upstream that contradicts itself', () => {
     ['encodes it', { 'content-encoding': 'gzip' }, 200, gzipSync(BLOB)],
     ['gives another part than asked for', { 'content-range': `bytes 5-9/${BLOB.length}` }, 206, BLOB.subarray(5, 10)],
     ['gives a Content-Range that is none', { 'content-range': 'bytes 100-5/3' }, 206, BLOB.subarray(5, 10)],
-    ['gives a Content-Length that is not that of the range', { 'content-range': `bytes 100-199/${BLOB.length}` }, 206, BLOB.subarray(0, 50)],
+    [
+      'gives a Content-Length that is not that of the range',
+      { 'content-range': `bytes 100-199/${BLOB.length}` },
+      206,
+      BLOB.subarray(0, 50),
+    ],
     ['says that there is no such byte', { 'content-range': 'bytes */50' }, 416, Buffer.alloc(0)],
     ['is shorter than the offset', {}, 200, BLOB.subarray(0, 50)],
     ['answers 204', {}, 204, Buffer.alloc(0)],
@@ -256,7 +273,9 @@ describe('a blob of an upstream that contradicts itself', () => {
     const upstream = await startServer((request, response) => {
       if (upstream.seen.length === 1) return serveBlob(request, response, (bytes) => bytes.subarray(0, 100_000));
       const start = Number(/\d+/.exec(request.headers['range'] ?? '')?.[0]);
-      response.writeHead(206, { 'content-range': `bytes ${start}-${BLOB.length}/${BLOB.length + 1}` }).end(BLOB.subarray(start));
+      response
+        .writeHead(206, { 'content-range': `bytes ${start}-${BLOB.length}/${BLOB.length + 1}` })
+        .end(BLOB.subarray(start));
     });
     await using blob = await requireBlob(makeOrigin(upstream).origin);
     await expect(collect(blob.body)).rejects.toMatchObject({ code: 'ERR_ORIGIN_BAD_ANSWER' });

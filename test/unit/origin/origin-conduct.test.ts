@@ -20,9 +20,12 @@ const BY_TAG = { kind: 'tag', tag: LATEST } as const;
 
 describe('a redirect', () => {
   test('to storage is followed without credentials', async () => {
-    const storage = await startServer((_request, response) => response.writeHead(200, { 'content-length': 5 }).end('bytes'));
+    const storage = await startServer((_request, response) =>
+      response.writeHead(200, { 'content-length': 5 }).end('bytes'),
+    );
     const upstream = await startServer((request, response) => {
-      if (request.headers['authorization'] === undefined) response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+      if (request.headers['authorization'] === undefined)
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
       else response.writeHead(307, { location: `${storage.url}/signed?key=1` }).end();
     });
     const { origin } = makeOrigin({ ...upstream, username: 'me', password: 'p' });
@@ -35,7 +38,8 @@ describe('a redirect', () => {
 
   test('within the upstream keeps the credentials', async () => {
     const upstream = await startServer((request, response) => {
-      if (request.headers['authorization'] === undefined) response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+      if (request.headers['authorization'] === undefined)
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
       else if (request.url?.startsWith('/v2/') === true) response.writeHead(302, { location: '/elsewhere' }).end();
       else response.writeHead(200, MANIFEST_HEADERS).end(MANIFEST_BYTES);
     });
@@ -58,7 +62,9 @@ describe('a redirect', () => {
   });
 
   test('from a public upstream to a private address is refused, by address and by name, unless allowed', async () => {
-    const inside = await startServer((_request, response) => response.writeHead(200, MANIFEST_HEADERS).end(MANIFEST_BYTES));
+    const inside = await startServer((_request, response) =>
+      response.writeHead(200, MANIFEST_HEADERS).end(MANIFEST_BYTES),
+    );
     // The upstream is reached by a proxy, so that it can have a public name.
     const proxy = await startServer((request, response) => {
       const host = request.url?.includes('by-name') === true ? 'rebound.test' : '127.0.0.1';
@@ -69,17 +75,25 @@ describe('a redirect', () => {
     const settings = { httpProxy: proxy.url, httpsProxy: '', noProxy: 'rebound.test,127.0.0.1' };
     for (const url of ['http://public.test/by-name', 'http://public.test/by-address']) {
       const { origin } = makeOrigin({ url }, { resolveHost }, settings);
-      await expect(origin.fetchManifest(REPOSITORY, BY_TAG)).rejects.toMatchObject({ code: 'ERR_ORIGIN_UNSAFE_TARGET' });
+      await expect(origin.fetchManifest(REPOSITORY, BY_TAG)).rejects.toMatchObject({
+        code: 'ERR_ORIGIN_UNSAFE_TARGET',
+      });
       expect(inside.seen).toHaveLength(0);
     }
-    const { origin } = makeOrigin({ url: 'http://public.test/by-name', allowPrivateRedirects: true }, { resolveHost }, settings);
+    const { origin } = makeOrigin(
+      { url: 'http://public.test/by-name', allowPrivateRedirects: true },
+      { resolveHost },
+      settings,
+    );
     expect((await origin.fetchManifest(REPOSITORY, BY_TAG))?.digest).toBe(MANIFEST_DIGEST);
   });
 
   test('from https to http is refused', async () => {
     const tls = await makeCertificate();
     const clear = await startServer((_request, response) => response.end());
-    const upstream = await startTlsServer(tls, (_request, response) => response.writeHead(302, { location: clear.url }).end());
+    const upstream = await startTlsServer(tls, (_request, response) =>
+      response.writeHead(302, { location: clear.url }).end(),
+    );
     const { origin } = makeOrigin({ ...upstream, caPem: tls.cert });
     await expect(origin.fetchManifest(REPOSITORY, BY_TAG)).rejects.toMatchObject({ code: 'ERR_ORIGIN_UNSAFE_TARGET' });
     expect(clear.seen).toHaveLength(0);
@@ -90,14 +104,18 @@ describe('a certificate', () => {
   test('of an authority that the operator named is trusted, and otherwise not', async () => {
     const tls = await makeCertificate();
     const upstream = await startTlsServer(tls, (_request, response) => response.writeHead(200, MANIFEST_HEADERS).end());
-    expect((await makeOrigin({ ...upstream, caPem: tls.cert }).origin.resolveTag(REPOSITORY, LATEST))?.digest).toBe(MANIFEST_DIGEST);
+    expect((await makeOrigin({ ...upstream, caPem: tls.cert }).origin.resolveTag(REPOSITORY, LATEST))?.digest).toBe(
+      MANIFEST_DIGEST,
+    );
     const { origin, clock } = makeOrigin(upstream);
     await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_UNTRUSTED' });
     expect(clock.sleptMs).toEqual([]);
   });
 
   test('that cannot be read is refused when configured', () => {
-    expect(() => makeOrigin({ url: 'https://a.test', caPem: 'nonsense' })).toThrow(expect.objectContaining({ code: 'ERR_UPSTREAM_INVALID' }));
+    expect(() => makeOrigin({ url: 'https://a.test', caPem: 'nonsense' })).toThrow(
+      expect.objectContaining({ code: 'ERR_UPSTREAM_INVALID' }),
+    );
   });
 });
 
@@ -121,7 +139,10 @@ describe('an upstream that fails', () => {
     const body = '{"errors":[{"code":"TOOMANYREQUESTS","message":"slow\\u0007 down"}]}';
     const upstream = await startServer((_request, response) => response.writeHead(status).end(body));
     const fetching = makeOrigin(upstream).origin.fetchManifest(REPOSITORY, BY_TAG);
-    await expect(fetching).rejects.toMatchObject({ code, details: { upstream: UPSTREAM, status, reason: 'TOOMANYREQUESTS: slow? down' } });
+    await expect(fetching).rejects.toMatchObject({
+      code,
+      details: { upstream: UPSTREAM, status, reason: 'TOOMANYREQUESTS: slow? down' },
+    });
     expect(upstream.seen).toHaveLength(requests);
   });
 
@@ -161,7 +182,9 @@ describe('an upstream that fails', () => {
     const upstream = await startServer(() => undefined);
     const { origin } = makeOrigin(upstream);
     const startedAtMs = performance.now();
-    await expect(origin.resolveTag(REPOSITORY, LATEST, { patienceMs: 100 })).rejects.toMatchObject({ code: 'ERR_ORIGIN_STALLED' });
+    await expect(origin.resolveTag(REPOSITORY, LATEST, { patienceMs: 100 })).rejects.toMatchObject({
+      code: 'ERR_ORIGIN_STALLED',
+    });
     expect(performance.now() - startedAtMs).toBeLessThan(3_000);
     expect(upstream.seen).toHaveLength(1);
   });
@@ -199,14 +222,14 @@ describe('an upstream that fails', () => {
 describe('a proxy', () => {
   test('is asked for plain upstreams by their full URL, and never when NO_PROXY says so', async () => {
     const proxy = await startServer((_request, response) => response.writeHead(200, MANIFEST_HEADERS).end());
-    const settings = { httpProxy: proxy.url.replace('://', '://user:pw@'), httpsProxy: '', noProxy: 'direct.test' };
+    const settings = { httpProxy: proxy.url.replace('://', '://user:pw@'), httpsProxy: '', noProxy: '127.0.0.1' };
     const { origin } = makeOrigin({ url: 'http://registry.test' }, {}, settings);
     expect((await origin.resolveTag(REPOSITORY, LATEST))?.digest).toBe(MANIFEST_DIGEST);
     expect(proxy.seen[0]?.url).toBe('http://registry.test/v2/library/thing/manifests/latest');
     expect(proxy.seen[0]?.headers['proxy-authorization']).toBe(`Basic ${Buffer.from('user:pw').toString('base64')}`);
-    const direct = makeOrigin({ url: 'http://direct.test:9' }, {}, settings);
-    await expect(direct.origin.resolveTag(REPOSITORY, LATEST, { patienceMs: 500 })).rejects.toThrow();
-    expect(proxy.seen).toHaveLength(1);
+    const upstream = await startServer((_request, response) => response.writeHead(200, MANIFEST_HEADERS).end());
+    await makeOrigin(upstream, {}, settings).origin.resolveTag(REPOSITORY, LATEST);
+    expect([proxy.seen.length, upstream.seen.length]).toEqual([1, 1]);
   });
 
   test('is a tunnel to upstreams with TLS, whose own certificate counts', async () => {
@@ -226,9 +249,13 @@ describe('a proxy', () => {
     });
     const settings = { httpProxy: '', httpsProxy: proxy.url, noProxy: '' };
     const url = `https://localhost:${upstream.port}`;
-    expect((await makeOrigin({ url, caPem: tls.cert }, {}, settings).origin.resolveTag(REPOSITORY, LATEST))?.digest).toBe(MANIFEST_DIGEST);
+    expect(
+      (await makeOrigin({ url, caPem: tls.cert }, {}, settings).origin.resolveTag(REPOSITORY, LATEST))?.digest,
+    ).toBe(MANIFEST_DIGEST);
     expect(tunnels).toEqual([`localhost:${upstream.port}`]);
-    await expect(makeOrigin({ url }, {}, settings).origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_UNTRUSTED' });
+    await expect(makeOrigin({ url }, {}, settings).origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({
+      code: 'ERR_ORIGIN_UNTRUSTED',
+    });
   });
 });
 
@@ -247,7 +274,10 @@ describe('a new table of upstreams', () => {
     const { origin } = makeOrigin(upstream);
     const blob = await origin.openBlob(REPOSITORY, MANIFEST_DIGEST);
     if (blob === undefined) throw new Error('the upstream does not have the blob');
-    origin.reconfigure({ upstreams: [resolveUpstream({ name: 'new.test', url: 'http://127.0.0.1:9' })], proxy: NO_PROXY });
+    origin.reconfigure({
+      upstreams: [resolveUpstream({ name: 'new.test', url: 'http://127.0.0.1:9' })],
+      proxy: NO_PROXY,
+    });
     replaced(undefined);
     expect((await collect(blob.body)).equals(bytes)).toBe(true);
     expect(origin.upstreams).toEqual(['new.test']);
@@ -257,7 +287,9 @@ describe('a new table of upstreams', () => {
   test('that is wrong changes nothing', () => {
     const { origin } = makeOrigin({ url: 'http://127.0.0.1:9' });
     const twice = resolveUpstream({ name: 'new.test', url: 'http://127.0.0.1:9' });
-    expect(() => origin.reconfigure({ upstreams: [twice, twice], proxy: NO_PROXY })).toThrow(expect.objectContaining({ code: 'ERR_UPSTREAM_INVALID' }));
+    expect(() => origin.reconfigure({ upstreams: [twice, twice], proxy: NO_PROXY })).toThrow(
+      expect.objectContaining({ code: 'ERR_UPSTREAM_INVALID' }),
+    );
     expect(origin.upstreams).toEqual([UPSTREAM]);
   });
 
@@ -270,6 +302,8 @@ describe('a new table of upstreams', () => {
     { url: 'https://registry.test', username: 'me' },
     { url: 'https://registry.test', username: 'me:you', password: 'p' },
   ])('with the entry %j is refused', (entry) => {
-    expect(() => resolveUpstream({ name: 'x', ...entry })).toThrow(expect.objectContaining({ code: 'ERR_UPSTREAM_INVALID' }));
+    expect(() => resolveUpstream({ name: 'x', ...entry })).toThrow(
+      expect.objectContaining({ code: 'ERR_UPSTREAM_INVALID' }),
+    );
   });
 });

@@ -11,7 +11,12 @@ import type { Repository } from '../../../src/oci/repository.ts';
 import { systemClock, type Clock } from '../../../src/origin/clock.ts';
 import { NO_CREDENTIALS } from '../../../src/origin/credentials.ts';
 import { OriginRegistry, type OriginRegistryDeps } from '../../../src/origin/origin-registry.ts';
-import { NO_PROXY, resolveUpstream, type ProxyConfig, type UpstreamOptions } from '../../../src/origin/upstream-config.ts';
+import {
+  NO_PROXY,
+  resolveUpstream,
+  type ProxyConfig,
+  type UpstreamOptions,
+} from '../../../src/origin/upstream-config.ts';
 
 export const UPSTREAM = 'origin.test';
 export const REPOSITORY: Repository = { upstream: UPSTREAM, name: parseRepositoryName('library/thing') };
@@ -74,7 +79,10 @@ export async function startServer(handler: RequestListener): Promise<FakeServer>
 }
 
 /** The same with TLS. */
-export async function startTlsServer(tls: { key: string; cert: string }, handler: RequestListener): Promise<FakeServer> {
+export async function startTlsServer(
+  tls: { key: string; cert: string },
+  handler: RequestListener,
+): Promise<FakeServer> {
   const seen: SeenRequest[] = [];
   return await listen(createTlsServer(tls, recording(seen, handler)), 'https', seen);
 }
@@ -99,7 +107,7 @@ export interface TestOrigin {
   readonly origin: OriginRegistry;
   readonly clock: ReturnType<typeof impatientClock>;
   /** The value of a metric, 0 when it was never counted. */
-  metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
+  readonly metric: (name: string, labels?: Readonly<Record<string, string>>) => Promise<number>;
 }
 
 /** An origin client with one upstream, named UPSTREAM. */

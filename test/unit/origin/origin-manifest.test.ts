@@ -48,14 +48,20 @@ describe('a tag', () => {
       else response.writeHead(200, { 'content-type': MANIFEST_TYPE }).end(MANIFEST_BYTES);
     });
     const resolved = await makeOrigin(upstream).origin.resolveTag(REPOSITORY, LATEST);
-    expect(resolved).toMatchObject({ digest: MANIFEST_DIGEST, mediaType: MANIFEST_TYPE, sizeBytes: MANIFEST_BYTES.length });
+    expect(resolved).toMatchObject({
+      digest: MANIFEST_DIGEST,
+      mediaType: MANIFEST_TYPE,
+      sizeBytes: MANIFEST_BYTES.length,
+    });
     expect(resolved?.bytes?.equals(MANIFEST_BYTES)).toBe(true);
   });
 });
 
 describe('a manifest', () => {
   test('comes with the exact bytes, under the path and name prefix of the upstream', async () => {
-    const upstream = await startServer((_request, response) => response.writeHead(200, MANIFEST_HEADERS).end(MANIFEST_BYTES));
+    const upstream = await startServer((_request, response) =>
+      response.writeHead(200, MANIFEST_HEADERS).end(MANIFEST_BYTES),
+    );
     const { origin, metric } = makeOrigin({ url: `${upstream.url}/base/`, repositoryPrefix: 'proxy/hub' });
     const manifest = await origin.fetchManifest(REPOSITORY, BY_DIGEST);
     expect(manifest?.bytes.equals(MANIFEST_BYTES)).toBe(true);
@@ -64,7 +70,9 @@ describe('a manifest', () => {
   });
 
   test('asked for by sha512 is checked by sha512', async () => {
-    const upstream = await startServer((_request, response) => response.writeHead(200, { 'content-type': MANIFEST_TYPE }).end(MANIFEST_BYTES));
+    const upstream = await startServer((_request, response) =>
+      response.writeHead(200, { 'content-type': MANIFEST_TYPE }).end(MANIFEST_BYTES),
+    );
     const digest = digestOf(MANIFEST_BYTES, 'sha512');
     const manifest = await makeOrigin(upstream).origin.fetchManifest(REPOSITORY, { kind: 'digest', digest });
     expect(manifest?.digest).toBe(digest);
@@ -73,7 +81,12 @@ describe('a manifest', () => {
   test.each([
     ['a wrong digest', 200, MANIFEST_HEADERS, Buffer.alloc(MANIFEST_BYTES.length, 32)],
     ['gzip', 200, { 'content-type': MANIFEST_TYPE, 'content-encoding': 'gzip' }, gzipSync(MANIFEST_BYTES)],
-    ['more than 4 MiB, announced', 200, { 'content-type': MANIFEST_TYPE, 'content-length': String(5 << 20) }, Buffer.alloc(5 << 20, 32)],
+    [
+      'more than 4 MiB, announced',
+      200,
+      { 'content-type': MANIFEST_TYPE, 'content-length': String(5 << 20) },
+      Buffer.alloc(5 << 20, 32),
+    ],
     ['more than 4 MiB, not announced', 200, { 'content-type': MANIFEST_TYPE }, Buffer.alloc(5 << 20, 32)],
     ['a teapot', 418, {}, Buffer.alloc(0)],
   ])('answered with %s is refused', async (_what, status, headers, body) => {
@@ -90,7 +103,9 @@ describe('a manifest', () => {
     ['a list', 'application/json', '[1]'],
     ['nothing', 'application/json', ''],
   ])('asked for by tag and answered 200 with %s is refused', async (_what, type, body) => {
-    const upstream = await startServer((_request, response) => response.writeHead(200, { 'content-type': type }).end(body));
+    const upstream = await startServer((_request, response) =>
+      response.writeHead(200, { 'content-type': type }).end(body),
+    );
     const fetching = makeOrigin(upstream).origin.fetchManifest(REPOSITORY, BY_TAG);
     await expect(fetching).rejects.toMatchObject({ code: 'ERR_ORIGIN_BAD_ANSWER' });
   });
@@ -98,7 +113,9 @@ describe('a manifest', () => {
   test('asked for by tag must have the digest that its header tells', async () => {
     const headers = { ...MANIFEST_HEADERS, 'docker-content-digest': digestOf(Buffer.from('other')) };
     const upstream = await startServer((_request, response) => response.writeHead(200, headers).end(MANIFEST_BYTES));
-    await expect(makeOrigin(upstream).origin.fetchManifest(REPOSITORY, BY_TAG)).rejects.toMatchObject({ code: 'ERR_ORIGIN_BAD_ANSWER' });
+    await expect(makeOrigin(upstream).origin.fetchManifest(REPOSITORY, BY_TAG)).rejects.toMatchObject({
+      code: 'ERR_ORIGIN_BAD_ANSWER',
+    });
   });
 
   test('that is cut off is asked for again', async () => {
@@ -114,7 +131,9 @@ describe('a manifest', () => {
 
   test('of an unknown upstream is an error with its code', async () => {
     const { origin } = makeOrigin({ url: 'http://127.0.0.1:9' });
-    await expect(origin.fetchManifest({ ...REPOSITORY, upstream: 'other.test' }, BY_TAG)).rejects.toMatchObject({ code: 'ERR_UPSTREAM_UNKNOWN' });
+    await expect(origin.fetchManifest({ ...REPOSITORY, upstream: 'other.test' }, BY_TAG)).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_UNKNOWN',
+    });
   });
 
   test('that nobody waits for any more is given up with the reason of the signal', async () => {
@@ -144,11 +163,21 @@ describe('the media type of a manifest', () => {
 test('a list is passed on with the query of its next page, and without a link', async () => {
   const upstream = await startServer((_request, response) => {
     const link = '</v2/library/thing/tags/list?last=v1&n=1>; rel="next"';
-    response.writeHead(200, { 'content-type': 'application/json', link, 'oci-filters-applied': 'artifactType', 'x-own': '1' }).end('{}');
+    response
+      .writeHead(200, { 'content-type': 'application/json', link, 'oci-filters-applied': 'artifactType', 'x-own': '1' })
+      .end('{}');
   });
-  const page = await makeOrigin(upstream).origin.passthrough(REPOSITORY, { kind: 'tags' }, 'n=1&ns=docker.io&last=a%20b');
+  const page = await makeOrigin(upstream).origin.passthrough(
+    REPOSITORY,
+    { kind: 'tags' },
+    'n=1&ns=docker.io&last=a%20b',
+  );
   expect(upstream.seen[0]?.url).toBe('/v2/library/thing/tags/list?n=1&last=a+b');
-  expect(page).toMatchObject({ status: 200, nextSearch: 'last=v1&n=1', headers: { 'oci-filters-applied': 'artifactType' } });
+  expect(page).toMatchObject({
+    status: 200,
+    nextSearch: 'last=v1&n=1',
+    headers: { 'oci-filters-applied': 'artifactType' },
+  });
   expect(Object.keys(page?.headers ?? {})).toEqual(['oci-filters-applied']);
 });
 
@@ -158,7 +187,9 @@ test('a list beyond 8 MiB is refused, and one that is not there is absent', asyn
     else response.writeHead(200).end(Buffer.alloc(9 << 20, 32));
   });
   const { origin } = makeOrigin(upstream);
-  await expect(origin.passthrough(REPOSITORY, { kind: 'tags' }, '')).rejects.toMatchObject({ code: 'ERR_ORIGIN_BAD_ANSWER' });
+  await expect(origin.passthrough(REPOSITORY, { kind: 'tags' }, '')).rejects.toMatchObject({
+    code: 'ERR_ORIGIN_BAD_ANSWER',
+  });
   const digest = parseDigest(`sha256:${'0'.repeat(64)}`);
   expect(await origin.passthrough(REPOSITORY, { kind: 'referrers', digest }, '')).toBeUndefined();
 });

@@ -8,7 +8,11 @@ import { parseRepositoryName, type Tag } from '../../../src/oci/name.ts';
 import { formatRepository, type Repository } from '../../../src/oci/repository.ts';
 import { systemClock } from '../../../src/origin/clock.ts';
 import { originError, type OriginErrorCode } from '../../../src/origin/errors.ts';
-import { MANIFEST_DEFAULTS, type FoundManifest, type ManifestOriginOptions } from '../../../src/transfer/manifest-ports.ts';
+import {
+  MANIFEST_DEFAULTS,
+  type FoundManifest,
+  type ManifestOriginOptions,
+} from '../../../src/transfer/manifest-ports.ts';
 import { OriginManifestService, type ServedManifest } from '../../../src/transfer/manifest-service.ts';
 import { BlobSizeHints } from '../../../src/transfer/manifest-sizes.ts';
 
@@ -97,7 +101,10 @@ class OriginDouble {
   }
   async #enter(what: string, signal: AbortSignal | undefined): Promise<void> {
     this.asked.push(what);
-    await Promise.race([this.gate, new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)))]);
+    await Promise.race([
+      this.gate,
+      new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error))),
+    ]);
     if (this.trouble !== undefined) throw originError(this.trouble, 'as the test wants it');
   }
 }
@@ -114,7 +121,10 @@ class PeersDouble {
     await this.#enter();
     return this.tag;
   }
-  async findManifest(_repository: Repository, digest: Digest): Promise<{ mediaType: string; bytes: Buffer } | undefined> {
+  async findManifest(
+    _repository: Repository,
+    digest: Digest,
+  ): Promise<{ mediaType: string; bytes: Buffer } | undefined> {
     await this.#enter();
     return this.manifests.get(digest);
   }
@@ -132,12 +142,21 @@ export interface ManifestHarness {
   readonly peers: PeersDouble;
   readonly sizes: BlobSizeHints;
   readonly clock: { atMs: number };
-  get(reference?: Parameters<OriginManifestService['get']>[0], signal?: AbortSignal): Promise<ServedManifest | undefined>;
-  metric(name: string): Promise<number>;
+  readonly get: (
+    reference?: Parameters<OriginManifestService['get']>[0],
+    signal?: AbortSignal,
+  ) => Promise<ServedManifest | undefined>;
+  readonly metric: (name: string) => Promise<number>;
 }
 
 export function makeHarness(): ManifestHarness {
-  const [store, origin, peers, sizes, metrics] = [new StoreDouble(), new OriginDouble(), new PeersDouble(), new BlobSizeHints(), new Registry()];
+  const [store, origin, peers, sizes, metrics] = [
+    new StoreDouble(),
+    new OriginDouble(),
+    new PeersDouble(),
+    new BlobSizeHints(),
+    new Registry(),
+  ];
   const clock = { ...systemClock, atMs: 1_000_000, nowMs: (): number => clock.atMs };
   const service = new OriginManifestService(
     { origin, store, peers, sizes, clock, metrics, log: pino({ level: 'silent' }) },
@@ -146,6 +165,7 @@ export function makeHarness(): ManifestHarness {
   const never = new AbortController().signal;
   const metric = async (name: string): Promise<number> =>
     ((await metrics.getSingleMetric(name)?.get())?.values ?? []).reduce((sum, { value }) => sum + value, 0);
-  const get: ManifestHarness['get'] = (reference = BY_TAG, signal = never) => service.get(reference, { repository: REPOSITORY, signal });
+  const get: ManifestHarness['get'] = (reference = BY_TAG, signal = never) =>
+    service.get(reference, { repository: REPOSITORY, signal });
   return { service, store, origin, peers, sizes, clock, get, metric };
 }

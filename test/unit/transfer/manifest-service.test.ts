@@ -76,7 +76,11 @@ describe('a tag', () => {
     leaver.abort();
     await expect(left).rejects.toThrow(/abort/i);
     resolve(undefined);
-    expect((await Promise.all(waiting)).map((manifest) => manifest?.digest)).toEqual([ONE.digest, ONE.digest, ONE.digest]);
+    expect((await Promise.all(waiting)).map((manifest) => manifest?.digest)).toEqual([
+      ONE.digest,
+      ONE.digest,
+      ONE.digest,
+    ]);
     expect(origin.asked).toEqual(['HEAD latest', 'GET digest']);
   });
 
@@ -89,19 +93,21 @@ describe('a tag', () => {
 });
 
 describe('a tag whose upstream cannot be asked', () => {
-  test.each(['ERR_ORIGIN_UNAVAILABLE', 'ERR_ORIGIN_RATE_LIMITED', 'ERR_ORIGIN_STALLED', 'ERR_ORIGIN_BAD_ANSWER'] as const)(
-    'for %s is answered as last known, marked stale and counted',
-    async (trouble) => {
-      const { origin, get, clock, metric } = makeHarness();
-      origin.give(ONE);
-      await get();
-      origin.trouble = trouble;
-      clock.atMs += 90_000;
-      expect(await get()).toMatchObject({ digest: ONE.digest, staleForMs: 90_000 });
-      expect(origin.patience).toEqual([undefined, 3_000]);
-      expect(await metric('dockyard_manifests_stale_total')).toBe(1);
-    },
-  );
+  test.each([
+    'ERR_ORIGIN_UNAVAILABLE',
+    'ERR_ORIGIN_RATE_LIMITED',
+    'ERR_ORIGIN_STALLED',
+    'ERR_ORIGIN_BAD_ANSWER',
+  ] as const)('for %s is answered as last known, marked stale and counted', async (trouble) => {
+    const { origin, get, clock, metric } = makeHarness();
+    origin.give(ONE);
+    await get();
+    origin.trouble = trouble;
+    clock.atMs += 90_000;
+    expect(await get()).toMatchObject({ digest: ONE.digest, staleForMs: 90_000 });
+    expect(origin.patience).toEqual([undefined, 3_000]);
+    expect(await metric('dockyard_manifests_stale_total')).toBe(1);
+  });
 
   test('is answered by the peer that asked last', async () => {
     const { origin, peers, get, clock, store } = makeHarness();
@@ -109,7 +115,12 @@ describe('a tag whose upstream cannot be asked', () => {
     await get();
     origin.trouble = 'ERR_ORIGIN_UNAVAILABLE';
     clock.atMs += 90_000;
-    peers.tag = { digest: TWO.digest, mediaType: TWO.mediaType, sizeBytes: TWO.bytes.length, checkedAtMs: clock.atMs - 10_000 };
+    peers.tag = {
+      digest: TWO.digest,
+      mediaType: TWO.mediaType,
+      sizeBytes: TWO.bytes.length,
+      checkedAtMs: clock.atMs - 10_000,
+    };
     peers.manifests.set(TWO.digest, TWO);
     expect(await get()).toMatchObject({ digest: TWO.digest, staleForMs: 10_000 });
     expect((await store.getTag(REPOSITORY, LATEST))?.checkedAtMs).toBe(clock.atMs - 10_000);
