@@ -1,11 +1,12 @@
 /**
- * Writes the pages that follow from the code: docs/ERRORS.md from the error tables of all layers, docs/CONFIGURATION.md from
- * the configuration schema. With `--check` it writes nothing and fails when a page is out of date.
+ * Writes the pages that follow from the code: docs/ERRORS.md from the error tables of all layers, docs/METRICS.md from
+ * the declarations of metrics, docs/CONFIGURATION.md from the configuration schema. With `--check` it writes nothing and fails when a page is out of date.
  */
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { renderConfigurationDoc } from '../node/config/document.ts';
 import type { ErrorDescription } from '../src/oci/error.ts';
+import { renderMetricsDoc } from './metrics-page.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -93,6 +94,7 @@ function settle(path: string, text: string, check: boolean): boolean {
 const check = process.argv.includes('--check');
 const pages = [
   ['docs/ERRORS.md', await renderErrorsDoc()],
+  ['docs/METRICS.md', renderMetricsDoc(ROOT)],
   ['docs/CONFIGURATION.md', renderConfigurationDoc()],
 ] as const;
 const settled = pages.map(([path, text]) => settle(path, text, check));
