@@ -73,6 +73,9 @@ const READ_AHEAD_PIECES = 16;
 /** The scheduler's name for the origin. */
 const ORIGIN_KEY = 0;
 
+/** How a journey ends. */
+type JourneyEnd = 'complete' | 'absent' | 'failed' | 'stopped';
+
 export class Journey implements ExchangeListener {
   readonly purpose: JourneyPurpose;
   readonly recorder: PullRecorder;
@@ -96,11 +99,13 @@ export class Journey implements ExchangeListener {
   #readerCount = 0;
   #dialling = 0;
   #role: 'reader' | 'follower' = 'follower';
+  #home: PeerId | undefined;
   #isSearching = false;
   #searchedAtMs: number | undefined;
   #discovery: 'idle' | 'running' | 'done' = 'idle';
   #progressAtMs = 0;
   #isWhole = false;
+  #isToBeProven = false;
   #isFinishing = false;
   #isComplete = false;
   #isOver = false;
@@ -149,6 +154,8 @@ export class Journey implements ExchangeListener {
    */
   async prove(signal: AbortSignal | undefined): Promise<number | undefined> {
     const release = this.hold();
+    this.#isToBeProven = true;
+    if (this.#intake?.has(0) === false) this.#desire(0, Math.min(READ_AHEAD_PIECES, this.#intake.geometry.pieceCount));
     try {
       if (!(await abortable(this.#proven.promise, signal))) return undefined;
       return (await abortable(this.#opened.promise, signal)).geometry.sizeBytes;
@@ -243,8 +250,16 @@ export class Journey implements ExchangeListener {
     this.#pool?.onLeft(channel);
     for (const piece of this.#reveals.remove(channel)) this.#exchange.announce(piece);
     if (reason !== 'done') this.#avoid(channel.link.peerId);
+    if (channel.link.peerId === this.#home) this.#onHomeLeft(reason);
     this.#lingerIfUnused();
     this.#step();
+  }
+
+  /** A home that could not get the blob leaves the origin to this node; one that is gone has a successor. */
+  #onHomeLeft(reason: LeaveReason | 'closed'): void {
+    this.#home = undefined;
+    if (reason === 'closed') this.#searchedAtMs = undefined;
+    else this.#role = 'reader';
   }
 
   // Finding holders.
@@ -284,6 +299,7 @@ export class Journey implements ExchangeListener {
         { except: this.#avoidedNow(), onHolder: (holder) => void this.#meet(holder), signal: this.#abort.signal },
       );
       this.#role = outcome.role;
+      this.#home = outcome.home;
       if (outcome.sizeBytes !== undefined) this.#learnSize(outcome.sizeBytes);
     } catch (thrown) {
       const error = asError(thrown);
@@ -370,6 +386,7 @@ export class Journey implements ExchangeListener {
     this.#exchange.setLocal(local);
     this.#opened.resolve(intake);
     if (partial.held.count > 0) this.#proven.resolve(true);
+    else if (this.#isToBeProven) this.#desire(0, Math.min(READ_AHEAD_PIECES, intake.geometry.pieceCount));
     if (this.#isWhole || [...this.#exchange.channels.values()].some((channel) => !channel.remoteComplete)) this.#desireWhole(true);
     for (const channel of this.#exchange.channels.values()) if (channel.isJoined) this.#pool.onJoined(channel);
     this.#finishIfWhole();
@@ -441,8 +458,9 @@ export class Journey implements ExchangeListener {
         this.#learnSize(sizeBytes);
         return (await this.#openIntake(this.#exchange.geometry?.sizeBytes ?? sizeBytes)).geometry;
       },
-      takeRun: () => this.#takeRun(),
-      releaseRun: (run) => this.#releaseRun(run),
+      nextRun: () => this.#nextRun(),
+      claim: (piece) => this.#claim(piece),
+      release: (piece) => this.#scheduler?.release(ORIGIN_KEY, piece),
       onPiece: async (cut) => {
         await downloadRate.acquire(cut.bytes.length, { signal: this.#abort.signal });
         await this.#onOriginPiece(cut);
@@ -452,18 +470,22 @@ export class Journey implements ExchangeListener {
     });
   }
 
-  #takeRun(): MissingRun | undefined {
+  /** While only a part is wanted the run goes on to the end: more will be wanted, and each piece is claimed anyway. */
+  #nextRun(): MissingRun | undefined {
     const scheduler = this.#scheduler;
     if (scheduler === undefined || this.#isOver) return undefined;
     const from = scheduler.mostUrgent() ?? 0;
     const run = scheduler.firstUnavailableRun(from, Infinity) ?? scheduler.firstUnavailableRun(0, Infinity);
-    if (run === undefined) return undefined;
-    for (let piece = run.first; piece < run.first + run.count; piece += 1) scheduler.reserve(ORIGIN_KEY, piece);
-    return run;
+    const pieceCount = this.#exchange.geometry?.pieceCount ?? 0;
+    return run === undefined || this.#isWhole ? run : { first: run.first, count: pieceCount - run.first };
   }
 
-  #releaseRun(run: MissingRun): void {
-    for (let piece = run.first; piece < run.first + run.count; piece += 1) this.#scheduler?.release(ORIGIN_KEY, piece);
+  #claim(piece: number): boolean {
+    const scheduler = this.#scheduler;
+    if (scheduler === undefined || this.#isOver) return false;
+    if (!scheduler.isMissing(piece) || scheduler.isRequested(piece) || scheduler.availability(piece) > 0) return false;
+    scheduler.reserve(ORIGIN_KEY, piece);
+    return true;
   }
 
   async #onOriginPiece(cut: OriginPiece): Promise<void> {
@@ -565,6 +587,8 @@ export class Journey implements ExchangeListener {
     const { digest } = this.purpose;
     if (this.#origin.state === 'absent' && this.#intake?.isAllHeld !== true && this.#progressAtMs === 0) {
       this.#proven.resolve(false);
+      this.#end('absent', transferError('ERR_TRANSFER_UNAVAILABLE', `nobody has ${digest}`));
+      return;
     }
     const cause = this.#origin.error;
     if (isDockyardError(cause) && this.#progressAtMs === 0) this.#fail(cause);
@@ -588,7 +612,7 @@ export class Journey implements ExchangeListener {
     this.#end(this.#isComplete ? 'complete' : 'stopped', transferError('ERR_TRANSFER_BROKEN', 'nobody waits for the blob any more'));
   }
 
-  #end(outcome: 'complete' | 'failed' | 'stopped', error: Error): void {
+  #end(outcome: JourneyEnd, error: Error): void {
     if (this.#isOver) return;
     this.#isOver = true;
     clearInterval(this.#tick);
@@ -607,13 +631,13 @@ export class Journey implements ExchangeListener {
     });
   }
 
-  async #release(outcome: 'complete' | 'failed' | 'stopped'): Promise<void> {
+  async #release(outcome: JourneyEnd): Promise<void> {
     if (outcome === 'complete') {
       this.#deps.hub.releaseIfIdle(this.#exchange);
       return;
     }
     await this.#opening?.catch(() => undefined);
-    await this.#deps.hub.discard(this.#exchange, 'failed');
+    await this.#deps.hub.discard(this.#exchange, outcome === 'absent' ? 'absent' : 'failed');
   }
 }
 

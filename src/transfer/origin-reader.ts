@@ -22,10 +22,12 @@ export interface OriginReaderDeps {
   readonly signal: AbortSignal;
   /** The length as the origin gives it; answers how the blob is cut. */
   readonly onSize: (sizeBytes: number) => Promise<PieceGeometry>;
-  /** The next run to read, marked as being read; undefined when nothing lacks. */
-  readonly takeRun: () => MissingRun | undefined;
-  /** A run was not read to its end. */
-  readonly releaseRun: (run: MissingRun) => void;
+  /** The next run worth reading; undefined when nothing lacks. */
+  readonly nextRun: () => MissingRun | undefined;
+  /** Marks a piece as being read; false when it is not needed any more, or not yet. */
+  readonly claim: (piece: number) => boolean;
+  /** A claimed piece did not come. */
+  readonly release: (piece: number) => void;
   /** Keeps a piece. */
   readonly onPiece: (piece: OriginPiece) => Promise<void>;
   /** Consecutive pieces were kept: their hashes are this node's word. */
@@ -101,17 +103,14 @@ export class OriginReader {
       if (opened === undefined) return false;
       this.#geometry = await this.#sizeOf(opened);
     }
-    let run = this.#deps.takeRun();
+    let run = this.#deps.nextRun();
     while (run !== undefined) {
-      if (opened !== undefined && run.first !== 0) {
-        await opened.close();
-        opened = undefined;
-      }
-      const reading: OriginReading | undefined = opened ?? (await this.#openRun(this.#geometry, run));
+      const reading = opened !== undefined && run.first === 0 ? opened : await this.#openRun(this.#geometry, run);
+      if (opened !== reading) await opened?.close();
       opened = undefined;
       if (reading === undefined) return false;
       await this.#readRun(reading, this.#geometry, run);
-      run = this.#deps.takeRun();
+      run = this.#deps.nextRun();
     }
     await opened?.close();
     return true;
@@ -133,24 +132,23 @@ export class OriginReader {
   }
 
   async #openRun(geometry: PieceGeometry, run: MissingRun): Promise<OriginReading | undefined> {
-    try {
-      const opened = await this.#open(runRange(geometry, run.first, run.count));
-      if (opened === undefined) this.#deps.releaseRun(run);
-      return opened;
-    } catch (error) {
-      this.#deps.releaseRun(run);
-      throw error;
-    }
+    return await this.#open(runRange(geometry, run.first, run.count));
   }
 
+  /** Reads piece by piece for as long as the next one is needed. */
   async #readRun(reading: OriginReading, geometry: PieceGeometry, run: MissingRun): Promise<void> {
     const writes = new Set<Promise<void>>();
     let failure: unknown;
-    let next = run.first;
+    let claimed: number | undefined;
+    const claim = (piece: number): boolean => {
+      claimed = piece < run.first + run.count && this.#deps.claim(piece) ? piece : undefined;
+      return claimed !== undefined;
+    };
     try {
+      if (!claim(run.first)) return;
       for await (const cut of cutPieces(reading.body, geometry, run.first, run.count)) {
         this.#cameBytes += cut.bytes.length;
-        next = cut.piece + 1;
+        claimed = undefined;
         const write = this.#deps.onPiece(cut).then(
           () => this.#addToBatch(cut),
           (thrown: unknown) => void (failure ??= thrown),
@@ -159,11 +157,12 @@ export class OriginReader {
         writes.add(tracked);
         if (writes.size >= MAX_WRITES) await Promise.race(writes);
         if (failure !== undefined) throw asError(failure);
+        if (!claim(cut.piece + 1)) break;
       }
     } finally {
+      if (claimed !== undefined) this.#deps.release(claimed);
       await Promise.allSettled(writes);
       await reading.close();
-      if (next < run.first + run.count) this.#deps.releaseRun({ first: next, count: run.first + run.count - next });
     }
     if (failure !== undefined) throw asError(failure);
   }

@@ -8,7 +8,7 @@ export interface PullReport {
   readonly repository: string;
   readonly startedAtMs: number;
   readonly endedAtMs: number | undefined;
-  readonly outcome: 'running' | 'complete' | 'failed' | 'stopped';
+  readonly outcome: 'running' | 'complete' | 'absent' | 'failed' | 'stopped';
   readonly sizeBytes: number | undefined;
   /** Verified pieces that were on disk when the journey began. */
   readonly localBytes: number;
