@@ -27,6 +27,10 @@ export const NODE_ERRORS = {
     meaning: 'The command line asks for something that does not go together.',
     remedy: 'Run the command with `--help`.',
   },
+  ERR_DOCTOR_ECHO: {
+    meaning: 'A test blob that the doctor sent to a peer came back changed, or not at all.',
+    remedy: 'Check that both nodes are of the same version, and the memory and network of both machines.',
+  },
   ERR_MIRROR_UNEDITABLE: {
     meaning: "A client's configuration file is not valid, or has a form that cannot be extended without changing its meaning.",
     remedy: 'Correct the file, or add the mirror by hand as the message shows.',

@@ -69,7 +69,7 @@ function addReports(router: Router, { subject }: AdminDeps): void {
     context.body = subject.peers();
   });
   router.get('/pulls', (context) => {
-    context.body = subject.transfers.recentPulls();
+    context.body = subject.transfers.reports().ended;
   });
   router.get('/blobs', (context) => {
     // One blob to a line: a node may hold a hundred thousand, and the list is never in memory as one text.

@@ -1,10 +1,9 @@
 /** What the admin server and the doctor need of the node's parts. The composition root supplies them. */
 import type { BlobReport, CheckReport, PeerReport, PullReport, StatusReport, TransferReport, VerifyReport } from './reports.ts';
 
-/** Journeys of blobs: those under way, and the last that ended, newest first. Answers come from memory. */
+/** Journeys of blobs: those under way, and the last that ended, newest last. Answers come from memory. */
 export interface TransferReports {
-  running(): readonly TransferReport[];
-  recentPulls(): readonly PullReport[];
+  reports(): { readonly running: readonly TransferReport[]; readonly ended: readonly PullReport[] };
 }
 
 /** One thing that must hold before clients are sent here. */

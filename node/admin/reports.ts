@@ -2,6 +2,7 @@
  * What a node tells operators about itself: the JSON of the admin server, and what the commands `status`, `peers`,
  * `blobs`, `verify` and `doctor` read. Bytes, milliseconds, and milliseconds since the epoch throughout.
  */
+import type { PullReport as JourneyReport } from '../../src/transfer/pull-report.ts';
 
 /** Whether a check went well; `warn` works but should be looked at. */
 export type CheckState = 'ok' | 'warn' | 'fail';
@@ -22,36 +23,30 @@ export interface ReadinessReport {
   readonly checks: readonly { readonly name: string; readonly ready: boolean; readonly seen: string }[];
 }
 
-/** A blob on its way into this node. */
-export interface TransferReport {
+/** The way of one blob to this node: where its bytes came from, and what failures cost. */
+export interface PullReport {
   readonly digest: string;
   /** `docker.io/library/alpine`, of the client that asked first. */
   readonly repository: string;
-  /** `undefined` until a source has told it. */
-  readonly sizeBytes: number | undefined;
-  readonly heldBytes: number;
-  readonly peerBytes: number;
-  readonly originBytes: number;
-  readonly holderCount: number;
-  readonly clientCount: number;
   readonly startedAtMs: number;
-}
-
-/** A pull that has ended: where its bytes came from, and what failures cost. */
-export interface PullReport {
-  readonly digest: string;
-  readonly repository: string;
-  readonly requestId: string;
-  readonly outcome: 'complete' | 'broken' | 'aborted';
-  readonly sizeBytes: number;
+  readonly endedAtMs?: number | undefined;
+  readonly outcome: JourneyReport['outcome'];
+  /** `undefined` until a source has told it. */
+  readonly sizeBytes?: number | undefined;
+  /** What was here already. */
   readonly localBytes: number;
   readonly peerBytes: number;
   readonly originBytes: number;
-  readonly failureCount: number;
-  /** Time in which nothing came because a source had failed. */
+  /** Time spent waiting for holders that stalled, lied or went away. */
   readonly lostMs: number;
-  readonly startedAtMs: number;
-  readonly durationMs: number;
+  readonly holderCount: number;
+  readonly error?: string | undefined;
+}
+
+/** A blob on its way. */
+export interface TransferReport extends PullReport {
+  readonly heldPieces: number;
+  readonly pieceCount: number;
 }
 
 /** A node of the swarm as this one sees it. */

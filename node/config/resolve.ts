@@ -73,10 +73,10 @@ class Resolver {
   #value(kind: ValueKind<unknown, UnitSuffix>, text: string, secret: boolean, entry: ConfigEntry): unknown {
     const result = kind.schema.safeParse(text);
     if (result.success) return kind.isPath ? this.#absolutePath(text, entry.baseDirectory) : result.data;
-    const shown = secret ? 'the value' : `'${text.length > 120 ? `${text.slice(0, 120)}…` : text}'`;
+    const shown = secret ? 'what is given' : `'${text.length > 120 ? `${text.slice(0, 120)}…` : text}'`;
     this.#problems.push({
       source: entry.source,
-      message: `${shown} cannot be ${formatOptionPath(entry.path)}; allowed: ${kind.allowed}`,
+      message: `${formatOptionPath(entry.path)} cannot be ${shown}; allowed: ${kind.allowed}`,
     });
     return undefined;
   }

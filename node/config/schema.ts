@@ -9,6 +9,7 @@ import { group, list, option, optional, optionFrom, type DefaultContext, type Na
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
+const KIB = 1024;
 
 /** The upstream that is there without any configuration, and where it is. */
 export const BUILT_IN_UPSTREAM = { name: 'docker.io', url: 'https://registry-1.docker.io' } as const;
@@ -59,6 +60,11 @@ const upstreamOptions = {
     },
     reloadable: true,
   }),
+  repositoryPrefix: optional(text('PATH', 255), {
+    summary: 'Put before every repository name, as for a proxy project of Harbor.',
+    unset: 'none',
+    reloadable: true,
+  }),
   username: optional(text('NAME', 1024), {
     summary: 'The account to use there.',
     unset: "anonymous, or what Docker's configuration holds for the registry",
@@ -97,8 +103,8 @@ const upstreamOptions = {
     reloadable: true,
   }),
   maxConnections: option(count({ min: 1, max: 1024 }), {
-    summary: 'Connections to the registry at once.',
-    default: 32,
+    summary: 'Blobs read from the registry at once; further ones wait.',
+    default: 64,
     reloadable: true,
   }),
   tokenHosts: list(host(), {
@@ -242,41 +248,62 @@ export const CONFIG_SCHEMA = {
     }),
   }),
   transfer: group('Blobs between nodes.', {
-    uploadRate: option(rate(), {
-      summary: 'How fast this node sends to other nodes, all together.',
+    uploadRate: option(rate({ min: 64 * KIB }), {
+      summary: 'How fast this node sends to other nodes, all together; `uploadSlots: 0` stops it.',
       default: Infinity,
       reloadable: true,
     }),
-    downloadRate: option(rate({ min: 1024 }), {
+    downloadRate: option(rate({ min: 64 * KIB }), {
       summary: 'How fast this node fetches from other nodes and upstreams, all together.',
       default: Infinity,
       reloadable: true,
     }),
     uploadSlots: option(count({ min: 0, max: 65_536 }), {
-      summary: 'Pieces that this node sends to other nodes at once; beyond that it says that it is busy.',
-      default: 128,
-      reloadable: true,
+      summary: 'Other nodes that are served at once; further ones are told that this one is busy, and whom else to ask.',
+      default: 64,
     }),
-    uploadSlotsPerPeer: option(count({ min: 1, max: 65_536 }), {
-      summary: 'Pieces that this node sends to one other node at once.',
-      default: 32,
-      reloadable: true,
+    uploadQueue: option(count({ min: 1, max: 65_536 }), {
+      summary: 'Pieces that one other node may have asked for and not yet received.',
+      default: 256,
     }),
     stallTimeout: option(duration({ min: 100, max: 60_000 }), {
-      summary: 'How long a holder may make no progress before its pieces are asked of others.',
+      summary: 'How long a holder that owes pieces may send nothing before they are asked of others.',
       default: 2_000,
-      reloadable: true,
+    }),
+    askTimeout: option(duration({ min: 50, max: 60_000 }), {
+      summary: 'How long another node may take to say who holds a blob, before the next one is asked.',
+      default: 1_000,
+    }),
+    inlineMax: option(size({ min: 0, max: 4 * MIB }), {
+      summary: 'Blobs up to this size travel whole, in one answer.',
+      default: 256 * KIB,
+    }),
+    maxHolders: option(count({ min: 1, max: 1024 }), {
+      summary: 'Holders that one blob is fetched from at once.',
+      default: 16,
+    }),
+    maxWindow: option(size({ min: MIB, max: GIB }), {
+      summary: 'Bytes asked of one holder and not yet received, at most.',
+      default: 16 * MIB,
     }),
     memoryBudget: option(size({ min: 8 * MIB, max: 64 * GIB }), {
-      summary: 'How much memory pieces on their way may take, all blobs together.',
+      summary: 'How much memory the latest pieces may take, all blobs together; others are read from disk.',
       default: 64 * MIB,
+    }),
+    banTime: option(duration({ min: 0, max: 86_400_000 }), {
+      summary: 'How long a node that sent wrong bytes is left alone.',
+      default: 600_000,
+    }),
+    linger: option(duration({ min: 0, max: 3_600_000 }), {
+      summary: 'How long a blob is fetched on after the last client has gone; what has come is kept in any case.',
+      default: 30_000,
     }),
   }),
   http: group('The registry that clients talk to.', {
     maxConnections: option(count({ min: 1 }), { summary: 'Connections of clients at once; more are closed.', default: 4096 }),
     headersTimeout: option(duration({ min: 100, max: 600_000 }), {
       summary: 'How long a client may take to send the head of a request.',
-      default: 10_000,
+      default: 15_000,
     }),
     shutdownGrace: option(duration({ min: 0, max: 3_600_000 }), {
       summary: 'How long running answers may take to finish when the node is stopped.',

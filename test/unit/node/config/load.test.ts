@@ -113,7 +113,7 @@ describe('order of sources', () => {
 
 describe('values', () => {
   test('0 and Infinity are values in every source', () => {
-    expect(load({ yaml: 'transfer: { uploadRate: 0 }\ntags: { ttl: 0 }' }).config.transfer.uploadRateBytesPerSecond).toBe(0);
+    expect(load({ yaml: 'transfer: { uploadSlots: 0 }\ntags: { ttl: 0 }' }).config.transfer.uploadSlots).toBe(0);
     expect(load({ yaml: 'store: { maxSize: .inf }' }).config.store.maxSizeBytes).toBe(Infinity);
     expect(load({ environment: { DOCKYARD_TAGS_TTL: 'Infinity' } }).config.tags.ttlMs).toBe(Infinity);
     expect(load({ flags: { 'http-shutdown-grace': '0' } }).config.http.shutdownGraceMs).toBe(0);
@@ -167,8 +167,8 @@ describe('problems', () => {
       { environment: { DOCKYARD_LISTN: 'x' } },
       'DOCKYARD_LISTN: no such option; did you mean DOCKYARD_LISTEN?',
     ],
-    ['a bad address', { flags: { listen: '5000' } }, "--listen: '5000' cannot be listen; allowed: HOST:PORT"],
-    ['a bare duration', { yaml: '\ntags:\n  ttl: 30' }, "dockyard.yaml:3: '30' cannot be tags.ttl; allowed: a duration"],
+    ['a bad address', { flags: { listen: '5000' } }, "--listen: listen cannot be '5000'; allowed: HOST:PORT"],
+    ['a bare duration', { yaml: '\ntags:\n  ttl: 30' }, "dockyard.yaml:3: tags.ttl cannot be '30'; allowed: a duration"],
     ['a number out of bounds', { environment: { DOCKYARD_HTTP_MAX_CONNECTIONS: '0' } }, 'allowed: a whole number, or Infinity; at least 1'],
     ['a list for one value', { yaml: 'listen: [a, b]' }, 'dockyard.yaml:1: listen needs one value'],
     ['no value', { yaml: 'listen:' }, 'dockyard.yaml:1: listen needs one value'],

@@ -1,0 +1,39 @@
+/** The flags of `dockyard node`, from the configuration schema, and what was given of them. */
+import { Option, type Command } from 'commander';
+import { loadConfig, type LoadedConfig } from '../config/load.ts';
+import type { ProcessFacts } from '../config/option.ts';
+import type { GivenFlag } from '../config/texts.ts';
+import { flatOptions } from '../config/tree.ts';
+
+/** Adds a flag for every option of the schema, and `--config`. */
+export function addNodeFlags(command: Command): Command {
+  command.option('--config <FILE>', 'a YAML file with any of the options below (docs/CONFIGURATION.md)');
+  for (const found of flatOptions()) {
+    const { spec } = found;
+    const placeholder = spec.type === 'named' ? 'NAME=URL' : spec.kind.placeholder;
+    const defaultText = spec.type === 'named' ? 'docker.io=https://registry-1.docker.io' : spec.defaultText.replaceAll('`', '');
+    const isToggle = placeholder === 'true|false';
+    const option = new Option(`--${found.flag} ${isToggle ? `[${placeholder}]` : `<${placeholder}>`}`, `${spec.summary} Default: ${defaultText}.`);
+    if (isToggle) option.preset('true');
+    option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+    command.addOption(option);
+  }
+  return command;
+}
+
+/** Loads the configuration that a command with these flags was given. @throws {DockyardError} ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE */
+export function loadGivenConfig(command: Command, facts: ProcessFacts): LoadedConfig {
+  const given = command.opts<Record<string, unknown>>();
+  const flags: GivenFlag[] = [];
+  for (const { flag } of flatOptions()) {
+    const values = given[attributeOf(flag)];
+    if (Array.isArray(values)) flags.push({ flag, values: values.map(String) });
+  }
+  const file = given['config'];
+  return loadConfig({ flags, file: typeof file === 'string' ? file : undefined, facts });
+}
+
+/** The name under which commander keeps the value of a flag. */
+function attributeOf(flag: string): string {
+  return new Option(`--${flag} <X>`).attributeName();
+}

@@ -1,0 +1,64 @@
+/** The command line: `dockyard <command>`. */
+import { Command } from 'commander';
+import { packageVersion } from '../composition/version.ts';
+import type { ProcessFacts } from '../config/option.ts';
+import type { CommandContext } from './context.ts';
+import { addDoctorCommand } from './doctor-command.ts';
+import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
+import { reportFailure } from './failure.ts';
+import { addMirrorCommands } from './mirror-command.ts';
+import { addProcessCommands } from './process-commands.ts';
+import { addReadCommands } from './read-commands.ts';
+import type { Terminal } from './terminal.ts';
+import { addVerifyCommand } from './verify-command.ts';
+
+/**
+ * Runs a command.
+ * @param args what stands after the name of the program
+ * @returns the exit code; see EXIT
+ */
+export async function runCommandLine(args: readonly string[], terminal: Terminal, facts: ProcessFacts): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.ok;
+  const exitWith = (code: ExitCode): void => {
+    exitCode = code;
+  };
+  const program = createProgram({ terminal, facts, version: packageVersion(), exitWith });
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    const debug = args.includes('--debug') || (facts.environment['DOCKYARD_DEBUG'] ?? '') !== '';
+    return reportFailure(error, terminal, { debug });
+  }
+}
+
+function createProgram(context: CommandContext): Command {
+  const { terminal, version } = context;
+  const program = new Command('dockyard');
+  program
+    .description('Container images for every host of a cluster, from one copy: a registry on each host, layers shared between hosts.')
+    .version(version, '--version', 'print the version')
+    .option('--debug', 'show stacks of errors')
+    .addHelpText('after', EXIT_CODES_HELP)
+    .configureOutput({
+      writeOut: (text) => void terminal.out.write(text),
+      writeErr: (text) => void terminal.err.write(text),
+    })
+    .exitOverride();
+  addProcessCommands(program, context);
+  addReadCommands(program, context);
+  addVerifyCommand(program, context);
+  addDoctorCommand(program, context);
+  addMirrorCommands(program, context);
+  inherit(program);
+  return program;
+}
+
+/** Commander copies settings to commands that are made after them only in part: each command is set up by hand. */
+function inherit(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    child.option('--debug', 'show stacks of errors');
+    inherit(child);
+  }
+}

@@ -1,0 +1,118 @@
+/** What the admin server shows of this node, gathered from its parts. */
+import type { OpenedContent } from '../../src/content/open-content.ts';
+import type { MemberDirectory } from '../../src/swarm/member.ts';
+import type { AdminSubject, ReadinessCheck, SwarmProbe, TransferReports, UpstreamProbe } from '../admin/ports.ts';
+import type { BlobReport, PeerReport, StatusReport } from '../admin/reports.ts';
+import { formatHostPort, type HostPort } from '../config/address.ts';
+import type { NodeConfig } from '../config/schema.ts';
+import { examineNode } from '../doctor/node-checks.ts';
+import { pieceRange, type PieceGeometry } from '../../src/content/geometry.ts';
+
+/** The parts that are asked. */
+export interface AdminSubjectDeps {
+  readonly version: string;
+  readonly config: () => NodeConfig;
+  readonly content: OpenedContent;
+  readonly members: MemberDirectory;
+  readonly transfers: TransferReports;
+  readonly upstreams: UpstreamProbe;
+  readonly swarmProbe: SwarmProbe;
+  readonly facade: HostPort;
+  readonly swarm: { readonly swarm: HostPort; readonly data: HostPort } | undefined;
+  /** Known only once the admin server listens. */
+  readonly admin: () => HostPort;
+}
+
+/** Puts the subject together. */
+export function createAdminSubject(deps: AdminSubjectDeps): AdminSubject {
+  const startedAtMs = Date.now();
+  return {
+    status: () => readStatus(deps, startedAtMs),
+    peers: () => listPeers(deps.members),
+    blobs: () => listBlobs(deps.content),
+    transfers: deps.transfers,
+    readiness: readinessChecks(deps),
+    verify: (options) => deps.content.blobs.verify(options),
+    examine: (options) => examineNode(deps, options),
+  };
+}
+
+async function readStatus(deps: AdminSubjectDeps, startedAtMs: number): Promise<StatusReport> {
+  const { content, members, swarm, transfers } = deps;
+  const config = deps.config();
+  const { maxSizeBytes, ...usage } = await content.blobs.usage();
+  return {
+    version: deps.version,
+    pid: process.pid,
+    startedAtMs,
+    dataDirectory: config.data,
+    addresses: {
+      facade: formatHostPort(deps.facade),
+      admin: formatHostPort(deps.admin()),
+      swarm: swarm === undefined ? undefined : formatHostPort(swarm.swarm),
+      data: swarm === undefined ? undefined : formatHostPort(swarm.data),
+    },
+    upstreams: config.upstreams.map(({ name, url }, index) => ({ name, url, isDefault: index === 0 })),
+    // JSON has no Infinity.
+    store: { ...usage, maxSizeBytes: maxSizeBytes === Infinity ? 'Infinity' : maxSizeBytes },
+    swarm: {
+      enabled: config.swarm.enabled,
+      hasKey: config.swarm.key !== undefined,
+      peerId: members.self.peerId,
+      peerCount: members.alive().length - 1,
+    },
+    transfers: transfers.reports().running,
+  };
+}
+
+function listPeers(members: MemberDirectory): PeerReport[] {
+  return members.alive().map(({ peerId, dataAddresses, topology }) => ({
+    peerId,
+    isSelf: peerId === members.self.peerId,
+    addresses: dataAddresses.map(formatHostPort),
+    topology,
+  }));
+}
+
+function* listBlobs({ blobs }: OpenedContent): Generator<BlobReport> {
+  for (const { digest, sizeBytes, pinned, lastUsedAtMs } of blobs.list()) {
+    yield { digest, state: 'complete', sizeBytes, heldBytes: sizeBytes, pinned, lastUsedAtMs };
+  }
+  for (const { digest, geometry, heldCount } of blobs.listPartials()) {
+    yield { digest, state: 'partial', sizeBytes: geometry.sizeBytes, heldBytes: heldBytes(geometry, heldCount), pinned: false };
+  }
+}
+
+/** Bytes of some pieces; the last piece is taken for one of ordinary size unless all are held. */
+function heldBytes(geometry: PieceGeometry, heldCount: number): number {
+  if (heldCount === 0) return 0;
+  return heldCount >= geometry.pieceCount ? geometry.sizeBytes : heldCount * (pieceRange(geometry, 0).end - pieceRange(geometry, 0).start);
+}
+
+function readinessChecks({ content, members, facade }: AdminSubjectDeps): ReadinessCheck[] {
+  return [
+    {
+      name: 'store',
+      check: async () => {
+        const { blobCount, freeDiskBytes } = await content.blobs.usage();
+        return `${blobCount} blobs, ${freeDiskBytes} bytes free`;
+      },
+    },
+    {
+      name: 'registry',
+      check: async ({ signal }) => {
+        const response = await fetch(`http://${formatHostPort(reachable(facade))}/v2/`, { signal });
+        if (!response.ok) throw new Error(`/v2/ answered ${response.status}`);
+        return `listening on ${formatHostPort(facade)}`;
+      },
+    },
+    // A node without others serves from its upstreams, so this says what is and never "not ready".
+    { name: 'swarm', check: () => Promise.resolve(`${members.alive().length - 1} other nodes`) },
+  ];
+}
+
+/** An address to call that stands for "all addresses" of this machine. */
+export function reachable(address: HostPort): HostPort {
+  if (address.host === '0.0.0.0') return { host: '127.0.0.1', port: address.port };
+  return address.host === '::' ? { host: '::1', port: address.port } : address;
+}

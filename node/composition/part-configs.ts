@@ -1,0 +1,103 @@
+/** From the operator's configuration to what each part is told. Pure; what an operator cannot set is named here. */
+import { join } from 'node:path';
+import type { ContentConfig } from '../../src/content/open-content.ts';
+import { DEFAULT_FACADE_SERVER_CONFIG, type FacadeServerConfig } from '../../src/registry/facade-server.ts';
+import type { LinkNetworkConfig } from '../../src/swarm/link/link-network.ts';
+import type { SwarmConfig } from '../../src/swarm/swarm.ts';
+import { MANIFEST_DEFAULTS, type ManifestConfig } from '../../src/transfer/manifest-ports.ts';
+import type { TransferConfig } from '../../src/transfer/transfer-config.ts';
+import type { NodeConfig } from '../config/schema.ts';
+
+/** Tags whose last answer is kept: a few hundred bytes each. */
+const MAX_TAGS = 100_000;
+
+/** Bounds of the data plane that nobody needed to set so far. */
+const LINK_LIMITS = {
+  maxLinks: 1024,
+  maxPendingHandshakes: 256,
+  connectTimeoutMs: 2_000,
+  idleTimeoutMs: 60_000,
+  silenceTimeoutMs: 15_000,
+} as const;
+
+/** The file of this node's key pair, below the data folder. */
+export function identityPath(config: NodeConfig): string {
+  return join(config.data, 'identity.key');
+}
+
+/** What the content store is told. */
+export function contentConfig(config: NodeConfig): ContentConfig {
+  const { maxSizeBytes, minFreeDiskBytes, maxManifestsBytes } = config.store;
+  return { directory: config.data, maxSizeBytes, minFreeDiskBytes, maxManifestBytes: maxManifestsBytes, maxTags: MAX_TAGS };
+}
+
+/** What the data plane is told of its sockets. A node outside of any swarm listens where nobody can reach it. */
+export function linkConfig(config: NodeConfig): LinkNetworkConfig {
+  const listen = config.swarm.enabled ? config.swarm.data : { host: '127.0.0.1', port: 0 };
+  return { ...LINK_LIMITS, listen };
+}
+
+/** What the swarm is told. @param dataPort where the data plane listens */
+export function swarmConfig(config: NodeConfig, dataPort: number): SwarmConfig {
+  const { listen, announce, bootstrap, mdns, topology, open, dht, tracker } = config.swarm;
+  return {
+    listen,
+    announce: announce === undefined ? undefined : { host: announce, port: 0 },
+    bootstrap,
+    mdns,
+    topology: topology ?? '',
+    dataPort,
+    allowOpenNetwork: open,
+    dht,
+    trackers: tracker,
+  };
+}
+
+/** What the transfer layer is told. */
+export function transferConfig(config: NodeConfig): TransferConfig {
+  const { transfer } = config;
+  return {
+    stallTimeoutMs: transfer.stallTimeoutMs,
+    askTimeoutMs: transfer.askTimeoutMs,
+    inlineMaxBytes: transfer.inlineMaxBytes,
+    maxHolders: transfer.maxHolders,
+    maxWindowBytes: transfer.maxWindowBytes,
+    recentPiecesBytes: transfer.memoryBudgetBytes,
+    uploadSlots: transfer.uploadSlots,
+    uploadQueuePieces: transfer.uploadQueue,
+    ...transferRates(config),
+    banMs: transfer.banTimeMs,
+    lingerMs: transfer.lingerMs,
+  };
+}
+
+/** Limits on bytes per second in the transfer layer's form, in which 0 is no limit. */
+export function transferRates(config: NodeConfig): Pick<TransferConfig, 'uploadRateBytesPerSecond' | 'downloadRateBytesPerSecond'> {
+  const { uploadRateBytesPerSecond, downloadRateBytesPerSecond } = config.transfer;
+  const finite = (rate: number): number => (rate === Infinity ? 0 : rate);
+  return {
+    uploadRateBytesPerSecond: finite(uploadRateBytesPerSecond),
+    downloadRateBytesPerSecond: finite(downloadRateBytesPerSecond),
+  };
+}
+
+/** What the manifest service is told; the time to live is read at every use, so that a reload takes effect. */
+export function manifestConfig(current: () => NodeConfig): ManifestConfig {
+  return {
+    ...MANIFEST_DEFAULTS,
+    get tagTtlMs(): number {
+      return current().tags.ttlMs;
+    },
+  };
+}
+
+/** What the facade's server is told. */
+export function facadeServerConfig(config: NodeConfig): FacadeServerConfig {
+  const { maxConnections, headersTimeoutMs } = config.http;
+  return {
+    ...DEFAULT_FACADE_SERVER_CONFIG,
+    maxConnections,
+    headersTimeoutMs,
+    requestTimeoutMs: Math.max(headersTimeoutMs, DEFAULT_FACADE_SERVER_CONFIG.requestTimeoutMs),
+  };
+}

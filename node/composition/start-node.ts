@@ -1,0 +1,171 @@
+/**
+ * The composition root: every part of a node, in the order in which they depend on each other. What was started is closed
+ * in the reverse order, also when a later part fails to start.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { openContent } from '../../src/content/open-content.ts';
+import { systemClock } from '../../src/origin/clock.ts';
+import { OriginRegistry } from '../../src/origin/origin-registry.ts';
+import { createFacade } from '../../src/registry/facade.ts';
+import { DEFAULT_FACADE_SERVER_CONFIG, FacadeServer } from '../../src/registry/facade-server.ts';
+import { OriginListService } from '../../src/transfer/manifest-lists.ts';
+import { OriginManifestService } from '../../src/transfer/manifest-service.ts';
+import { BlobSizeHints } from '../../src/transfer/manifest-sizes.ts';
+import { createTransfer, type DataPlane } from '../../src/transfer/open-transfer.ts';
+import { AdminServer } from '../admin/admin-server.ts';
+import { formatHostPort, type HostPort } from '../config/address.ts';
+import type { NodeConfig } from '../config/schema.ts';
+import { OriginProbe } from '../doctor/origin-probe.ts';
+import { SwarmEcho } from '../doctor/swarm-echo.ts';
+import { nodeError } from '../errors.ts';
+import { createAdminSubject } from './admin-subject.ts';
+import { buildInfo } from './build-info.ts';
+import { ReplaceableCredentials } from './credentials.ts';
+import { contentConfig, facadeServerConfig, manifestConfig, transferConfig, transferRates } from './part-configs.ts';
+import { planReload, type ReloadPlan } from './reload.ts';
+import { openSwarmParts } from './swarm-parts.ts';
+import { originConfig } from './upstream-table.ts';
+
+/** What the process supplies. */
+export interface NodeDeps {
+  readonly log: Logger;
+  readonly version: string;
+}
+
+/** Where a running node can be reached. */
+export interface NodeAddresses {
+  readonly facade: HostPort;
+  readonly admin: HostPort;
+  readonly swarm: HostPort | undefined;
+  readonly data: HostPort | undefined;
+}
+
+/** A node at work. Whoever started it closes it. */
+export interface RunningNode extends AsyncDisposable {
+  readonly addresses: NodeAddresses;
+  readonly peerId: string;
+  /** The configuration in force. */
+  config(): NodeConfig;
+  /**
+   * Applies what can be changed at run time, and answers what was applied and what has to wait for a restart.
+   * @throws {DockyardError} and changes nothing when a file that the configuration names is wrong
+   */
+  reload(next: NodeConfig): Promise<ReloadPlan>;
+  /** Stops to take requests, lets running ones end for `graceMs`, then ends everything. A later call may shorten the wait. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Time that never goes back, told since the epoch: for durations between nodes' parts. */
+const steadyClock = { nowMs: (): number => performance.timeOrigin + performance.now() };
+
+/** Starts a node. @throws {DockyardError} of whichever part cannot start; nothing is left running then */
+export async function startNode({ log, version }: NodeDeps, config: NodeConfig): Promise<RunningNode> {
+  await using starting = new AsyncDisposableStack();
+  const current = { config };
+  const metrics = createMetrics(version);
+  const { random } = Math;
+
+  const content = starting.use(await openContent({ clock: systemClock, log, metrics }, contentConfig(config)));
+
+  const credentials = new ReplaceableCredentials({ log, clock: systemClock }, config.credentials.dockerConfig);
+  const originDeps = { log, metrics, clock: systemClock, credentials, random };
+  const origin = starting.use(new OriginRegistry(originDeps, await originConfig(config)));
+
+  const swarm = starting.use(await openSwarmParts({ store: content.blobs, clock: steadyClock, random, log, metrics }, config));
+  const { dataPlane, members, discoveries } = swarm;
+
+  const sizes = new BlobSizeHints();
+  const below = { dataPlane, store: content.blobs, manifests: content.manifests, origin, sizes, members, discoveries };
+  const transfer = starting.use(createTransfer({ ...below, random, clock: steadyClock, log, metrics }, transferConfig(config)));
+  swarm.onMembersChanged(() => transfer.onMembersChanged());
+
+  const manifests = new OriginManifestService(
+    { origin, store: transfer.manifests, peers: transfer.peerManifests, clock: systemClock, metrics, log, sizes },
+    manifestConfig(() => current.config),
+  );
+
+  const facade = createFacade(
+    {
+      blobs: transfer.blobs,
+      manifests,
+      lists: new OriginListService({ origin }),
+      upstreamNames: () => origin.upstreams,
+      log,
+      metrics,
+      clock: { nowMs: () => performance.now() },
+      newRequestId: () => randomBytes(9).toString('base64url'),
+    },
+    { lingerTimeoutMs: DEFAULT_FACADE_SERVER_CONFIG.lingerTimeoutMs },
+  );
+  const server = starting.use(new FacadeServer({ facade, log }, facadeServerConfig(config)));
+  const facadeAddress = await listen(server, config.listen);
+
+  const echo = new SwarmEcho({ hub: dataPlane.hub, peers: transfer.peers, members, clock: steadyClock, randomBytes, random });
+  const subject = createAdminSubject({
+    version,
+    config: () => current.config,
+    content,
+    members,
+    transfers: transfer.blobs,
+    upstreams: new OriginProbe({ origin, config: () => current.config }),
+    swarmProbe: echo,
+    facade: facadeAddress,
+    swarm: swarm.addresses,
+    admin: () => admin.address,
+  });
+  const admin: AdminServer = starting.use(await AdminServer.open({ subject, metrics, log }, { listen: config.admin }));
+
+  const running = starting.move();
+  const reload = (next: NodeConfig): Promise<ReloadPlan> => applyReload(next, current, { origin, credentials, dataPlane, log });
+  const close = closeOnce(server, running);
+  const addresses = { facade: facadeAddress, admin: admin.address, swarm: swarm.addresses?.swarm, data: swarm.addresses?.data };
+  return { addresses, peerId: swarm.peerId, config: () => current.config, reload, close, [Symbol.asyncDispose]: () => close(0) };
+}
+
+function createMetrics(version: string): Registry {
+  const metrics = new Registry();
+  collectDefaultMetrics({ register: metrics });
+  metrics.registerMetric(buildInfo(version));
+  return metrics;
+}
+
+async function listen(server: FacadeServer, address: HostPort): Promise<HostPort> {
+  try {
+    const { port } = await server.open(address);
+    return { host: address.host, port };
+  } catch (cause) {
+    throw nodeError('ERR_LISTEN_FAILED', `cannot listen on ${formatHostPort(address)} for clients`, { cause });
+  }
+}
+
+interface Reloadable {
+  readonly origin: OriginRegistry;
+  readonly credentials: ReplaceableCredentials;
+  readonly dataPlane: DataPlane;
+  readonly log: Logger;
+}
+
+async function applyReload(next: NodeConfig, current: { config: NodeConfig }, parts: Reloadable): Promise<ReloadPlan> {
+  const plan = planReload(current.config, next);
+  // The step that can fail comes first, so that a wrong file leaves everything as it was.
+  parts.origin.reconfigure(await originConfig(plan.config));
+  parts.credentials.use(plan.config.credentials.dockerConfig);
+  const { uploadRateBytesPerSecond, downloadRateBytesPerSecond } = transferRates(plan.config);
+  parts.dataPlane.uploadRate.setRate(uploadRateBytesPerSecond);
+  parts.dataPlane.downloadRate.setRate(downloadRateBytesPerSecond);
+  parts.log.level = plan.config.log.level;
+  current.config = plan.config;
+  return plan;
+}
+
+function closeOnce(server: FacadeServer, running: AsyncDisposableStack): (graceMs: number) => Promise<void> {
+  let closing: Promise<void> | undefined;
+  return (graceMs) => {
+    // A later call shortens the wait of an earlier one.
+    const drained = server.close(graceMs);
+    closing ??= drained.then(() => running.disposeAsync());
+    return closing;
+  };
+}

@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/** The program `dockyard`. */
+import { runCommandLine } from './cli/run.ts';
+import { processTerminal } from './cli/terminal.ts';
+import { processFacts } from './config/facts.ts';
+
+// A reader that goes away (`dockyard blobs | head`) ends the output, not the program with a fault.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+}
+process.exitCode = await runCommandLine(process.argv.slice(2), processTerminal(), processFacts());
