@@ -20,6 +20,7 @@ export class Channel {
   /** The number by which this side knows the channel. */
   readonly localId: number;
   readonly pace: HolderPace;
+  readonly openedAtMs: number;
   /** The peer's number for the channel; undefined until it has joined. */
   remoteId: number | undefined;
   remoteSizeBytes: number | undefined;
@@ -37,7 +38,8 @@ export class Channel {
   joinSent = false;
 
   /** @param allocateId gives the channel its number, unique on this node */
-  constructor(link: Link, allocateId: (channel: Channel) => number, pace: HolderPace) {
+  constructor(link: Link, allocateId: (channel: Channel) => number, pace: HolderPace, nowMs: number) {
+    this.openedAtMs = nowMs;
     this.link = link;
     this.pace = pace;
     this.localId = allocateId(this);
@@ -68,6 +70,11 @@ export class Channel {
       throw swarmError('ERR_LINK_PROTOCOL', `a bitfield of ${bits.length} bytes came for ${geometry.pieceCount} pieces`);
     }
     this.#remoteHas = new Bitfield(geometry.pieceCount, bits);
+  }
+
+  /** Whether the peer has anything at all, as far as is known. */
+  get remoteHasAny(): boolean {
+    return this.remoteComplete || (this.#remoteHas?.count ?? 0) > 0 || this.#unbound?.bitfield !== undefined;
   }
 
   remoteHas(piece: number): boolean {

@@ -201,8 +201,9 @@ export class Exchange {
   }
 
   #open(link: Link): Channel {
-    const pace = new HolderPace(this.#deps.nowMs(), this.#deps.maxWindowBytes);
-    const channel = new Channel(link, (opened) => this.#deps.nextChannelId(this, opened), pace);
+    const nowMs = this.#deps.nowMs();
+    const pace = new HolderPace(nowMs, this.#deps.maxWindowBytes);
+    const channel = new Channel(link, (opened) => this.#deps.nextChannelId(this, opened), pace, nowMs);
     this.#channels.set(link, channel);
     return channel;
   }

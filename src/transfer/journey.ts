@@ -12,7 +12,7 @@ import type { Logger } from 'pino';
 import type { BlobStore, PartialBlob } from '../content/blob-store.ts';
 import { piecesCovering, type PieceGeometry } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
-import { asError, isAbortError, isDockyardError } from '../oci/error.ts';
+import { asError, isDockyardError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/repository.ts';
 import type { LinkIdentity } from '../swarm/link/handshake.ts';
@@ -22,17 +22,18 @@ import { transferError } from './errors.ts';
 import type { Exchange, ExchangeListener } from './exchange.ts';
 import type { ExchangeHub } from './exchange-hub.ts';
 import { HolderPool } from './holder-pool.ts';
+import { HolderHunt } from './holder-hunt.ts';
 import type { FoundHolder, HolderSearch } from './holder-search.ts';
 import { planJourney, type JourneyView } from './journey-plan.ts';
 import { LocalPieces, type RecentPieces } from './local-pieces.ts';
 import type { OriginBlobs, OriginPiece } from './origin-feed.ts';
 import { OriginReader, type MissingRun } from './origin-reader.ts';
+import { OriginSharing } from './origin-sharing.ts';
 import type { Peers } from './peers.ts';
 import { abortable, PieceIntake } from './piece-intake.ts';
 import { PieceScheduler } from './piece-scheduler.ts';
 import { PullRecorder } from './pull-report.ts';
 import type { RateLimit } from './rate-limit.ts';
-import { RevealPlan } from './reveal-plan.ts';
 import { makeStatement } from './statement.ts';
 import type { TransferConfig } from './transfer-config.ts';
 import type { TransferMetrics } from './transfer-metrics.ts';
@@ -66,8 +67,6 @@ export interface JourneyPurpose {
 }
 
 const TICK_MS = 100;
-/** A peer that failed this journey is not tried again for so long. */
-const AVOID_MS = 10_000;
 /** A read range that is only a part of the blob is read on by so many pieces. */
 const READ_AHEAD_PIECES = 16;
 /** The scheduler's name for the origin. */
@@ -86,9 +85,9 @@ export class Journey implements ExchangeListener {
   readonly #opened = Promise.withResolvers<PieceIntake>();
   readonly #proven = Promise.withResolvers<boolean>();
   readonly #ended = Promise.withResolvers<void>();
-  readonly #avoided = new Map<PeerId, number>();
-  readonly #reveals = new RevealPlan<Channel>();
   readonly #origin: OriginReader;
+  readonly #sharing: OriginSharing;
+  readonly #hunt: HolderHunt;
   readonly #startedAtMs: number;
   #opening: Promise<PieceIntake> | undefined;
   #intake: PieceIntake | undefined;
@@ -97,12 +96,6 @@ export class Journey implements ExchangeListener {
   #tick: NodeJS.Timeout | undefined;
   #linger: NodeJS.Timeout | undefined;
   #readerCount = 0;
-  #dialling = 0;
-  #role: 'reader' | 'follower' = 'follower';
-  #home: PeerId | undefined;
-  #isSearching = false;
-  #searchedAtMs: number | undefined;
-  #discovery: 'idle' | 'running' | 'done' = 'idle';
   #progressAtMs = 0;
   #isWhole = false;
   #isToBeProven = false;
@@ -120,6 +113,8 @@ export class Journey implements ExchangeListener {
     this.#exchange = deps.hub.obtain(purpose.digest);
     this.#exchange.listener = this;
     this.#origin = this.#createOriginReader();
+    this.#hunt = this.#createHunt();
+    this.#sharing = new OriginSharing({ ...deps, exchange: this.#exchange, nowMs: () => deps.clock.nowMs() });
     for (const settled of [this.#opened.promise, this.#proven.promise]) settled.catch(() => undefined);
   }
 
@@ -226,7 +221,7 @@ export class Journey implements ExchangeListener {
   }
 
   onHave(channel: Channel, pieces: readonly number[]): void {
-    for (const piece of pieces) this.#reveals.onHas(channel, piece);
+    this.#sharing.onHave(channel, pieces);
     this.#pool?.onHave(channel, pieces);
   }
 
@@ -248,18 +243,10 @@ export class Journey implements ExchangeListener {
 
   onLeft(channel: Channel, reason: LeaveReason | 'closed'): void {
     this.#pool?.onLeft(channel);
-    for (const piece of this.#reveals.remove(channel)) this.#exchange.announce(piece);
-    if (reason !== 'done') this.#avoid(channel.link.peerId);
-    if (channel.link.peerId === this.#home) this.#onHomeLeft(reason);
+    this.#sharing.onLeft(channel);
+    this.#hunt.onLeft(channel.link.peerId, reason);
     this.#lingerIfUnused();
     this.#step();
-  }
-
-  /** A home that could not get the blob leaves the origin to this node; one that is gone has a successor. */
-  #onHomeLeft(reason: LeaveReason | 'closed'): void {
-    this.#home = undefined;
-    if (reason === 'closed') this.#searchedAtMs = undefined;
-    else this.#role = 'reader';
   }
 
   // Finding holders.
@@ -267,8 +254,8 @@ export class Journey implements ExchangeListener {
   #step(): void {
     if (this.#isOver || this.#isComplete) return;
     const steps = planJourney(this.#view());
-    if (steps.search) void this.#searchHomes();
-    if (steps.discover) void this.#discover();
+    if (steps.search) void this.#hunt.askHomes();
+    if (steps.discover) void this.#hunt.discover();
     if (steps.readOrigin) this.#origin.start();
     if (steps.giveUp) this.#giveUp();
   }
@@ -277,72 +264,62 @@ export class Journey implements ExchangeListener {
     return {
       nowMs: this.#deps.clock.nowMs(),
       startedAtMs: this.#startedAtMs,
-      isSearching: this.#isSearching,
-      searchedAtMs: this.#searchedAtMs,
-      discovery: this.#discovery,
-      role: this.#role,
-      holderCount: this.#exchange.channels.size + this.#dialling,
+      isSearching: this.#hunt.isSearching,
+      searchedAtMs: this.#hunt.searchedAtMs,
+      discovery: this.#hunt.discovery,
+      role: this.#hunt.role,
+      holderCount: this.#hopefulCount() + this.#hunt.diallingCount,
       lacksPieces: this.#scheduler === undefined || this.#scheduler.firstUnavailableRun(0, 1) !== undefined,
       origin: this.#origin.state,
       progressAtMs: this.#progressAtMs,
     };
   }
 
-  async #searchHomes(): Promise<void> {
-    this.#isSearching = true;
-    const { digest, repository } = this.purpose;
-    const sizeBytes = this.#exchange.geometry?.sizeBytes;
-    const isReading = this.#origin.state === 'reading';
-    try {
-      const outcome = await this.#deps.search.askHomes(
-        { digest, repository, sizeBytes, isReading },
-        { except: this.#avoidedNow(), onHolder: (holder) => void this.#meet(holder), signal: this.#abort.signal },
-      );
-      this.#role = outcome.role;
-      this.#home = outcome.home;
-      if (outcome.sizeBytes !== undefined) this.#learnSize(outcome.sizeBytes);
-    } catch (thrown) {
-      const error = asError(thrown);
-      if (!isAbortError(error)) this.#deps.log.debug({ err: error, digest }, 'the homes could not be asked');
-    } finally {
-      this.#isSearching = false;
-      this.#searchedAtMs = this.#deps.clock.nowMs();
-      this.#step();
-    }
+  /** Peers from whom something may come: they have pieces, or read the origin, or have not said yet. */
+  #hopefulCount(): number {
+    const { home } = this.#hunt;
+    const channels = [...this.#exchange.channels.values()];
+    return channels.filter((channel) => channel.remoteHasAny || !channel.isJoined || channel.link.peerId === home).length;
   }
 
-  async #discover(): Promise<void> {
-    this.#discovery = 'running';
-    await this.#deps.search.discover(this.purpose.digest, (holder) => void this.#meet(holder), this.#abort.signal);
-    this.#discovery = 'done';
-    this.#step();
-  }
-
-  async #meet(holder: FoundHolder): Promise<void> {
-    const isKnown = [...this.#exchange.channels.keys()].some((link) => link.peerId === holder.peerId);
-    const isFull = this.#exchange.channels.size + this.#dialling >= this.#config.maxHolders;
-    if (this.#isOver || isKnown || isFull || (holder.peerId !== undefined && this.#avoided.has(holder.peerId))) return;
-    this.#dialling += 1;
-    try {
-      const link = await this.#deps.peers.link(holder, this.#abort.signal);
-      if (!this.#isOver) this.#exchange.join(link);
-    } catch (thrown) {
-      if (holder.peerId !== undefined) this.#avoid(holder.peerId);
-      this.#deps.log.debug({ err: asError(thrown), peer: holder.peerId }, 'a holder could not be reached');
-    } finally {
-      this.#dialling -= 1;
-      this.#step();
-    }
-  }
-
-  #avoid(peerId: PeerId): void {
-    this.#avoided.set(peerId, this.#deps.clock.nowMs() + AVOID_MS);
-  }
-
-  #avoidedNow(): ReadonlySet<PeerId> {
+  /** Leaves peers that do not answer: those that never joined, and a home that has fallen silent. */
+  #leaveSilent(): void {
     const nowMs = this.#deps.clock.nowMs();
-    for (const [peerId, untilMs] of this.#avoided) if (untilMs < nowMs) this.#avoided.delete(peerId);
-    return new Set(this.#avoided.keys());
+    for (const channel of [...this.#exchange.channels.values()]) {
+      const isHome = channel.link.peerId === this.#hunt.home && !this.#isComplete;
+      const silentMs = nowMs - Math.max(channel.link.lastHeardAtMs, channel.openedAtMs);
+      if (isHome && silentMs > this.#config.stallTimeoutMs / 4) channel.link.ping();
+      const isMute = !channel.isJoined && nowMs - channel.openedAtMs > this.#config.askTimeoutMs;
+      if (!isMute && !(isHome && silentMs > this.#config.stallTimeoutMs)) continue;
+      this.#exchange.leave(channel, 'failed');
+      this.onLeft(channel, 'closed');
+    }
+  }
+
+  #createHunt(): HolderHunt {
+    const { peers, search, clock, log } = this.#deps;
+    const { digest, repository } = this.purpose;
+    return new HolderHunt({
+      peers,
+      search,
+      log,
+      nowMs: () => clock.nowMs(),
+      signal: this.#abort.signal,
+      question: () => {
+        const sizeBytes = this.#exchange.geometry?.sizeBytes;
+        return { digest, repository, sizeBytes, isReading: this.#origin.state === 'reading' };
+      },
+      wants: (holder, diallingCount) => this.#wants(holder, diallingCount),
+      onLink: (link) => this.#exchange.join(link),
+      onSize: (sizeBytes) => this.#learnSize(sizeBytes),
+      onChange: () => this.#step(),
+    });
+  }
+
+  #wants(holder: FoundHolder, diallingCount: number): boolean {
+    const links = [...this.#exchange.channels.keys()];
+    const hasRoom = links.length + diallingCount < this.#config.maxHolders;
+    return hasRoom && !links.some((link) => link.peerId === holder.peerId);
   }
 
   // Bytes.
@@ -465,7 +442,7 @@ export class Journey implements ExchangeListener {
         await downloadRate.acquire(cut.bytes.length, { signal: this.#abort.signal });
         await this.#onOriginPiece(cut);
       },
-      onBatch: (first, hashes) => this.#onOriginBatch(first, hashes),
+      onBatch: (first, hashes) => this.#sharing.onBatch(first, hashes),
       onChange: () => this.#step(),
     });
   }
@@ -495,21 +472,6 @@ export class Journey implements ExchangeListener {
     await this.#keep(cut.piece, cut.bytes, cut.hash);
   }
 
-  #onOriginBatch(first: number, hashes: Buffer): void {
-    const { geometry, map } = this.#exchange;
-    if (geometry === undefined || map === undefined || this.#isComplete) return;
-    const blob = { digest: this.purpose.digest, sizeBytes: geometry.sizeBytes };
-    const statement = makeStatement(this.#deps.identity, blob, first, hashes);
-    map.add(statement);
-    this.#exchange.publish(statement);
-    const nowMs = this.#deps.clock.nowMs();
-    for (let piece = first; piece < first + hashes.length / 32; piece += 1) {
-      const lacking = [...this.#exchange.channels.values()].filter((channel) => channel.isJoined && !channel.remoteHas(piece));
-      const first = lacking.length > 1 ? this.#reveals.choose(piece, lacking, nowMs) : undefined;
-      this.#exchange.announce(piece, first);
-    }
-  }
-
   #onLie(peerId: PeerId, piece: number): void {
     this.#deps.log.warn({ peer: peerId, digest: this.purpose.digest, piece }, 'a peer sent a wrong piece');
     const link = [...this.#exchange.channels.keys()].find((candidate) => candidate.peerId === peerId);
@@ -519,13 +481,14 @@ export class Journey implements ExchangeListener {
   #onStall(peerId: PeerId, waitedMs: number): void {
     this.recorder.lostMs += waitedMs;
     this.#deps.metrics.onStall();
-    this.#avoid(peerId);
+    this.#hunt.avoid(peerId);
     this.#deps.log.info({ peer: peerId, digest: this.purpose.digest, waitedMs }, 'a holder stalled and was replaced');
   }
 
   #onTick(): void {
     this.#pool?.tick();
-    for (const piece of this.#reveals.overdue(this.#deps.clock.nowMs())) this.#exchange.announce(piece);
+    this.#leaveSilent();
+    this.#sharing.tick();
     this.#step();
   }
 
@@ -572,13 +535,12 @@ export class Journey implements ExchangeListener {
     this.#exchange.map?.clear();
     for (const author of foreign) this.#exchange.map?.distrust(author);
     for (const channel of [...this.#exchange.channels.values()]) {
-      this.#avoid(channel.link.peerId);
+      this.#hunt.avoid(channel.link.peerId);
       this.#pool?.onLeft(channel);
       this.#exchange.leave(channel, 'failed');
     }
     this.#isFinishing = false;
-    this.#role = 'reader';
-    this.#searchedAtMs = this.#deps.clock.nowMs();
+    this.#hunt.becomeReader();
     this.#origin.retry();
     this.#desireWhole(true);
   }

@@ -39,8 +39,8 @@ export interface OriginReaderDeps {
 /** Pieces that may be on their way to disk while the next ones are read. */
 const MAX_WRITES = 8;
 /** Hashes are signed together: so many, or what came within the batch time. */
-const BATCH_PIECES = 8;
-const BATCH_MS = 5;
+const BATCH_PIECES = 16;
+const BATCH_MS = 12;
 /** A reading that broke after some bytes is begun again, after this pause; one that brought nothing is not. */
 const RETRY_PAUSE_MS = 300;
 

@@ -1,0 +1,52 @@
+/** How the pieces that a node reads from the origin become known: signed in batches, told to one peer at a time. */
+import { PIECE_HASH_BYTES } from '../content/geometry.ts';
+import type { LinkIdentity } from '../swarm/link/handshake.ts';
+import type { Channel } from './channel.ts';
+import type { Exchange } from './exchange.ts';
+import { RevealPlan } from './reveal-plan.ts';
+import { makeStatement } from './statement.ts';
+
+export class OriginSharing {
+  readonly #exchange: Exchange;
+  readonly #identity: LinkIdentity;
+  readonly #nowMs: () => number;
+  readonly #plan = new RevealPlan<Channel>();
+
+  constructor(deps: { exchange: Exchange; identity: LinkIdentity; nowMs: () => number }) {
+    this.#exchange = deps.exchange;
+    this.#identity = deps.identity;
+    this.#nowMs = deps.nowMs;
+  }
+
+  /** Pieces from `first` on were read and kept: their hashes are this node's word. */
+  onBatch(first: number, hashes: Buffer): void {
+    const { digest, geometry, map, local } = this.#exchange;
+    if (geometry === undefined || map === undefined || local?.isComplete === true) return;
+    const statement = makeStatement(this.#identity, { digest, sizeBytes: geometry.sizeBytes }, first, hashes);
+    map.add(statement);
+    this.#exchange.publish(statement);
+    const end = first + hashes.length / PIECE_HASH_BYTES;
+    for (let piece = first; piece < end; piece += 1) this.#reveal(piece);
+  }
+
+  /** A peer shows that it has pieces. */
+  onHave(channel: Channel, pieces: readonly number[]): void {
+    for (const piece of pieces) this.#plan.onHas(channel, piece);
+  }
+
+  /** A peer is gone: what only it was told is told to all. */
+  onLeft(channel: Channel): void {
+    for (const piece of this.#plan.remove(channel)) this.#exchange.announce(piece);
+  }
+
+  /** What did not spread by itself is told to all. */
+  tick(): void {
+    for (const piece of this.#plan.overdue(this.#nowMs())) this.#exchange.announce(piece);
+  }
+
+  #reveal(piece: number): void {
+    const lacking = [...this.#exchange.channels.values()].filter((channel) => channel.isJoined && !channel.remoteHas(piece));
+    const chosen = lacking.length > 1 ? this.#plan.choose(piece, lacking, this.#nowMs()) : undefined;
+    this.#exchange.announce(piece, chosen);
+  }
+}
