@@ -5,7 +5,7 @@
  */
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -89,7 +89,8 @@ describe.skipIf(!isReachable)('the package, installed elsewhere', () => {
     const tree = join(folder, 'tree');
     await mkdir(tree);
     for (const name of [...PACKED, ...BUILD_FILES]) await cp(join(ROOT, name), join(tree, name), { recursive: true });
-    await symlink(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
+    // Links instead of bytes: packing follows the folders of the bundled packages, and so wants real ones.
+    await run('cp', ['-al', join(ROOT, 'node_modules'), join(tree, 'node_modules')]);
     const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: tree, env });
     const [packed] = JSON.parse(stdout.slice(stdout.indexOf('['))) as { filename: string; files: { path: string }[] }[];
     packedFiles = (packed?.files ?? []).map(({ path }) => path);
@@ -120,31 +121,24 @@ describe.skipIf(!isReachable)('the package, installed elsewhere', () => {
   });
 
   test('holds JavaScript with types and the documents, and no TypeScript, tests or configuration of tools', () => {
-    const unexpected = packedFiles.filter(
-      (path) =>
-        !/^(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|LICENSE|CHANGELOG\.md|package\.json|npm-shrinkwrap\.json)$/.test(
-          path,
-        ),
+    const own = packedFiles.filter((path) => !path.startsWith('node_modules/'));
+    const unexpected = own.filter(
+      (path) => !/^(dist\/.+\.(js|d\.ts)|docs\/.+|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/.test(path),
     );
     expect(unexpected).toEqual([]);
-    expect(packedFiles).toEqual(
+    expect(own).toEqual(
       expect.arrayContaining(['dist/node/main.js', 'dist/node/main.d.ts', 'docs/ERRORS.md', 'LICENSE']),
     );
   });
 
-  test('brings the locked versions, those of the overrides included, and no tools', async () => {
-    const lock = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8')) as {
-      packages: Record<string, { version?: string }>;
+  // Overrides hold only in the root of an installation. A package that is needed with an override travels in the bundle.
+  test('brings the overridden versions with it, and no tools', async () => {
+    const own = join(installed, 'node_modules');
+    const { version } = JSON.parse(await readFile(join(own, 'node-datachannel', 'package.json'), 'utf8')) as {
+      version: string;
     };
-    const expected = lock.packages['node_modules/node-datachannel']?.version;
-    const nested = join(installed, 'node_modules', 'node-datachannel', 'package.json');
-    const hoisted = join(dirname(installed), 'node-datachannel', 'package.json');
-    const text = await readFile(nested, 'utf8').catch(() => readFile(hoisted, 'utf8'));
-    expect((JSON.parse(text) as { version: string }).version).toBe(expected);
-    const names = [
-      ...(await readdir(dirname(installed))),
-      ...(await readdir(join(installed, 'node_modules')).catch(() => [])),
-    ];
+    expect(version).toMatch(/^0\.33\./);
+    const names = [...(await readdir(dirname(installed))), ...(await readdir(own))];
     expect(names).not.toContain('typescript');
     expect(names).not.toContain('vitest');
   });
