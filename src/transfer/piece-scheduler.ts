@@ -20,6 +20,8 @@ const URGENT_PIECES_IN_SWARM = 4;
 interface Holder {
   readonly has: Bitfield;
   readonly inFlight: Set<number>;
+  /** Pieces that may be asked of it, in no order; those that may not any more are dropped when they are met. */
+  readonly candidates: number[];
 }
 
 export class PieceScheduler {
@@ -50,6 +52,7 @@ export class PieceScheduler {
     if (this.#slot[piece] !== -1) return;
     this.#slot[piece] = this.#missing.length;
     this.#missing.push(piece);
+    this.#offer(piece);
   }
 
   /** A piece came, or is not wanted any more. Answers the holders that were asked for it and need not send it. */
@@ -62,13 +65,16 @@ export class PieceScheduler {
   }
 
   addHolder(key: HolderKey): void {
-    if (!this.#holders.has(key)) this.#holders.set(key, { has: new Bitfield(this.#pieceCount), inFlight: new Set() });
+    if (this.#holders.has(key)) return;
+    this.#holders.set(key, { has: new Bitfield(this.#pieceCount), inFlight: new Set(), candidates: [] });
   }
 
   /** A holder has a piece. */
   setHas(key: HolderKey, piece: number): void {
     const holder = this.#holders.get(key);
-    if (holder?.has.add(piece) === true) this.#availability[piece] = (this.#availability[piece] ?? 0) + 1;
+    if (holder?.has.add(piece) !== true) return;
+    this.#availability[piece] = (this.#availability[piece] ?? 0) + 1;
+    if (this.isMissing(piece)) holder.candidates.push(piece);
   }
 
   /** A holder has no such piece after all; a request for it is over. */
@@ -95,7 +101,9 @@ export class PieceScheduler {
     this.#holders.get(key)?.inFlight.delete(piece);
     const asked = this.#requests.get(piece);
     asked?.delete(key);
-    if (asked?.size === 0) this.#requests.delete(piece);
+    if (asked?.size !== 0) return;
+    this.#requests.delete(piece);
+    if (this.isMissing(piece)) this.#offer(piece);
   }
 
   /** Pieces that a holder was asked for and has not sent. */
@@ -211,17 +219,25 @@ export class PieceScheduler {
   }
 
   #rare(holder: Holder): number | undefined {
-    const count = this.#missing.length;
-    const start = Math.floor(this.#random() * count);
+    const { candidates } = holder;
     let best: number | undefined;
-    let compared = 0;
-    for (let step = 0; step < count && compared < RARITY_SAMPLE; step += 1) {
-      const piece = this.#missing[(start + step) % count];
-      if (piece === undefined || !this.#isFree(holder, piece)) continue;
+    for (let compared = 0; compared < RARITY_SAMPLE && candidates.length > 0; ) {
+      const at = Math.floor(this.#random() * candidates.length);
+      const piece = candidates[at];
+      if (piece === undefined || !this.#isFree(holder, piece)) {
+        dropAt(candidates, at);
+        continue;
+      }
       compared += 1;
       if (best === undefined || this.availability(piece) < this.availability(best)) best = piece;
+      if (compared >= candidates.length) break;
     }
     return best;
+  }
+
+  /** A piece may be asked for again: of all who have it. */
+  #offer(piece: number): void {
+    for (const holder of this.#holders.values()) if (holder.has.has(piece)) holder.candidates.push(piece);
   }
 
   #removeMissing(piece: number): void {
@@ -234,4 +250,10 @@ export class PieceScheduler {
     }
     this.#slot[piece] = -1;
   }
+}
+
+/** Removes an element without keeping the order. */
+function dropAt(list: number[], at: number): void {
+  const last = list.pop();
+  if (last !== undefined && at < list.length) list[at] = last;
 }
