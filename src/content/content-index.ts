@@ -5,7 +5,7 @@
  * and if that fails made anew: all that it says of blobs can be read from the files. LevelDB refuses every write after
  * one that the disk had no room for, until it is opened again; so a failed write is tried once more on a fresh opening.
  */
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { Level } from 'level';
 import type { Logger } from 'pino';
 import { contentError, isNoSpaceError, systemCode } from './errors.ts';
@@ -18,20 +18,15 @@ export type IndexChange =
   | { readonly type: 'put'; readonly key: string; readonly value: Buffer }
   | { readonly type: 'del'; readonly key: string };
 
-/** How an index was opened; `rebuilt` when what it knew was lost. */
-export type IndexCondition = 'good' | 'repaired' | 'rebuilt';
-
 /** A key-value store with ordered keys. Whoever opens it closes it. */
 export class ContentIndex implements AsyncDisposable {
-  readonly condition: IndexCondition;
   readonly #level: Level<string, Buffer>;
   readonly #log: Logger;
   #reopening: Promise<void> | undefined;
   #closed = false;
 
-  private constructor(level: Level<string, Buffer>, condition: IndexCondition, log: Logger) {
+  private constructor(level: Level<string, Buffer>, log: Logger) {
     this.#level = level;
-    this.condition = condition;
     this.#log = log;
   }
 
@@ -41,15 +36,14 @@ export class ContentIndex implements AsyncDisposable {
    */
   static async open(folder: string, log: Logger): Promise<ContentIndex> {
     const level = new Level<string, Buffer>(folder, { valueEncoding: 'buffer' });
-    let condition: IndexCondition = 'good';
     try {
       await openAndProbe(level);
     } catch (error) {
       if (!isDamage(error)) throw openingError(folder, error);
       log.warn({ err: error, folder }, 'index damaged');
-      condition = await restore(level, folder, log);
+      await restore(level, folder, log);
     }
-    return new ContentIndex(level, condition, log);
+    return new ContentIndex(level, log);
   }
 
   /** The value of a key, or `undefined`. @throws {DockyardError} ERR_STORE_IO */
@@ -134,19 +128,20 @@ async function openAndProbe(level: Level<string, Buffer>): Promise<void> {
   }
 }
 
-async function restore(level: Level<string, Buffer>, folder: string, log: Logger): Promise<IndexCondition> {
+async function restore(level: Level<string, Buffer>, folder: string, log: Logger): Promise<void> {
   try {
     await repairable.repair(folder);
     await openAndProbe(level);
     log.warn({ folder }, 'index repaired');
-    return 'repaired';
+    return;
   } catch (error) {
     log.error({ err: error, folder }, 'index could not be repaired and is made anew');
   }
   try {
-    await rm(folder, { recursive: true, force: true });
+    // Not removed: on a seed it may be the last trace of what was pushed.
+    await rm(`${folder}.damaged`, { recursive: true, force: true });
+    await rename(folder, `${folder}.damaged`);
     await level.open();
-    return 'rebuilt';
   } catch (error) {
     throw openingError(folder, error);
   }
@@ -165,14 +160,18 @@ function isNoSpace(error: unknown): boolean {
   );
 }
 
-/** LevelDB reports a missing table or a bad MANIFEST as an I/O or argument error, so all but lock and room count as damage. */
+/** What LevelDB says when the machine, not the database, is at fault. */
+const ENVIRONMENT_FAULT =
+  /permission denied|not permitted|read-only|too many open files|input\/output error|not a directory|cannot allocate/i;
+
+/**
+ * Damage has too many faces to list them: a bad CURRENT file alone may end as a corruption, a missing file, or a name that is
+ * too long. So all that the lock, the lack of room, or the machine does not explain counts as damage.
+ */
 function isDamage(error: unknown): boolean {
   const inner = innermost(error);
-  if (systemCode(inner) === 'LEVEL_CORRUPTION') return true;
   if (systemCode(inner) === 'LEVEL_LOCKED' || isNoSpace(error)) return false;
-  return (
-    inner instanceof Error && /corrupt|missing files|no such file|does not exist|invalid argument/i.test(inner.message)
-  );
+  return inner instanceof Error && !ENVIRONMENT_FAULT.test(inner.message);
 }
 
 function openingError(folder: string, error: unknown): Error {

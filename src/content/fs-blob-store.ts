@@ -102,7 +102,7 @@ export class FsBlobStore implements BlobStore {
       const parts = makeParts(deps, disk, layout, index, hashes);
       await prepareFolders(disk, layout);
       await parts.quarantine.load();
-      await loadCatalog({ ...parts, log: deps.log });
+      await loadCatalog({ ...parts, disk, log: deps.log });
       await parts.shelf.load();
       const store = new FsBlobStore(deps, config, parts, disk);
       await store.#shrink();

@@ -1,7 +1,7 @@
 /**
  * Where everything lies in a store directory.
  *
- *   STORE      = VERSION content/ index/
+ *   STORE      = VERSION content/ index/ [index.damaged/]
  *   VERSION    = `dockyard-store`: the line "dockyard store 1"
  *   content/   = blobs/<alg>/<2 hex>/<hex>              a complete blob; its owner-write bit is cleared while it is pinned
  *                partial/<alg>-<hex>/data               sparse file, as long as the blob
@@ -12,12 +12,13 @@
  *                b!<digest> blob facts (JSON)           p!<digest> piece hashes (binary)
  *                m!<digest> manifest facts (JSON)       d!<digest> manifest bytes
  *                t!<upstream>NUL<name>NUL<tag>          the last answer for a tag (JSON)
+ *   index.damaged/   the last index that could not be repaired, for inspection
  *   <alg>      = sha256 | sha512        <hex> = lower-case digits of the digest        <2 hex> = its first two
  *
  * The files are the truth, the index a faster view of them: it can be lost and is then made again from the files.
  */
 import { join } from 'node:path';
-import { digestAlgorithm, digestHex, isDigest, type Digest } from '../oci/digest.ts';
+import { digestAlgorithm, digestHex, type Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/name.ts';
 import type { Repository } from '../oci/repository.ts';
 
@@ -77,12 +78,6 @@ export class StoreLayout {
 /** `sha256-<hex>`. */
 export function fileSafeDigest(digest: Digest): string {
   return `${digestAlgorithm(digest)}-${digestHex(digest)}`;
-}
-
-/** The digest that `fileSafeDigest` made a name of, or `undefined` for any other name. */
-export function parseFileSafeDigest(name: string): Digest | undefined {
-  const text = name.replace('-', ':');
-  return isDigest(text) ? text : undefined;
 }
 
 /** Key prefixes of the index; each ends at the first `!`. */

@@ -64,6 +64,7 @@ function wrongVersion(layout: StoreLayout, found: string): Error {
 }
 
 export interface LoadDeps {
+  readonly disk: Disk;
   readonly layout: StoreLayout;
   readonly hashes: HashThread;
   readonly records: BlobRecords;
@@ -77,7 +78,9 @@ export interface LoadDeps {
  * A file without an entry was published just before a crash, or the index was lost: it gets one.
  */
 export async function loadCatalog(deps: LoadDeps): Promise<void> {
-  const scanning = deps.hashes.scan(deps.layout.blobsFolder);
+  // A new store has nothing to scan; then the hash thread is not even started.
+  const isEmpty = (await deps.disk.list(deps.layout.blobsFolder)).length === 0;
+  const scanning = isEmpty ? Promise.resolve([]) : deps.hashes.scan(deps.layout.blobsFolder);
   const known = new Map<string, BlobStat | undefined>();
   // A failed scan is reported where it is awaited; meanwhile it must not count as unhandled.
   scanning.catch(() => undefined);

@@ -5,6 +5,7 @@
 import { DockyardError, isAbortError } from '../oci/error.ts';
 import type { Disk } from './disk.ts';
 import { contentError, isNoSpaceError } from './errors.ts';
+import { KeyedLock } from './keyed-lock.ts';
 import type { StoreMetrics } from './store-metrics.ts';
 
 /** Why something is removed: the store's own limit, or the disk. */
@@ -43,14 +44,20 @@ const FREE_READING_MAX_AGE_MS = 5000;
 const FREE_READING_MAX_BYTES = 64 * 1024 * 1024;
 /** A full disk is relieved by at least this much, so that the retry does not meet the same wall one block later. */
 const MIN_RELIEF_BYTES = 1024 * 1024;
+/** What one write frees, others that wait for room may take before it: so a write is tried more than twice. */
+const MAX_ATTEMPTS = 8;
 
 /** Makes room by eviction, or says ERR_STORE_FULL. */
 export class StoreSpace {
   readonly #deps: StoreSpaceDeps;
   readonly #config: StoreSpaceConfig;
+  /** One at a time makes room on the disk: the others would evict for want of what is about to be freed. */
+  readonly #relief = new KeyedLock<'disk'>();
   /** Bytes that are being written and not yet counted as held. */
   #reservedBytes = 0;
-  #freeBytes = 0;
+  /** Bytes that evictions gave back so far. */
+  #freedBytes = 0;
+  #freeAtReading = 0;
   #freeReadAtMs = -Infinity;
   #writtenSinceReading = 0;
 
@@ -63,32 +70,43 @@ export class StoreSpace {
     return this.#config.maxSizeBytes;
   }
 
-  /** Free bytes of the disk, from a recent reading. */
+  /** Free bytes of the disk, less what is being written. */
   async freeDiskBytes(): Promise<number> {
-    return await this.#readFree(0);
+    return await this.#readFree();
   }
 
   /**
    * Makes room for `bytes` and runs `write`, which counts them as held before it resolves. When the file system says that
-   * it is full, makes more room and runs `write` once more; so it must be repeatable and leave nothing behind when it fails.
+   * it is full, makes more room and runs `write` again; so it must be repeatable and leave nothing behind when it fails.
    * @throws {DockyardError} ERR_STORE_FULL; ERR_STORE_IO for other failures of the file system
    */
   async withRoom<Result>(bytes: number, write: () => Promise<Result>): Promise<Result> {
     this.#reservedBytes += bytes;
     try {
       await this.#meetSizeLimit();
-      await this.#meetDiskFloor(bytes);
-      try {
-        return await write();
-      } catch (error) {
-        if (!isNoSpaceError(error)) throw error;
-        await this.#relieveDisk(Math.max(bytes, MIN_RELIEF_BYTES), error);
-      }
-      return await write();
+      if (bytes > 0) await this.#meetDiskFloor();
+      const result = await this.#writeWithRelief(bytes, write);
+      this.#writtenSinceReading += bytes;
+      return result;
     } catch (error) {
       throw this.#translate(error);
     } finally {
       this.#reservedBytes -= bytes;
+    }
+  }
+
+  async #writeWithRelief<Result>(bytes: number, write: () => Promise<Result>): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      const freedBefore = this.#freedBytes;
+      try {
+        return await write();
+      } catch (error) {
+        if (!isNoSpaceError(error) || attempt === MAX_ATTEMPTS) throw error;
+        await this.#relief.run('disk', async () => {
+          // Whoever was first may have made room for all.
+          if (this.#freedBytes === freedBefore) await this.#relieveDisk(Math.max(bytes, MIN_RELIEF_BYTES), error);
+        });
+      }
     }
   }
 
@@ -99,26 +117,29 @@ export class StoreSpace {
       while (evictor.heldBytes() + this.#reservedBytes > this.#config.maxSizeBytes) {
         const eviction = evictor.evictOne('size');
         if (eviction === undefined) throw this.#full('the size limit of the store is reached');
-        going.push(eviction.done);
+        going.push(this.#carryOut(eviction));
       }
     } finally {
       await Promise.all(going);
     }
   }
 
-  async #meetDiskFloor(bytes: number): Promise<void> {
+  async #meetDiskFloor(): Promise<void> {
     const floorBytes = this.#config.minFreeDiskBytes;
-    if (bytes === 0 || floorBytes === 0) return;
-    let freeBytes = await this.#readFree(bytes);
-    if (freeBytes - bytes < floorBytes) freeBytes = await this.#readFree(FREE_READING_MAX_BYTES);
-    while (freeBytes - bytes < floorBytes) {
-      const eviction = this.#deps.evictor.evictOne('disk');
-      if (eviction === undefined) throw this.#full('the floor of free disk space is reached');
-      await eviction.done;
-      // Some file systems free space a while after the unlink; without the sum, everything would go meanwhile.
-      freeBytes = Math.max(freeBytes + eviction.sizeBytes, await this.#readFree(FREE_READING_MAX_BYTES));
-      this.#freeBytes = freeBytes;
-    }
+    if (floorBytes === 0 || (await this.#readFree()) >= floorBytes) return;
+    await this.#relief.run('disk', async () => {
+      let freeBytes = await this.#readFree('now');
+      while (freeBytes < floorBytes) {
+        const eviction = this.#deps.evictor.evictOne('disk');
+        if (eviction === undefined) throw this.#full('the floor of free disk space is reached');
+        await this.#carryOut(eviction);
+        // Some file systems free space a while after the unlink; without the sum, everything would go meanwhile.
+        const expectedBytes = freeBytes + eviction.sizeBytes;
+        freeBytes = await this.#readFree('now');
+        this.#freeAtReading += Math.max(0, expectedBytes - freeBytes);
+        freeBytes = Math.max(expectedBytes, freeBytes);
+      }
+    });
   }
 
   async #relieveDisk(bytes: number, cause: unknown): Promise<void> {
@@ -126,23 +147,27 @@ export class StoreSpace {
     while (freedBytes < bytes) {
       const eviction = this.#deps.evictor.evictOne('disk');
       if (eviction === undefined) break;
-      await eviction.done;
+      await this.#carryOut(eviction);
       freedBytes += eviction.sizeBytes;
     }
     if (freedBytes === 0) throw this.#full('the disk is full', cause);
   }
 
-  /** Free bytes, less what was written since they were read. */
-  async #readFree(upcomingBytes: number): Promise<number> {
+  async #carryOut(eviction: Eviction): Promise<void> {
+    await eviction.done;
+    this.#freedBytes += eviction.sizeBytes;
+  }
+
+  /** Free bytes as of the last reading, less what was written since and what is being written. */
+  async #readFree(when: 'lately' | 'now' = 'lately'): Promise<number> {
     const nowMs = this.#deps.clock.nowMs();
-    this.#writtenSinceReading += upcomingBytes;
-    const stale = nowMs - this.#freeReadAtMs > FREE_READING_MAX_AGE_MS || nowMs < this.#freeReadAtMs;
-    if (stale || this.#writtenSinceReading >= FREE_READING_MAX_BYTES) {
+    const aged = nowMs - this.#freeReadAtMs > FREE_READING_MAX_AGE_MS || nowMs < this.#freeReadAtMs;
+    if (when === 'now' || aged || this.#writtenSinceReading >= FREE_READING_MAX_BYTES) {
       this.#freeReadAtMs = nowMs;
       this.#writtenSinceReading = 0;
-      this.#freeBytes = await this.#deps.disk.freeBytes(this.#config.folder);
+      this.#freeAtReading = await this.#deps.disk.freeBytes(this.#config.folder);
     }
-    return this.#freeBytes - this.#writtenSinceReading;
+    return this.#freeAtReading - this.#writtenSinceReading - this.#reservedBytes;
   }
 
   #translate(error: unknown): unknown {

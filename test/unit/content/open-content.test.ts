@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import { Level } from 'level';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { expect, test } from 'vitest';
+import { openContent, type ContentConfig, type OpenedContent } from '../../../src/content/open-content.ts';
+import type { Tag } from '../../../src/oci/name.ts';
+import {
+  contentIn,
+  makeBlob,
+  makeTemporaryDirectory,
+  nameOf,
+  tickingClock,
+} from '../../contract/blob-store-fixtures.ts';
+import { makeManifest, repository } from '../../contract/manifest-store.ts';
+
+async function openIn(directory: string, config: Partial<ContentConfig> = {}): Promise<OpenedContent> {
+  return await openContent(
+    { clock: tickingClock(), log: pino({ level: 'silent' }), metrics: new Registry() },
+    { directory, maxSizeBytes: Infinity, minFreeDiskBytes: 0, maxManifestBytes: 1e6, maxTags: 1000, ...config },
+  );
+}
+
+const alpine = repository('docker.io', 'library/alpine');
+const latest = 'latest' as Tag;
+
+test('blobs, manifests and tags are all there after opening again', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const [blob, manifest] = [makeBlob(1000), makeManifest(100)];
+  const answer = { digest: manifest.digest, mediaType: manifest.mediaType, sizeBytes: 100, checkedAtMs: 5 };
+  {
+    await using content = await openIn(directory.path);
+    await content.blobs.put(blob.digest, blob.bytes);
+    await content.manifests.putManifest(manifest);
+    await content.manifests.putTag(alpine, latest, answer);
+    await content.close();
+  }
+  await using content = await openIn(directory.path);
+  expect(nameOf(await contentIn(content.blobs, blob.digest))).toBe(nameOf(blob.bytes));
+  expect(await content.manifests.getManifest(manifest.digest)).toEqual(manifest);
+  expect(await content.manifests.getTag(alpine, latest)).toEqual(answer);
+});
+
+test('limits that became lower are met at opening', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const manifests = [makeManifest(100, 'a'), makeManifest(100, 'b')] as const;
+  {
+    await using content = await openIn(directory.path);
+    for (const manifest of manifests) await content.manifests.putManifest(manifest);
+  }
+  await using content = await openIn(directory.path, { maxManifestBytes: 150 });
+  expect(await content.manifests.getManifest(manifests[0].digest)).toBeUndefined();
+  expect(await content.manifests.getManifest(manifests[1].digest)).toEqual(manifests[1]);
+});
+
+test('a manifest or tag that was damaged in the index counts as not kept', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const manifest = makeManifest(100);
+  {
+    await using content = await openIn(directory.path);
+    await content.manifests.putManifest(manifest);
+    await content.manifests.putTag(alpine, latest, {
+      digest: manifest.digest,
+      mediaType: 'a/b',
+      sizeBytes: 1,
+      checkedAtMs: 1,
+    });
+  }
+  {
+    const level = new Level(join(directory.path, 'index'));
+    await level.put(`d!${manifest.digest}`, 'other bytes');
+    await level.put('t!docker.io\0library/alpine\0latest', '{"digest":"../../etc/passwd"}');
+    await level.close();
+  }
+  await using content = await openIn(directory.path);
+  expect(await content.manifests.getManifest(manifest.digest)).toBeUndefined();
+  expect(await content.manifests.getTag(alpine, latest)).toBeUndefined();
+  await content.manifests.putManifest(manifest);
+  expect(await content.manifests.getManifest(manifest.digest)).toEqual(manifest);
+});
+
+test('a second process is kept out, and what was opened is closed when the opening fails', async () => {
+  await using directory = await makeTemporaryDirectory();
+  const content = await openIn(directory.path);
+  await expect(openIn(directory.path)).rejects.toMatchObject({ code: 'ERR_STORE_LOCKED' });
+  await content.close();
+  await using again = await openIn(directory.path);
+  expect((await again.blobs.usage()).blobCount).toBe(0);
+});
