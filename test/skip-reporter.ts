@@ -35,14 +35,21 @@ function describeSkipped(modules: readonly TestModule[], root: string): string {
     if (skippedCount === 0) continue;
     const unmet = module.meta().unmetRequirements ?? [];
     const reasons = unmet.map(({ name, remedy }) => `needs ${name}: ${remedy}`);
+    if (hasFailedSuite(module)) reasons.push('what should have prepared them failed: see above');
+    if (reasons.length === 0) reasons.push('no reason recorded: see the file');
     files.push({ path: relative(root, module.moduleId), skippedCount, reasons });
   }
   if (files.length === 0) return '\nNothing was skipped.';
   const lines = files.flatMap(({ path, skippedCount, reasons }) => [
     `  ${path} (${skippedCount})`,
-    ...(reasons.length > 0 ? reasons : ['no reason recorded: see the file']).map((reason) => `      ${reason}`),
+    ...reasons.map((reason) => `      ${reason}`),
   ]);
   return ['\nSkipped:', ...lines].join('\n');
+}
+
+/** Tests whose hooks fail before them count as skipped. */
+function hasFailedSuite(module: TestModule): boolean {
+  return [...module.children.allSuites()].some((suite) => suite.errors().length > 0);
 }
 
 function describeTotals(modules: readonly TestModule[], unhandledErrorCount: number): string {
