@@ -143,9 +143,10 @@ function sendLines(
 /** Asks all checks at once; one that takes too long is not ready. */
 export async function askReadiness(checks: readonly ReadinessCheck[]): Promise<ReadinessReport> {
   const results = await Promise.all(
-    checks.map(async ({ name, check }) => {
+    checks.map(async (readiness) => {
+      const { name } = readiness;
       try {
-        return { name, ready: true, seen: await check({ signal: AbortSignal.timeout(READINESS_TIMEOUT_MS) }) };
+        return { name, ready: true, seen: await readiness.check({ signal: AbortSignal.timeout(READINESS_TIMEOUT_MS) }) };
       } catch (error) {
         return { name, ready: false, seen: asError(error).message };
       }

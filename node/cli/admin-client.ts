@@ -1,7 +1,6 @@
 /** Asks a running node through its admin server. */
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
-import type { ReadableStream } from 'node:stream/web';
 import { asError, isAbortError, isDockyardError } from '../../src/oci/error.ts';
 import type { BlobReport, CheckReport, PeerReport, PullReport, ReadinessReport, StatusReport, VerifyReport } from '../admin/reports.ts';
 import { nodeError } from '../errors.ts';
@@ -63,18 +62,18 @@ export class AdminClient {
   async *#lines<Line>(method: string, path: string, options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Line> {
     const response = await this.#fetch(method, path, options.signal, []);
     if (response.body === null) return;
-    const body = Readable.fromWeb(response.body as ReadableStream);
+    const body = Readable.fromWeb(response.body);
     // readline does not pass on errors of its input.
     let broken: unknown;
     body.on('error', (error) => {
       broken = error;
     });
-    for await (const text of createInterface({ input: body })) yield this.#line<Line>(text);
+    for await (const text of createInterface({ input: body })) yield this.#line(text) as Line;
     options.signal?.throwIfAborted();
     if (broken !== undefined) throw nodeError('ERR_ADMIN_ANSWER', `the node at ${this.url} broke off its answer`, { cause: broken });
   }
 
-  #line<Line>(text: string): Line {
+  #line(text: string): unknown {
     let value: unknown;
     try {
       value = JSON.parse(text);
@@ -83,7 +82,7 @@ export class AdminClient {
     }
     const message = messageOf(value);
     if (message !== undefined) throw nodeError('ERR_ADMIN_ANSWER', `the node failed: ${message}`);
-    return value as Line;
+    return value;
   }
 
   async #fetch(method: string, path: string, signal: AbortSignal | undefined, alsoFine: readonly number[]): Promise<Response> {

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { BlobReport, PeerReport, PullReport, StatusReport, TransferReport } from '../admin/reports.ts';
 import { addReadFlags, adminClient, type CommandContext, type ReadOptions } from './context.ts';
 import { print, printJson } from './terminal.ts';
-import { showBar, showCount, showDigest, showDuration, showSize, showTable } from './text-forms.ts';
+import { showBar, showCount, showDigest, showDuration, showSize, showTable } from '../text-forms.ts';
 import { watchTransfers } from './watch.ts';
 
 /** Adds the commands. */

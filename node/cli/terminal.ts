@@ -1,5 +1,6 @@
 /** Where commands write, and what they may know of it. */
 import type { Writable } from 'node:stream';
+import { isatty } from 'node:tty';
 
 /** The two streams of a command. Results go to `out`; everything else to `err`. */
 export interface Terminal {
@@ -11,7 +12,7 @@ export interface Terminal {
 
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
-  return { out: process.stdout, err: process.stderr, isInteractive: process.stderr.isTTY === true };
+  return { out: process.stdout, err: process.stderr, isInteractive: isatty(2) };
 }
 
 /** Writes a line of a result. */

@@ -9,7 +9,7 @@ import { nodeError } from '../errors.ts';
 import { addReadFlags, adminClient, type CommandContext, type ReadOptions } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { print, printJson, type Terminal } from './terminal.ts';
-import { showCount, showSize } from './text-forms.ts';
+import { showCount, showSize } from '../text-forms.ts';
 
 /** What a verification found. */
 interface VerifySummary {
@@ -58,7 +58,7 @@ async function verifyStopped(dataDirectory: string): Promise<Verification> {
 async function follow(verification: Verification, terminal: Terminal): Promise<VerifySummary> {
   const found = { good: 0, damaged: [] as string[], missing: [] as string[], verifiedBytes: 0 };
   const bar = terminal.isInteractive
-    ? new SingleBar({ stream: terminal.err as NodeJS.WritableStream, format: 'verifying {bar} {percentage} % {done}', hideCursor: true })
+    ? new SingleBar({ stream: terminal.err, format: 'verifying {bar} {percentage} % {done}', hideCursor: true })
     : undefined;
   bar?.start(Math.max(1, verification.totalBytes), 0, { done: '' });
   try {

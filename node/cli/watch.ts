@@ -4,7 +4,7 @@ import { MultiBar, type SingleBar } from 'cli-progress';
 import type { TransferReport } from '../admin/reports.ts';
 import type { AdminClient } from './admin-client.ts';
 import type { Terminal } from './terminal.ts';
-import { showDigest, showSize } from './text-forms.ts';
+import { showDigest, showSize } from '../text-forms.ts';
 
 const REFRESH_MS = 500;
 
@@ -14,7 +14,7 @@ export async function watchTransfers(client: AdminClient, terminal: Terminal): P
     await watchAsLines(client, terminal);
     return;
   }
-  const bars = new MultiBar({ stream: terminal.err as NodeJS.WritableStream, format: '{blob} {bar} {percentage} % {sizes} {repository}', hideCursor: true });
+  const bars = new MultiBar({ stream: terminal.err, format: '{blob} {bar} {percentage} % {sizes} {repository}', hideCursor: true });
   const shown = new Map<string, SingleBar>();
   try {
     for (;;) {

@@ -1,4 +1,5 @@
 /** What the admin server shows of this node, gathered from its parts. */
+import type { PieceGeometry } from '../../src/content/geometry.ts';
 import type { OpenedContent } from '../../src/content/open-content.ts';
 import type { MemberDirectory } from '../../src/swarm/member.ts';
 import type { AdminSubject, ReadinessCheck, SwarmProbe, TransferReports, UpstreamProbe } from '../admin/ports.ts';
@@ -6,7 +7,7 @@ import type { BlobReport, PeerReport, StatusReport } from '../admin/reports.ts';
 import { formatHostPort, type HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { examineNode } from '../doctor/node-checks.ts';
-import { pieceRange, type PieceGeometry } from '../../src/content/geometry.ts';
+import { showCount, showSize } from '../text-forms.ts';
 
 /** The parts that are asked. */
 export interface AdminSubjectDeps {
@@ -85,8 +86,7 @@ function* listBlobs({ blobs }: OpenedContent): Generator<BlobReport> {
 
 /** Bytes of some pieces; the last piece is taken for one of ordinary size unless all are held. */
 function heldBytes(geometry: PieceGeometry, heldCount: number): number {
-  if (heldCount === 0) return 0;
-  return heldCount >= geometry.pieceCount ? geometry.sizeBytes : heldCount * (pieceRange(geometry, 0).end - pieceRange(geometry, 0).start);
+  return heldCount >= geometry.pieceCount ? geometry.sizeBytes : heldCount * geometry.pieceSizeBytes;
 }
 
 function readinessChecks({ content, members, facade }: AdminSubjectDeps): ReadinessCheck[] {
@@ -95,7 +95,7 @@ function readinessChecks({ content, members, facade }: AdminSubjectDeps): Readin
       name: 'store',
       check: async () => {
         const { blobCount, freeDiskBytes } = await content.blobs.usage();
-        return `${blobCount} blobs, ${freeDiskBytes} bytes free`;
+        return `${showCount(blobCount, 'blob')}, ${showSize(freeDiskBytes)} free on disk`;
       },
     },
     {
@@ -107,7 +107,7 @@ function readinessChecks({ content, members, facade }: AdminSubjectDeps): Readin
       },
     },
     // A node without others serves from its upstreams, so this says what is and never "not ready".
-    { name: 'swarm', check: () => Promise.resolve(`${members.alive().length - 1} other nodes`) },
+    { name: 'swarm', check: () => Promise.resolve(showCount(members.alive().length - 1, 'other node')) },
   ];
 }
 

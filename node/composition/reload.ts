@@ -18,7 +18,7 @@ export interface ReloadPlan {
 export function planReload(before: NodeConfig, after: NodeConfig): ReloadPlan {
   const applied: string[] = [];
   const waiting: string[] = [];
-  const config = merge(CONFIG_TREE, [], before as Values, after as Values, { applied, waiting });
+  const config = merge(CONFIG_TREE, [], before, after, { applied, waiting });
   return { config: config as unknown as NodeConfig, applied, waiting };
 }
 

@@ -86,7 +86,7 @@ function listenToSignals(): Signals {
   const { promise: ended, resolve } = Promise.withResolvers<string>();
   let isEnding = false;
   let onSecond: (signal: string) => void = () => undefined;
-  let onReload = (): void => undefined;
+  let onReload: () => void = () => undefined;
   const end = (signal: string): void => {
     if (isEnding) onSecond(signal);
     isEnding = true;
@@ -100,7 +100,7 @@ function listenToSignals(): Signals {
       onSecond = listener;
     },
     onReload: (listener) => {
-      onReload = () => void listener();
+      onReload = listener;
     },
     stop: () => void process.off('SIGTERM', end).off('SIGINT', end).off('SIGHUP', hangUp),
   };

@@ -1,5 +1,5 @@
 /** Host and port as people write them: `127.0.0.1:5000`, `[::1]:5000`, `node-1.lan:5002`. */
-import { isIP, isIPv6 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 
 /** Where to listen or dial. An IPv6 host stands here without brackets. */
 export interface HostPort {
@@ -35,5 +35,6 @@ export function formatHostPort(address: HostPort): string {
 
 /** True when only this machine can reach what listens there. */
 export function isLoopbackHost(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host) || /^::ffff:127\./.test(host);
+  const address = host.startsWith('::ffff:') ? host.slice('::ffff:'.length) : host;
+  return host === 'localhost' || host === '::1' || (isIPv4(address) && address.startsWith('127.'));
 }

@@ -11,7 +11,7 @@ type Values = Readonly<Record<string, unknown>>;
 /** YAML of all options. What is unset is left out. */
 export function effectiveYaml(loaded: LoadedConfig): string {
   const document = new Document({});
-  addGroup(document, CONFIG_TREE, [], loaded.config as unknown as Values, loaded);
+  addGroup(document, CONFIG_TREE, [], loaded.config, loaded);
   return document.toString({ lineWidth: 0 });
 }
 
@@ -28,15 +28,15 @@ function addGroup(document: Document, tree: GroupOptions, path: OptionPath, valu
 }
 
 function addLeaf(document: Document, spec: LeafSpec, path: OptionPath, value: unknown, loaded: LoadedConfig): void {
-  if (value === undefined || value === null) return;
-  const shown = spec.type === 'list' ? (value as unknown[]).map((item) => spec.kind.format(item)) : showOne(spec, value);
+  if (value === undefined) return;
+  const shown = spec.type === 'list' ? (value as object[]).map((item) => spec.kind.format(item)) : showOne(spec, value as object);
   const node = document.createNode(shown, { flow: true });
   const source = loaded.sources.get(formatOptionPath(path));
   if (source !== undefined) node.comment = ` ${formatSource(source)}`;
   document.setIn(path, node);
 }
 
-function showOne(spec: OptionSpec<unknown, UnitSuffix>, value: NonNullable<unknown>): unknown {
+function showOne(spec: OptionSpec<unknown, UnitSuffix>, value: object | string | number | boolean): unknown {
   if (spec.secret) return '(hidden)';
   const isPlain = typeof value === 'boolean' || (Number.isFinite(value) && spec.kind.suffix === '');
   return isPlain ? value : spec.kind.format(value);

@@ -2,6 +2,7 @@
 import { existsSync, statfsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
+import { isatty } from 'node:tty';
 import type { ProcessFacts } from './option.ts';
 
 /** Reads the facts from the process; the one place where configuration touches it. */
@@ -9,7 +10,7 @@ export function processFacts(): ProcessFacts {
   return {
     environment: process.env,
     isRoot: process.getuid?.() === 0,
-    isTerminal: process.stderr.isTTY === true,
+    isTerminal: isatty(2),
     homeDirectory: homedir(),
     workingDirectory: process.cwd(),
     fileSystemSizeBytes,

@@ -118,7 +118,8 @@ function scalarText(node: unknown): string | undefined {
   if (!isScalar(node) || node.value === null) return undefined;
   if (typeof node.value === 'string') return node.value;
   if (node.value === Infinity) return 'Infinity';
-  return (node as Scalar & { source?: string }).source ?? String(node.value);
+  // Numbers, booleans and dates: yaml keeps how they were written.
+  return (node as Scalar & { source?: string }).source;
 }
 
 function offsetOf(node: unknown): number {

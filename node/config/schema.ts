@@ -54,8 +54,8 @@ const upstreamOptions = {
   url: optionFrom(url(['https', 'http'], 'https://ghcr.io'), {
     summary: 'Where the registry is; plain HTTP is used only when it stands here.',
     defaultText: '`https://NAME`; for `docker.io`, `https://registry-1.docker.io`',
-    defaultFrom: ({ earlier }) => {
-      const name = String(earlier('name'));
+    defaultFrom: (context) => {
+      const name = context.earlier('name') as string;
       return name === BUILT_IN_UPSTREAM.name ? BUILT_IN_UPSTREAM.url : `https://${name}`;
     },
     reloadable: true,

@@ -8,6 +8,7 @@ import type { MemberDirectory } from '../../src/swarm/member.ts';
 import type { SwarmProbe, SwarmProbeResult, UpstreamProbe } from '../admin/ports.ts';
 import type { CheckReport } from '../admin/reports.ts';
 import type { NodeConfig } from '../config/schema.ts';
+import { showCount, showSize } from '../text-forms.ts';
 
 /** Clocks further apart than this disturb tokens and the age of tags. */
 const MAX_CLOCK_SKEW_MS = 30_000;
@@ -35,9 +36,9 @@ export async function examineNode(deps: NodeChecksDeps, options: { signal: Abort
 async function checkDisk({ content, config }: NodeChecksDeps): Promise<CheckReport> {
   const { freeDiskBytes, blobBytes, partialBytes, maxSizeBytes } = await content.blobs.usage();
   const { minFreeDiskBytes } = config().store;
-  const seen = `${freeDiskBytes} bytes free on disk, ${blobBytes + partialBytes} of ${maxSizeBytes} bytes used for blobs`;
+  const seen = `${showSize(freeDiskBytes)} free on disk; blobs take ${showSize(blobBytes + partialBytes)} of ${showSize(maxSizeBytes)}`;
   if (freeDiskBytes > minFreeDiskBytes) return { name: 'disk', state: 'ok', seen };
-  const remedy = `Free disk space, or lower store.minFreeDisk (${minFreeDiskBytes} bytes): nothing new can be kept without evicting.`;
+  const remedy = `Free disk space, or lower store.minFreeDisk (${showSize(minFreeDiskBytes)}): nothing new can be kept without evicting.`;
   return { name: 'disk', state: 'warn', seen, remedy };
 }
 
@@ -57,7 +58,7 @@ async function checkSwarm({ config, members, swarmProbe }: NodeChecksDeps, signa
   const { swarm } = config();
   if (!swarm.enabled) return [{ name: 'swarm', state: 'ok', seen: 'switched off: this node shares with nobody' }];
   const peerCount = members.alive().length - 1;
-  const seen = `${peerCount} other nodes`;
+  const seen = showCount(peerCount, 'other node');
   if (peerCount > 0) return [{ name: 'swarm', state: 'ok', seen }, ...(await checkEcho(swarmProbe, signal))];
   if (swarm.bootstrap.length === 0 && swarm.tracker.length === 0) {
     const remedy = 'Name another node with --bootstrap HOST:PORT, and give both the same --swarm-key.';
@@ -72,7 +73,7 @@ async function checkEcho(probe: SwarmProbe, signal: AbortSignal): Promise<CheckR
   try {
     const result = await probe.probe({ signal });
     if (result === undefined) return [];
-    const seen = `${result.sizeBytes} bytes to ${result.peerId} and back in ${Math.round(result.durationMs)} ms`;
+    const seen = `${showSize(result.sizeBytes)} to ${result.peerId} and back in ${Math.round(result.durationMs)} ms`;
     return [{ name, state: 'ok', seen }, ...checkClock(result)];
   } catch (error) {
     const remedy = 'Check that the data port (swarm.data) of both nodes can be reached by the other, through firewalls too.';

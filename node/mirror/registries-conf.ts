@@ -3,7 +3,7 @@
  * file replaces what an earlier one says of a registry as a whole, so what was said there is carried over.
  * @see https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.md
  */
-import { stringify, type TomlTable } from 'smol-toml';
+import { stringify, type TomlTable, type TomlValue } from 'smol-toml';
 import { isTable, parseToml } from './toml-edit.ts';
 
 /** A configuration file and its text. */
@@ -26,7 +26,8 @@ export function findRegistry(files: readonly RegistriesFile[], registry: string)
 
 /** The mirrors of a registry in a file, in order. */
 export function listMirrors(file: RegistriesFile, registry: string): readonly string[] {
-  return tablesOf(findRegistry([file], registry)?.['mirror']).map((mirror) => String(mirror['location']));
+  const mirrors = tablesOf(findRegistry([file], registry)?.['mirror']);
+  return mirrors.map(({ location }) => location).filter((location) => typeof location === 'string');
 }
 
 /** The place of a registry at the node: `127.0.0.1:5000/docker.io`. */
@@ -49,6 +50,6 @@ function renderRegistry(registry: string, url: string, others: readonly Registri
   return stringify({ registry: [entry] });
 }
 
-function tablesOf(value: unknown): TomlTable[] {
-  return Array.isArray(value) ? value.filter((item): item is TomlTable => isTable(item)) : [];
+function tablesOf(value: TomlValue | undefined): TomlTable[] {
+  return Array.isArray(value) ? value.filter((item) => isTable(item)) : [];
 }

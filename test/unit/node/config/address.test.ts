@@ -28,5 +28,5 @@ test('addresses are read back as they are formatted', () => {
 
 test('only addresses of this machine are loopback', () => {
   expect(['127.0.0.1', '127.9.9.9', '::1', 'localhost', '::ffff:127.0.0.1'].every(isLoopbackHost)).toBe(true);
-  expect(['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', 'node.lan'].some(isLoopbackHost)).toBe(false);
+  expect(['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', 'node.lan', '127.example.org'].some(isLoopbackHost)).toBe(false);
 });
