@@ -66,7 +66,7 @@ function readMetric(kind: string, options: ts.ObjectLiteralExpression, constants
     kind,
     name: text('name'),
     help: text('help'),
-    labels: elements.filter((label) => ts.isStringLiteralLike(label)).map((label) => label.text),
+    labels: elements.flatMap((label) => (ts.isStringLiteralLike(label) ? [label.text] : [])),
   };
 }
 
