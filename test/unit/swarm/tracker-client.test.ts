@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { decodeBencode, type BencodeValue } from '../../../src/swarm/bencode.ts';
+import { compactPeers, parseTrackerUrl, readAnswer } from '../../../src/swarm/tracker-client.ts';
+
+function encode(value: BencodeValue): Buffer {
+  if (typeof value === 'number') return Buffer.from(`i${value}e`);
+  if (Buffer.isBuffer(value)) return Buffer.concat([Buffer.from(`${value.length}:`), value]);
+  const parts = Array.isArray(value) ? value.map(encode) : [...value].flatMap(([key, entry]) => [encode(Buffer.from(key, 'latin1')), encode(entry)]);
+  return Buffer.concat([Buffer.from(Array.isArray(value) ? 'l' : 'd'), ...parts, Buffer.from('e')]);
+}
+
+const { value } = fc.letrec<{ value: BencodeValue }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4 },
+    fc.integer(),
+    fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
+    fc.array(tie('value'), { maxLength: 4 }),
+    fc.array(fc.tuple(fc.string({ unit: 'binary-ascii', maxLength: 5 }), tie('value')), { maxLength: 4 }).map((entries) => new Map(entries)),
+  ),
+}));
+
+describe('a bencoded value', () => {
+  test('is read back as it was written', () => {
+    fc.assert(
+      fc.property(value, (written) => {
+        expect(decodeBencode(encode(written))).toEqual(written);
+      }),
+    );
+  });
+
+  test('of any bytes is read, or refused as a syntax error', () => {
+    const near = fc.string({ unit: fc.constantFrom(...'idle0123456789:-x'), maxLength: 30 }).map((text) => Buffer.from(text));
+    fc.assert(
+      fc.property(fc.oneof(near, fc.uint8Array({ maxLength: 50 })), (bytes) => {
+        try {
+          decodeBencode(bytes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(SyntaxError);
+        }
+      }),
+    );
+  });
+
+  test('that is nested without end is refused', () => {
+    expect(() => decodeBencode(Buffer.from('l'.repeat(100_000)))).toThrow(SyntaxError);
+  });
+});
+
+describe('the answer of a tracker', () => {
+  test('gives compact peers of both families', () => {
+    const peers = Buffer.from([10, 0, 0, 1, 0x13, 0x8a, 10, 0, 0, 2, 0, 0, 9]);
+    const peers6 = Buffer.concat([Buffer.from('20010db8000000000000000000000001', 'hex'), Buffer.from([0x13, 0x8a])]);
+    const answer = new Map<string, BencodeValue>([['interval', 120], ['peers', peers], ['peers6', peers6]]);
+    expect(readAnswer(answer)).toEqual({
+      intervalMs: 120_000,
+      peers: [{ host: '10.0.0.1', port: 5_002 }, { host: '2001:db8:0:0:0:0:0:1', port: 5_002 }],
+    });
+  });
+
+  test('gives peers in the long form, without those that make no sense', () => {
+    const peer = (ip: BencodeValue, port: BencodeValue) => new Map([['ip', ip], ['port', port]]);
+    const peers = [peer(Buffer.from('::ffff:10.0.0.3'), 7), peer(Buffer.from('10.0.0.4'), 0), peer(5, 5), 3];
+    expect(readAnswer(new Map<string, BencodeValue>([['interval', 1], ['peers', peers]])).peers).toEqual([{ host: '10.0.0.3', port: 7 }]);
+  });
+
+  test.each<[BencodeValue, RegExp]>([
+    [5, /no dictionary/],
+    [new Map(), /no interval/],
+    [new Map([['interval', -1]]), /no interval/],
+    [new Map([['failure reason', Buffer.from('go\naway')]]), /it refused: go\?away/],
+  ])('%j is refused with a reason', (answer, reason) => {
+    expect(() => readAnswer(answer)).toThrow(reason);
+  });
+
+  test('of any value is read or refused', () => {
+    const answer = fc.dictionary(fc.constantFrom('interval', 'peers', 'peers6', 'failure reason'), value);
+    fc.assert(
+      fc.property(answer, (fields) => {
+        try {
+          for (const { port } of readAnswer(new Map(Object.entries(fields))).peers) expect(port).toBeGreaterThan(0);
+        } catch (error) {
+          expect((error as Error).message).toMatch(/^its answer|^it refused/);
+        }
+      }),
+    );
+  });
+
+  test('with mapped addresses gives those of IPv4', () => {
+    const mapped = Buffer.from('00000000000000000000ffff0a000005138a', 'hex');
+    expect(compactPeers(mapped, 16)).toEqual([{ host: '10.0.0.5', port: 5_002 }]);
+  });
+});
+
+describe('the URL of a tracker', () => {
+  test('means /announce where it has no path', () => {
+    expect(parseTrackerUrl('http://tracker:6969').href).toBe('http://tracker:6969/announce');
+    expect(parseTrackerUrl('https://tracker/a/announce').pathname).toBe('/a/announce');
+    expect(parseTrackerUrl('udp://tracker:6969').hostname).toBe('tracker');
+  });
+
+  test.each(['', 'tracker:6969', 'ws://tracker', 'udp://tracker', 'file:///etc/passwd'])('%j is refused', (text) => {
+    expect(() => parseTrackerUrl(text)).toThrow(/tracker/);
+  });
+});
