@@ -32,7 +32,8 @@ export const NODE_ERRORS = {
     remedy: 'Check that both nodes are of the same version, and the memory and network of both machines.',
   },
   ERR_MIRROR_UNEDITABLE: {
-    meaning: "A client's configuration file is not valid, or has a form that cannot be extended without changing its meaning.",
+    meaning:
+      "A client's configuration file is not valid, or has a form that cannot be extended without changing its meaning.",
     remedy: 'Correct the file, or add the mirror by hand as the message shows.',
   },
   ERR_MIRROR_CHANGED: {

@@ -146,7 +146,11 @@ export async function askReadiness(checks: readonly ReadinessCheck[]): Promise<R
     checks.map(async (readiness) => {
       const { name } = readiness;
       try {
-        return { name, ready: true, seen: await readiness.check({ signal: AbortSignal.timeout(READINESS_TIMEOUT_MS) }) };
+        return {
+          name,
+          ready: true,
+          seen: await readiness.check({ signal: AbortSignal.timeout(READINESS_TIMEOUT_MS) }),
+        };
       } catch (error) {
         return { name, ready: false, seen: asError(error).message };
       }

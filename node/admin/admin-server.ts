@@ -53,7 +53,9 @@ export class AdminServer implements AsyncDisposable {
 function listen(server: Server, address: HostPort): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => {
-      reject(nodeError('ERR_LISTEN_FAILED', `cannot listen on ${formatHostPort(address)}: ${cause.message}`, { cause }));
+      reject(
+        nodeError('ERR_LISTEN_FAILED', `cannot listen on ${formatHostPort(address)}: ${cause.message}`, { cause }),
+      );
     });
     server.listen({ host: address.host, port: address.port }, resolve);
   });

@@ -1,5 +1,13 @@
 /** What the admin server and the doctor need of the node's parts. The composition root supplies them. */
-import type { BlobReport, CheckReport, PeerReport, PullReport, StatusReport, TransferReport, VerifyReport } from './reports.ts';
+import type {
+  BlobReport,
+  CheckReport,
+  PeerReport,
+  PullReport,
+  StatusReport,
+  TransferReport,
+  VerifyReport,
+} from './reports.ts';
 
 /** Journeys of blobs: those under way, and the last that ended, newest last. Answers come from memory. */
 export interface TransferReports {

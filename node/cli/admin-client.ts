@@ -2,7 +2,15 @@
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { asError, isAbortError, isDockyardError } from '../../src/oci/error.ts';
-import type { BlobReport, CheckReport, PeerReport, PullReport, ReadinessReport, StatusReport, VerifyReport } from '../admin/reports.ts';
+import type {
+  BlobReport,
+  CheckReport,
+  PeerReport,
+  PullReport,
+  ReadinessReport,
+  StatusReport,
+  VerifyReport,
+} from '../admin/reports.ts';
 import { nodeError } from '../errors.ts';
 
 /** How long a node may take to answer a question about itself. */
@@ -59,7 +67,11 @@ export class AdminClient {
     }
   }
 
-  async *#lines<Line>(method: string, path: string, options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Line> {
+  async *#lines<Line>(
+    method: string,
+    path: string,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<Line> {
     const response = await this.#fetch(method, path, options.signal, []);
     if (response.body === null) return;
     const body = Readable.fromWeb(response.body);
@@ -70,7 +82,8 @@ export class AdminClient {
     });
     for await (const text of createInterface({ input: body })) yield this.#line(text) as Line;
     options.signal?.throwIfAborted();
-    if (broken !== undefined) throw nodeError('ERR_ADMIN_ANSWER', `the node at ${this.url} broke off its answer`, { cause: broken });
+    if (broken !== undefined)
+      throw nodeError('ERR_ADMIN_ANSWER', `the node at ${this.url} broke off its answer`, { cause: broken });
   }
 
   #line(text: string): unknown {
@@ -85,29 +98,45 @@ export class AdminClient {
     return value;
   }
 
-  async #fetch(method: string, path: string, signal: AbortSignal | undefined, alsoFine: readonly number[]): Promise<Response> {
+  async #fetch(
+    method: string,
+    path: string,
+    signal: AbortSignal | undefined,
+    alsoFine: readonly number[],
+  ): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(this.url + path, { method, redirect: 'error', ...(signal === undefined ? {} : { signal }) });
+      response = await fetch(this.url + path, {
+        method,
+        redirect: 'error',
+        ...(signal === undefined ? {} : { signal }),
+      });
     } catch (error) {
       if (isAbortError(error) && asError(error).name === 'AbortError') throw error;
       throw nodeError('ERR_ADMIN_UNREACHABLE', `no node answers at ${this.url}: ${reasonOf(error)}`, { cause: error });
     }
     if (response.ok || alsoFine.includes(response.status)) return response;
     const message = messageOf(await response.json().catch(() => undefined));
-    throw nodeError('ERR_ADMIN_ANSWER', `the node at ${this.url} answered ${response.status}${message === undefined ? '' : `: ${message}`}`);
+    throw nodeError(
+      'ERR_ADMIN_ANSWER',
+      `the node at ${this.url} answered ${response.status}${message === undefined ? '' : `: ${message}`}`,
+    );
   }
 
   #notOurs(error: unknown): Error {
     if (isDockyardError(error)) return error;
-    return nodeError('ERR_ADMIN_ANSWER', `what answers at ${this.url} is not the admin server of a node`, { cause: error });
+    return nodeError('ERR_ADMIN_ANSWER', `what answers at ${this.url} is not the admin server of a node`, {
+      cause: error,
+    });
   }
 }
 
 function reasonOf(error: unknown): string {
   const { cause, message, name } = asError(error);
   if (name === 'TimeoutError') return 'it takes too long';
-  return cause instanceof Error && cause.message !== '' ? cause.message : ((cause as NodeJS.ErrnoException | undefined)?.code ?? message);
+  return cause instanceof Error && cause.message !== ''
+    ? cause.message
+    : ((cause as NodeJS.ErrnoException | undefined)?.code ?? message);
 }
 
 function messageOf(value: unknown): string | undefined {

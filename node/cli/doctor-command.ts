@@ -14,7 +14,9 @@ const MARKS: Readonly<Record<CheckState, string>> = { ok: 'ok  ', warn: 'WARN', 
 
 /** Adds the command. */
 export function addDoctorCommand(program: Command, context: CommandContext): void {
-  addReadFlags(program.command('doctor').description('check everything that can be wrong, a test blob through a peer included'))
+  addReadFlags(
+    program.command('doctor').description('check everything that can be wrong, a test blob through a peer included'),
+  )
     .option('--root <DIR>', "look for the clients' configuration below DIR", '/')
     .action(async (options: ReadOptions & { root: string }) => {
       const checks = await examine(adminClient(options, context.facts), options.root);
@@ -36,10 +38,19 @@ async function examine(client: AdminClient, root: string): Promise<CheckReport[]
       client.examine(),
       checkClients(root, url),
     ]);
-    const answers: CheckReport = { name: 'node', state: 'ok', seen: `dockyard ${status.version} answers at ${client.url}` };
+    const answers: CheckReport = {
+      name: 'node',
+      state: 'ok',
+      seen: `dockyard ${status.version} answers at ${client.url}`,
+    };
     const unready = readiness.checks
       .filter(({ ready }) => !ready)
-      .map(({ name, seen }): CheckReport => ({ name: `ready: ${name}`, state: 'fail', seen, remedy: 'Look into the log of the node.' }));
+      .map(({ name, seen }): CheckReport => ({
+        name: `ready: ${name}`,
+        state: 'fail',
+        seen,
+        remedy: 'Look into the log of the node.',
+      }));
     return [answers, ...unready, ...ports, ...own, ...clients];
   } catch (error) {
     if (!isDockyardError(error)) throw error;

@@ -13,7 +13,9 @@ interface MirrorOptions {
 
 /** Adds the commands. */
 export function addMirrorCommands(program: Command, context: CommandContext): void {
-  const mirror = program.command('mirror').description("write the node into the clients' configuration, or take it out");
+  const mirror = program
+    .command('mirror')
+    .description("write the node into the clients' configuration, or take it out");
   const clientArgument = (): Argument => new Argument('<client>', 'the client').choices(MIRROR_CLIENTS);
   mirror
     .command('install')
@@ -24,10 +26,19 @@ export function addMirrorCommands(program: Command, context: CommandContext): vo
     .option('--config-path', "also set config_path in containerd's config.toml where it is not set")
     .option('--root <DIR>', 'work on a file system below DIR', '/')
     .option('--json', 'write JSON for programs')
-    .action(async (client: MirrorClient, options: MirrorOptions & { registry?: string[]; url: string; configPath?: boolean }) => {
-      const request = { url: checkUrl(options.url), registries: options.registry ?? [], setConfigPath: options.configPath === true };
-      printOutcome(await installMirror(client, options.root, request), options, context);
-    });
+    .action(
+      async (
+        client: MirrorClient,
+        options: MirrorOptions & { registry?: string[]; url: string; configPath?: boolean },
+      ) => {
+        const request = {
+          url: checkUrl(options.url),
+          registries: options.registry ?? [],
+          setConfigPath: options.configPath === true,
+        };
+        printOutcome(await installMirror(client, options.root, request), options, context);
+      },
+    );
   mirror
     .command('remove')
     .description('restore what was there before, byte for byte')
@@ -44,8 +55,14 @@ export function addMirrorCommands(program: Command, context: CommandContext): vo
 
 function checkUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isPlain = url !== undefined && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '' && url.username === '';
-  if (!isPlain) throw nodeError('ERR_USAGE', `--url: '${text}' is not the address of a node, such as http://127.0.0.1:5000`);
+  const isPlain =
+    url !== undefined &&
+    /^https?:$/.test(url.protocol) &&
+    url.pathname === '/' &&
+    url.search === '' &&
+    url.username === '';
+  if (!isPlain)
+    throw nodeError('ERR_USAGE', `--url: '${text}' is not the address of a node, such as http://127.0.0.1:5000`);
   return text.replace(/\/+$/, '');
 }
 

@@ -11,9 +11,13 @@ export function addNodeFlags(command: Command): Command {
   for (const found of flatOptions()) {
     const { spec } = found;
     const placeholder = spec.type === 'named' ? 'NAME=URL' : spec.kind.placeholder;
-    const defaultText = spec.type === 'named' ? 'docker.io=https://registry-1.docker.io' : spec.defaultText.replaceAll('`', '');
+    const defaultText =
+      spec.type === 'named' ? 'docker.io=https://registry-1.docker.io' : spec.defaultText.replaceAll('`', '');
     const isToggle = placeholder === 'true|false';
-    const option = new Option(`--${found.flag} ${isToggle ? `[${placeholder}]` : `<${placeholder}>`}`, `${spec.summary} Default: ${defaultText}.`);
+    const option = new Option(
+      `--${found.flag} ${isToggle ? `[${placeholder}]` : `<${placeholder}>`}`,
+      `${spec.summary} Default: ${defaultText}.`,
+    );
     if (isToggle) option.preset('true');
     option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
     command.addOption(option);

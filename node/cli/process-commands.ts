@@ -20,7 +20,9 @@ const DEFAULT_TRACKER_LISTEN = '0.0.0.0:6969';
 /** Adds the commands. */
 export function addProcessCommands(program: Command, context: CommandContext): void {
   const { terminal, facts, version } = context;
-  const node = program.command('node').description('run a node: a registry for this host that shares layers with other nodes');
+  const node = program
+    .command('node')
+    .description('run a node: a registry for this host that shares layers with other nodes');
   addNodeFlags(node).action(async () => {
     const tell = (line: string): void => void terminal.out.write(`${line}\n`);
     const code = await runNode({ version, loadConfig: () => loadGivenConfig(node, facts), tell });
@@ -56,7 +58,10 @@ async function runTracker(listen: string, { terminal, facts }: CommandContext): 
   process.once('SIGTERM', end).once('SIGINT', end);
   await using tracker = await openTracker({ log, metrics }, { listen: address, ...TRACKER_DEFAULTS });
   const place = formatHostPort({ host: address.host, port: tracker.port });
-  print(terminal, `Dockyard tracker on http://${place}/announce and udp://${place} · give nodes --tracker http://<this host>:${tracker.port}/announce`);
+  print(
+    terminal,
+    `Dockyard tracker on http://${place}/announce and udp://${place} · give nodes --tracker http://<this host>:${tracker.port}/announce`,
+  );
   const signal = await ended;
   log.info({ signal, ...tracker.stats() }, 'tracker stopping');
 }

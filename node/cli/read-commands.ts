@@ -25,19 +25,21 @@ export function addReadCommands(program: Command, context: CommandContext): void
     if (options.json === true) printJson(context.terminal, peers);
     else for (const line of peerLines(peers)) print(context.terminal, line);
   });
-  addReadFlags(program.command('pulls').description('the last blobs that came: from where, and what failures cost')).action(
+  addReadFlags(
+    program.command('pulls').description('the last blobs that came: from where, and what failures cost'),
+  ).action(async (options: ReadOptions) => {
+    const pulls = await adminClient(options, context.facts).pulls();
+    if (options.json === true) printJson(context.terminal, pulls);
+    else for (const line of pullLines(pulls)) print(context.terminal, line);
+  });
+  addReadFlags(program.command('blobs').description('the blobs that the node holds')).action(
     async (options: ReadOptions) => {
-      const pulls = await adminClient(options, context.facts).pulls();
-      if (options.json === true) printJson(context.terminal, pulls);
-      else for (const line of pullLines(pulls)) print(context.terminal, line);
+      const blobs: BlobReport[] = [];
+      for await (const blob of adminClient(options, context.facts).blobs()) blobs.push(blob);
+      if (options.json === true) printJson(context.terminal, blobs);
+      else for (const line of blobLines(blobs)) print(context.terminal, line);
     },
   );
-  addReadFlags(program.command('blobs').description('the blobs that the node holds')).action(async (options: ReadOptions) => {
-    const blobs: BlobReport[] = [];
-    for await (const blob of adminClient(options, context.facts).blobs()) blobs.push(blob);
-    if (options.json === true) printJson(context.terminal, blobs);
-    else for (const line of blobLines(blobs)) print(context.terminal, line);
-  });
 }
 
 /** The status as people read it. */
@@ -54,14 +56,21 @@ export function statusLines(status: StatusReport, nowMs: number): string[] {
     ['swarm', swarmText],
     ['upstreams', status.upstreams.map(({ name, isDefault }) => (isDefault ? `${name} (default)` : name)).join(', ')],
     ['data', status.dataDirectory],
-    ['held', `${showCount(store.blobCount, 'blob')}, ${showSize(store.blobBytes)} of ${showSize(limit)}; ${showSize(store.freeDiskBytes)} free on disk`],
+    [
+      'held',
+      `${showCount(store.blobCount, 'blob')}, ${showSize(store.blobBytes)} of ${showSize(limit)}; ${showSize(store.freeDiskBytes)} free on disk`,
+    ],
     ['unfinished', `${showCount(store.partialCount, 'blob')}, ${showSize(store.partialBytes)}`],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   const lines = facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
   const transfers = status.transfers.map((transfer) => transferRow(transfer, nowMs));
   if (transfers.length === 0) return lines;
-  return [...lines, '', ...showTable(['on its way', 'progress', 'held', 'of', 'from', 'since', 'repository'], transfers)];
+  return [
+    ...lines,
+    '',
+    ...showTable(['on its way', 'progress', 'held', 'of', 'from', 'since', 'repository'], transfers),
+  ];
 }
 
 function transferRow(transfer: TransferReport, nowMs: number): string[] {
@@ -70,24 +79,46 @@ function transferRow(transfer: TransferReport, nowMs: number): string[] {
   const held = showSize(Math.round(fraction * sizeBytes));
   const from = `${showSize(transfer.peerBytes)} peers, ${showSize(transfer.originBytes)} origin`;
   const since = showDuration(nowMs - transfer.startedAtMs);
-  return [showDigest(transfer.digest), showBar(fraction), held, sizeBytes === 0 ? '?' : showSize(sizeBytes), from, since, transfer.repository];
+  return [
+    showDigest(transfer.digest),
+    showBar(fraction),
+    held,
+    sizeBytes === 0 ? '?' : showSize(sizeBytes),
+    from,
+    since,
+    transfer.repository,
+  ];
 }
 
 /** The peers as people read them. */
 export function peerLines(peers: readonly PeerReport[]): string[] {
-  const rows = peers.map((peer) => [peer.peerId, peer.addresses.join(' '), peer.topology || '-', peer.isSelf ? 'this node' : '']);
+  const rows = peers.map((peer) => [
+    peer.peerId,
+    peer.addresses.join(' '),
+    peer.topology || '-',
+    peer.isSelf ? 'this node' : '',
+  ]);
   return showTable(['peer', 'data', 'topology', ''], rows);
 }
 
 /** The blobs as people read them, and their sum. */
 export function blobLines(blobs: readonly BlobReport[]): string[] {
   const rows = blobs.map((blob) => {
-    const state = blob.state === 'complete' ? (blob.pinned ? 'pinned' : 'complete') : `${Math.floor((100 * blob.heldBytes) / Math.max(1, blob.sizeBytes))} %`;
-    const used = blob.lastUsedAtMs === undefined ? '-' : new Date(blob.lastUsedAtMs).toISOString().slice(0, 19).replace('T', ' ');
+    const state =
+      blob.state === 'complete'
+        ? blob.pinned
+          ? 'pinned'
+          : 'complete'
+        : `${Math.floor((100 * blob.heldBytes) / Math.max(1, blob.sizeBytes))} %`;
+    const used =
+      blob.lastUsedAtMs === undefined ? '-' : new Date(blob.lastUsedAtMs).toISOString().slice(0, 19).replace('T', ' ');
     return [blob.digest, showSize(blob.sizeBytes), state, used];
   });
   const sumBytes = blobs.reduce((sum, blob) => sum + blob.heldBytes, 0);
-  return [...showTable(['digest', 'size', 'state', 'last used (UTC)'], rows), `${showCount(blobs.length, 'blob')}, ${showSize(sumBytes)}`];
+  return [
+    ...showTable(['digest', 'size', 'state', 'last used (UTC)'], rows),
+    `${showCount(blobs.length, 'blob')}, ${showSize(sumBytes)}`,
+  ];
 }
 
 /** The last pulls as people read them. */

@@ -17,7 +17,11 @@ import { addVerifyCommand } from './verify-command.ts';
  * @param args what stands after the name of the program
  * @returns the exit code; see EXIT
  */
-export async function runCommandLine(args: readonly string[], terminal: Terminal, facts: ProcessFacts): Promise<ExitCode> {
+export async function runCommandLine(
+  args: readonly string[],
+  terminal: Terminal,
+  facts: ProcessFacts,
+): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.ok;
   const exitWith = (code: ExitCode): void => {
     exitCode = code;
@@ -36,7 +40,9 @@ function createProgram(context: CommandContext): Command {
   const { terminal, version } = context;
   const program = new Command('dockyard');
   program
-    .description('Container images for every host of a cluster, from one copy: a registry on each host, layers shared between hosts.')
+    .description(
+      'Container images for every host of a cluster, from one copy: a registry on each host, layers shared between hosts.',
+    )
     .version(version, '--version', 'print the version')
     .option('--debug', 'show stacks of errors')
     .addHelpText('after', EXIT_CODES_HELP)

@@ -27,7 +27,11 @@ interface Verification extends AsyncDisposable {
 
 /** Adds the command. */
 export function addVerifyCommand(program: Command, context: CommandContext): void {
-  addReadFlags(program.command('verify').description('hash again all that is held; what is wrong is set aside and fetched again when asked for'))
+  addReadFlags(
+    program
+      .command('verify')
+      .description('hash again all that is held; what is wrong is set aside and fetched again when asked for'),
+  )
     .option('--data <DIR>', 'the data folder of a node that is not running')
     .action(async (options: ReadOptions & { data?: string }) => {
       await using verification = await beginVerification(options, context);
@@ -38,8 +42,12 @@ export function addVerifyCommand(program: Command, context: CommandContext): voi
     });
 }
 
-async function beginVerification(options: ReadOptions & { data?: string }, context: CommandContext): Promise<Verification> {
-  if (options.data !== undefined && options.admin !== undefined) throw nodeError('ERR_USAGE', 'give --data or --admin, not both');
+async function beginVerification(
+  options: ReadOptions & { data?: string },
+  context: CommandContext,
+): Promise<Verification> {
+  if (options.data !== undefined && options.admin !== undefined)
+    throw nodeError('ERR_USAGE', 'give --data or --admin, not both');
   if (options.data !== undefined) return await verifyStopped(resolve(context.facts.workingDirectory, options.data));
   const client = adminClient(options, context.facts);
   const { store } = await client.status();
@@ -78,6 +86,10 @@ function printSummary(summary: VerifySummary, terminal: Terminal): void {
   for (const digest of summary.damaged) print(terminal, `damaged  ${digest}`);
   for (const digest of summary.missing) print(terminal, `missing  ${digest}`);
   const wrong = summary.damaged.length + summary.missing.length;
-  const verdict = wrong === 0 ? 'all good' : `${showCount(wrong, 'blob')} set aside, to be fetched again when asked for`;
-  print(terminal, `${showCount(summary.good + wrong, 'blob')}, ${showSize(summary.verifiedBytes)} verified: ${verdict}`);
+  const verdict =
+    wrong === 0 ? 'all good' : `${showCount(wrong, 'blob')} set aside, to be fetched again when asked for`;
+  print(
+    terminal,
+    `${showCount(summary.good + wrong, 'blob')}, ${showSize(summary.verifiedBytes)} verified: ${verdict}`,
+  );
 }

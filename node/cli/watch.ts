@@ -14,7 +14,11 @@ export async function watchTransfers(client: AdminClient, terminal: Terminal): P
     await watchAsLines(client, terminal);
     return;
   }
-  const bars = new MultiBar({ stream: terminal.err, format: '{blob} {bar} {percentage} % {sizes} {repository}', hideCursor: true });
+  const bars = new MultiBar({
+    stream: terminal.err,
+    format: '{blob} {bar} {percentage} % {sizes} {repository}',
+    hideCursor: true,
+  });
   const shown = new Map<string, SingleBar>();
   try {
     for (;;) {

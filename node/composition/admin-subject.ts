@@ -80,7 +80,13 @@ function* listBlobs({ blobs }: OpenedContent): Generator<BlobReport> {
     yield { digest, state: 'complete', sizeBytes, heldBytes: sizeBytes, pinned, lastUsedAtMs };
   }
   for (const { digest, geometry, heldCount } of blobs.listPartials()) {
-    yield { digest, state: 'partial', sizeBytes: geometry.sizeBytes, heldBytes: heldBytes(geometry, heldCount), pinned: false };
+    yield {
+      digest,
+      state: 'partial',
+      sizeBytes: geometry.sizeBytes,
+      heldBytes: heldBytes(geometry, heldCount),
+      pinned: false,
+    };
   }
 }
 

@@ -17,10 +17,14 @@ export class ReplaceableCredentials implements CredentialSource {
   /** Takes credentials from this file from now on, from none when it is `undefined`. What was read before is forgotten. */
   use(configPath: string | undefined): void {
     this.#current =
-      configPath === undefined ? NO_CREDENTIALS : new DockerCredentials(this.#deps, { configPath, ...DOCKER_CREDENTIALS_DEFAULTS });
+      configPath === undefined
+        ? NO_CREDENTIALS
+        : new DockerCredentials(this.#deps, { configPath, ...DOCKER_CREDENTIALS_DEFAULTS });
   }
 
-  credentialsFor(...request: Parameters<CredentialSource['credentialsFor']>): ReturnType<CredentialSource['credentialsFor']> {
+  credentialsFor(
+    ...request: Parameters<CredentialSource['credentialsFor']>
+  ): ReturnType<CredentialSource['credentialsFor']> {
     return this.#current.credentialsFor(...request);
   }
 

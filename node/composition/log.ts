@@ -11,5 +11,13 @@ const REDACTED = ['authorization', 'password', 'token', '*.authorization', '*.pa
 export function createLog(config: { readonly level: string; readonly format: 'json' | 'pretty' }): Logger {
   const options = { level: config.level, base: {}, timestamp: stdTimeFunctions.isoTime, redact: REDACTED };
   if (config.format === 'json') return pino(options, pino.destination({ fd: STANDARD_ERROR, sync: true }));
-  return pino(options, pretty({ destination: STANDARD_ERROR, sync: true, ignore: 'component', messageFormat: '{if component}{component}: {end}{msg}' }));
+  return pino(
+    options,
+    pretty({
+      destination: STANDARD_ERROR,
+      sync: true,
+      ignore: 'component',
+      messageFormat: '{if component}{component}: {end}{msg}',
+    }),
+  );
 }

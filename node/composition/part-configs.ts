@@ -28,7 +28,13 @@ export function identityPath(config: NodeConfig): string {
 /** What the content store is told. */
 export function contentConfig(config: NodeConfig): ContentConfig {
   const { maxSizeBytes, minFreeDiskBytes, maxManifestsBytes } = config.store;
-  return { directory: config.data, maxSizeBytes, minFreeDiskBytes, maxManifestBytes: maxManifestsBytes, maxTags: MAX_TAGS };
+  return {
+    directory: config.data,
+    maxSizeBytes,
+    minFreeDiskBytes,
+    maxManifestBytes: maxManifestsBytes,
+    maxTags: MAX_TAGS,
+  };
 }
 
 /** What the data plane is told of its sockets. A node outside of any swarm listens where nobody can reach it. */
@@ -72,7 +78,9 @@ export function transferConfig(config: NodeConfig): TransferConfig {
 }
 
 /** Limits on bytes per second in the transfer layer's form, in which 0 is no limit. */
-export function transferRates(config: NodeConfig): Pick<TransferConfig, 'uploadRateBytesPerSecond' | 'downloadRateBytesPerSecond'> {
+export function transferRates(
+  config: NodeConfig,
+): Pick<TransferConfig, 'uploadRateBytesPerSecond' | 'downloadRateBytesPerSecond'> {
   const { uploadRateBytesPerSecond, downloadRateBytesPerSecond } = config.transfer;
   const finite = (rate: number): number => (rate === Infinity ? 0 : rate);
   return {

@@ -41,7 +41,8 @@ function merge(
     const key = spec.type === 'named' ? name : name + spec.kind.suffix;
     const isReloadable = spec.type === 'named' || spec.reloadable;
     merged[key] = isReloadable ? after[key] : before[key];
-    if (!isDeepStrictEqual(before[key], after[key])) found[isReloadable ? 'applied' : 'waiting'].push(formatOptionPath(here));
+    if (!isDeepStrictEqual(before[key], after[key]))
+      found[isReloadable ? 'applied' : 'waiting'].push(formatOptionPath(here));
   }
   return merged;
 }

@@ -42,7 +42,7 @@ export async function runNode(deps: RunNodeDeps): Promise<number> {
 async function stop(node: RunningNode, first: string, signals: Signals, log: Logger): Promise<number> {
   const { shutdownGraceMs } = node.config().http;
   log.info({ signal: first, graceMs: shutdownGraceMs }, 'node stopping');
-  const closing = node.close(shutdownGraceMs);
+  const closing = node.close();
   signals.onSecond((second) => {
     log.warn({ signal: second }, 'node stopping at once');
     node.close(0).catch(() => undefined);
@@ -131,6 +131,11 @@ function summaryLines(node: RunningNode): string[] {
 function describeSwarm(node: RunningNode, config: NodeConfig): string {
   const { swarm } = node.addresses;
   if (swarm === undefined) return 'no swarm';
-  const access = config.swarm.key !== undefined ? 'closed by a key' : config.swarm.open ? 'OPEN to whoever reaches it' : 'this machine alone';
+  const access =
+    config.swarm.key !== undefined
+      ? 'closed by a key'
+      : config.swarm.open
+        ? 'OPEN to whoever reaches it'
+        : 'this machine alone';
   return `swarm ${formatHostPort(swarm)}, ${access}`;
 }

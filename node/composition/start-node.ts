@@ -53,8 +53,11 @@ export interface RunningNode extends AsyncDisposable {
    * @throws {DockyardError} and changes nothing when a file that the configuration names is wrong
    */
   reload(next: NodeConfig): Promise<ReloadPlan>;
-  /** Stops to take requests, lets running ones end for `graceMs`, then ends everything. A later call may shorten the wait. */
-  close(graceMs: number): Promise<void>;
+  /**
+   * Stops to take requests, lets running ones end for `graceMs` (`http.shutdownGrace` when left out), then ends everything.
+   * A later call may shorten the wait.
+   */
+  close(graceMs?: number): Promise<void>;
 }
 
 /** Time that never goes back, told since the epoch: for durations between nodes' parts. */
@@ -73,12 +76,16 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
   const originDeps = { log, metrics, clock: systemClock, credentials, random };
   const origin = starting.use(new OriginRegistry(originDeps, await originConfig(config)));
 
-  const swarm = starting.use(await openSwarmParts({ store: content.blobs, clock: steadyClock, random, log, metrics }, config));
+  const swarm = starting.use(
+    await openSwarmParts({ store: content.blobs, clock: steadyClock, random, log, metrics }, config),
+  );
   const { dataPlane, members, discoveries } = swarm;
 
   const sizes = new BlobSizeHints();
   const below = { dataPlane, store: content.blobs, manifests: content.manifests, origin, sizes, members, discoveries };
-  const transfer = starting.use(createTransfer({ ...below, random, clock: steadyClock, log, metrics }, transferConfig(config)));
+  const transfer = starting.use(
+    createTransfer({ ...below, random, clock: steadyClock, log, metrics }, transferConfig(config)),
+  );
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 
   const manifests = new OriginManifestService(
@@ -102,7 +109,14 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
   const server = starting.use(new FacadeServer({ facade, log }, facadeServerConfig(config)));
   const facadeAddress = await listen(server, config.listen);
 
-  const echo = new SwarmEcho({ hub: dataPlane.hub, peers: transfer.peers, members, clock: steadyClock, randomBytes, random });
+  const echo = new SwarmEcho({
+    hub: dataPlane.hub,
+    peers: transfer.peers,
+    members,
+    clock: steadyClock,
+    randomBytes,
+    random,
+  });
   const subject = createAdminSubject({
     version,
     config: () => current.config,
@@ -118,10 +132,23 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
   const admin: AdminServer = starting.use(await AdminServer.open({ subject, metrics, log }, { listen: config.admin }));
 
   const running = starting.move();
-  const reload = (next: NodeConfig): Promise<ReloadPlan> => applyReload(next, current, { origin, credentials, dataPlane, log });
-  const close = closeOnce(server, running);
-  const addresses = { facade: facadeAddress, admin: admin.address, swarm: swarm.addresses?.swarm, data: swarm.addresses?.data };
-  return { addresses, peerId: swarm.peerId, config: () => current.config, reload, close, [Symbol.asyncDispose]: () => close(0) };
+  const reload = (next: NodeConfig): Promise<ReloadPlan> =>
+    applyReload(next, current, { origin, credentials, dataPlane, log });
+  const close = closeOnce(server, running, () => current.config.http.shutdownGraceMs);
+  const addresses = {
+    facade: facadeAddress,
+    admin: admin.address,
+    swarm: swarm.addresses?.swarm,
+    data: swarm.addresses?.data,
+  };
+  return {
+    addresses,
+    peerId: swarm.peerId,
+    config: () => current.config,
+    reload,
+    close,
+    [Symbol.asyncDispose]: () => close(0),
+  };
 }
 
 function createMetrics(version: string): Registry {
@@ -160,9 +187,13 @@ async function applyReload(next: NodeConfig, current: { config: NodeConfig }, pa
   return plan;
 }
 
-function closeOnce(server: FacadeServer, running: AsyncDisposableStack): (graceMs: number) => Promise<void> {
+function closeOnce(
+  server: FacadeServer,
+  running: AsyncDisposableStack,
+  usualGraceMs: () => number,
+): (graceMs?: number) => Promise<void> {
   let closing: Promise<void> | undefined;
-  return (graceMs) => {
+  return (graceMs = usualGraceMs()) => {
     // A later call shortens the wait of an earlier one.
     const drained = server.close(graceMs);
     closing ??= drained.then(() => running.disposeAsync());

@@ -49,14 +49,23 @@ export async function openSwarmParts(deps: SwarmPartsDeps, config: NodeConfig): 
   const memberKey = enabled ? swarmKey?.deriveKey(LINK_KEY_PURPOSE) : randomBytes(32);
   const { store, clock, log, metrics } = deps;
   const dataPlaneDeps = { identity, verify: verifyPeerSignature, memberKey, store, clock, log, metrics };
-  const dataPlane = starting.use(await openDataPlane(dataPlaneDeps, { ...transferConfig(config), links: linkConfig(config) }));
+  const dataPlane = starting.use(
+    await openDataPlane(dataPlaneDeps, { ...transferConfig(config), links: linkConfig(config) }),
+  );
   const shared = { peerId: identity.peerId, dataPlane };
   if (!enabled) {
     const running = starting.move();
-    const outside = { members: soloMembers(identity.peerId), discoveries: [], addresses: undefined, onMembersChanged: () => undefined };
+    const outside = {
+      members: soloMembers(identity.peerId),
+      discoveries: [],
+      addresses: undefined,
+      onMembersChanged: () => undefined,
+    };
     return { ...shared, ...outside, [Symbol.asyncDispose]: () => running.disposeAsync() };
   }
-  const swarm = starting.use(await openSwarm({ ...deps, identity, swarmKey }, swarmConfig(config, dataPlane.links.port)));
+  const swarm = starting.use(
+    await openSwarm({ ...deps, identity, swarmKey }, swarmConfig(config, dataPlane.links.port)),
+  );
   warnIfOpen(swarmKey, config, log);
   const running = starting.move();
   return {

@@ -1,7 +1,11 @@
 /** The table of upstreams as the origin client wants it: files of passwords and certificates are read here. */
 import { readFile } from 'node:fs/promises';
 import { asError } from '../../src/oci/error.ts';
-import { resolveUpstream, type OriginConfig, type UpstreamConfig as OriginUpstream } from '../../src/origin/upstream-config.ts';
+import {
+  resolveUpstream,
+  type OriginConfig,
+  type UpstreamConfig as OriginUpstream,
+} from '../../src/origin/upstream-config.ts';
 import type { NodeConfig, UpstreamConfig } from '../config/schema.ts';
 import { nodeError } from '../errors.ts';
 
@@ -36,13 +40,18 @@ async function readUpstream(upstream: UpstreamConfig): Promise<OriginUpstream> {
 async function readPassword(path: string, upstream: string): Promise<string> {
   const [password = ''] = (await readText(path, upstream)).split(/\r?\n/);
   if (password !== '') return password;
-  throw nodeError('ERR_CONFIG_INVALID', `upstream ${upstream}: the first line of ${path} is empty; it is to be the password`);
+  throw nodeError(
+    'ERR_CONFIG_INVALID',
+    `upstream ${upstream}: the first line of ${path} is empty; it is to be the password`,
+  );
 }
 
 async function readText(path: string, upstream: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw nodeError('ERR_CONFIG_UNREADABLE', `upstream ${upstream}: cannot read ${path}: ${asError(error).message}`, { cause: error });
+    throw nodeError('ERR_CONFIG_UNREADABLE', `upstream ${upstream}: cannot read ${path}: ${asError(error).message}`, {
+      cause: error,
+    });
   }
 }

@@ -7,7 +7,8 @@ export interface HostPort {
   readonly port: number;
 }
 
-const NAME_PATTERN = /^(?=.{1,253}$)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]*[a-zA-Z0-9_])?(?:\.[a-zA-Z0-9_](?:[a-zA-Z0-9_-]*[a-zA-Z0-9_])?)*$/;
+const NAME_PATTERN =
+  /^(?=.{1,253}$)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]*[a-zA-Z0-9_])?(?:\.[a-zA-Z0-9_](?:[a-zA-Z0-9_-]*[a-zA-Z0-9_])?)*$/;
 
 /** Reads HOST:PORT, or answers `undefined` when `text` is none. Port 0 is a port: the system chooses. */
 export function parseHostPort(text: string): HostPort | undefined {

@@ -25,7 +25,12 @@ function checkPorts(config: NodeConfig, problem: Report): void {
   const listening: readonly (readonly [string, HostPort])[] = [
     ['listen', config.listen],
     ['admin', config.admin],
-    ...(config.swarm.enabled ? ([['swarm.listen', config.swarm.listen], ['swarm.data', config.swarm.data]] as const) : []),
+    ...(config.swarm.enabled
+      ? ([
+          ['swarm.listen', config.swarm.listen],
+          ['swarm.data', config.swarm.data],
+        ] as const)
+      : []),
   ];
   for (const [key, address] of listening) {
     const text = formatHostPort(address);
@@ -38,7 +43,10 @@ function checkPorts(config: NodeConfig, problem: Report): void {
 function checkSwarmIsPrivate(config: NodeConfig, problem: Report): void {
   const { enabled, key, open, listen, data } = config.swarm;
   if (!enabled || key !== undefined || open) return;
-  for (const [name, address] of [['swarm.listen', listen], ['swarm.data', data]] as const) {
+  for (const [name, address] of [
+    ['swarm.listen', listen],
+    ['swarm.data', data],
+  ] as const) {
     if (isLoopbackHost(address.host)) continue;
     problem(
       name,
@@ -58,7 +66,11 @@ function checkCredentials(upstream: UpstreamConfig, problem: Report): void {
     problem(key('token'), `${key('token')} and an account cannot both be given`);
   }
   if ((upstream.username !== undefined) !== hasPassword) {
-    const given = upstream.username === undefined ? (upstream.password === undefined ? 'passwordFile' : 'password') : 'username';
-    problem(key(given), `${key(given)} needs ${given === 'username' ? 'password or passwordFile' : 'username'} beside it`);
+    const given =
+      upstream.username === undefined ? (upstream.password === undefined ? 'passwordFile' : 'password') : 'username';
+    problem(
+      key(given),
+      `${key(given)} needs ${given === 'username' ? 'password or passwordFile' : 'username'} beside it`,
+    );
   }
 }

@@ -54,7 +54,10 @@ export function renderConfigurationDoc(tree: GroupOptions = CONFIG_TREE): string
 function renderFlat(found: FlatOption): string {
   if (found.spec.type === 'named') return '';
   const repeated = found.repeatable ? ', repeatable' : '';
-  const facts = [`flag \`--${found.flag} ${found.spec.kind.placeholder}\`${repeated}`, `variable \`${found.variable}\``];
+  const facts = [
+    `flag \`--${found.flag} ${found.spec.kind.placeholder}\`${repeated}`,
+    `variable \`${found.variable}\``,
+  ];
   return renderOption(found.key, found.spec, facts);
 }
 

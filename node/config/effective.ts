@@ -15,7 +15,13 @@ export function effectiveYaml(loaded: LoadedConfig): string {
   return document.toString({ lineWidth: 0 });
 }
 
-function addGroup(document: Document, tree: GroupOptions, path: OptionPath, values: Values, loaded: LoadedConfig): void {
+function addGroup(
+  document: Document,
+  tree: GroupOptions,
+  path: OptionPath,
+  values: Values,
+  loaded: LoadedConfig,
+): void {
   for (const [name, spec] of Object.entries(tree)) {
     const here = [...path, name];
     if (spec.type === 'group') addGroup(document, spec.options, here, values[name] as Values, loaded);
@@ -29,7 +35,8 @@ function addGroup(document: Document, tree: GroupOptions, path: OptionPath, valu
 
 function addLeaf(document: Document, spec: LeafSpec, path: OptionPath, value: unknown, loaded: LoadedConfig): void {
   if (value === undefined) return;
-  const shown = spec.type === 'list' ? (value as object[]).map((item) => spec.kind.format(item)) : showOne(spec, value as object);
+  const shown =
+    spec.type === 'list' ? (value as object[]).map((item) => spec.kind.format(item)) : showOne(spec, value as object);
   const node = document.createNode(shown, { flow: true });
   const source = loaded.sources.get(formatOptionPath(path));
   if (source !== undefined) node.comment = ` ${formatSource(source)}`;

@@ -52,7 +52,10 @@ class FileReader {
     const node = this.#resolved(found);
     if (node === null || node === undefined || (isScalar(node) && node.value === null)) return;
     if (!isMap(node)) {
-      this.#problem(offsetOf(node), `${path.length === 0 ? 'the file' : formatOptionPath(path)} must be a map of options`);
+      this.#problem(
+        offsetOf(node),
+        `${path.length === 0 ? 'the file' : formatOptionPath(path)} must be a map of options`,
+      );
       return;
     }
     for (const { key, value } of node.items) {
@@ -77,7 +80,10 @@ class FileReader {
     const hint =
       everywhere.find((known) => known.endsWith(`.${key}`)) ??
       (near === undefined ? nearestWord(full.join('.'), everywhere) : formatOptionPath([...path, near]));
-    this.#problem(offset, `no such option: ${formatOptionPath(full)}${hint === undefined ? '' : `; did you mean ${hint}?`}`);
+    this.#problem(
+      offset,
+      `no such option: ${formatOptionPath(full)}${hint === undefined ? '' : `; did you mean ${hint}?`}`,
+    );
   }
 
   #readSpec(node: unknown, spec: AnySpec, path: OptionPath, offset: number): void {

@@ -138,7 +138,11 @@ export function text(placeholder: string, maxLength: number): ValueKind<string, 
   const allowed = `text of 1 to ${maxLength} characters without control characters`;
   // eslint-disable-next-line no-control-regex -- control characters are what is refused
   const isPlain = (value: string): boolean => value.length <= maxLength && /^[^\u0000-\u001f\u007f]+$/.test(value);
-  return kindOf({ placeholder, allowed, suffix: '' }, (value) => (isPlain(value) ? value : undefined), (value) => value);
+  return kindOf(
+    { placeholder, allowed, suffix: '' },
+    (value) => (isPlain(value) ? value : undefined),
+    (value) => value,
+  );
 }
 
 /** The URL of a server, with the given schemes, without credentials, query or fragment; no slash at its end. */
@@ -146,8 +150,10 @@ export function url(schemes: readonly string[], example: string): ValueKind<stri
   const allowed = `a URL (${schemes.join(', ')}) without user, query or fragment, such as ${example}`;
   const read = (value: string): string | undefined => {
     const parsed = URL.canParse(value) ? new URL(value) : undefined;
-    if (parsed === undefined || !schemes.includes(parsed.protocol.slice(0, -1)) || parsed.hostname === '') return undefined;
-    if (parsed.username !== '' || parsed.password !== '' || parsed.search !== '' || parsed.hash !== '') return undefined;
+    if (parsed === undefined || !schemes.includes(parsed.protocol.slice(0, -1)) || parsed.hostname === '')
+      return undefined;
+    if (parsed.username !== '' || parsed.password !== '' || parsed.search !== '' || parsed.hash !== '')
+      return undefined;
     return value.replace(/\/+$/, '');
   };
   return kindOf({ placeholder: 'URL', allowed, suffix: '' }, read, (value) => value);

@@ -72,7 +72,8 @@ function refuse(problems: readonly ConfigProblem[]): void {
 function readText(path: string): string {
   try {
     const bytes = readFileSync(path);
-    if (bytes.length > MAX_FILE_BYTES) throw new RangeError(`it has ${bytes.length} bytes; at most ${MAX_FILE_BYTES} are read`);
+    if (bytes.length > MAX_FILE_BYTES)
+      throw new RangeError(`it has ${bytes.length} bytes; at most ${MAX_FILE_BYTES} are read`);
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     throw nodeError('ERR_CONFIG_UNREADABLE', `cannot read the configuration file ${path}: ${asError(error).message}`, {

@@ -65,7 +65,8 @@ class Resolver {
     if (entry !== undefined && spec.type === 'list') {
       return entry.texts.map((text) => this.#value(spec.kind, text, spec.secret, entry));
     }
-    const value = entry === undefined ? undefined : this.#value(spec.kind, entry.texts.at(-1) ?? '', spec.secret, entry);
+    const value =
+      entry === undefined ? undefined : this.#value(spec.kind, entry.texts.at(-1) ?? '', spec.secret, entry);
     // A value that is not allowed was reported; the default stands in, so that what depends on it can be checked too.
     return value ?? spec.defaultValue({ facts: this.#facts, earlier: (key) => earlier.get(key) });
   }

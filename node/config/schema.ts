@@ -4,8 +4,31 @@
  */
 import { join } from 'node:path';
 import type { HostPort } from './address.ts';
-import { address, choice, count, duration, host, path, proxyUrl, rate, remoteAddress, size, text, toggle, url } from './kinds.ts';
-import { group, list, option, optional, optionFrom, type DefaultContext, type NamedSpec, type Resolved } from './option.ts';
+import {
+  address,
+  choice,
+  count,
+  duration,
+  host,
+  path,
+  proxyUrl,
+  rate,
+  remoteAddress,
+  size,
+  text,
+  toggle,
+  url,
+} from './kinds.ts';
+import {
+  group,
+  list,
+  option,
+  optional,
+  optionFrom,
+  type DefaultContext,
+  type NamedSpec,
+  type Resolved,
+} from './option.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -108,7 +131,8 @@ const upstreamOptions = {
     reloadable: true,
   }),
   tokenHosts: list(host(), {
-    summary: 'Hosts of token servers that may be given the credentials although they are not of the domain of the registry.',
+    summary:
+      'Hosts of token servers that may be given the credentials although they are not of the domain of the registry.',
     reloadable: true,
   }),
   allowPrivateRedirects: option(toggle(), {
@@ -120,7 +144,8 @@ const upstreamOptions = {
 
 const upstreams: NamedSpec<typeof upstreamOptions> = {
   type: 'named',
-  summary: 'Registries to pull from, by the name that stands in image references. The first one given is where a name without a host goes.',
+  summary:
+    'Registries to pull from, by the name that stands in image references. The first one given is where a name without a host goes.',
   flag: 'upstream',
   mainKey: 'url',
   namePattern: /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/,
@@ -189,8 +214,14 @@ export const CONFIG_SCHEMA = {
       summary: 'Where this node stands, from the widest to the narrowest (`zone-a/rack-7`): near nodes are preferred.',
       unset: 'none',
     }),
-    mdns: option(toggle(), { summary: 'Whether nodes of the local network find each other by multicast.', default: true }),
-    dht: option(toggle(), { summary: 'Whether holders are also found through the distributed hash table.', default: true }),
+    mdns: option(toggle(), {
+      summary: 'Whether nodes of the local network find each other by multicast.',
+      default: true,
+    }),
+    dht: option(toggle(), {
+      summary: 'Whether holders are also found through the distributed hash table.',
+      default: true,
+    }),
     tracker: list(url(['http', 'https', 'udp'], 'http://tracker.lan:6969/announce'), {
       summary: 'Announce URLs of trackers: a second way to find holders.',
       flag: 'tracker',
@@ -259,7 +290,8 @@ export const CONFIG_SCHEMA = {
       reloadable: true,
     }),
     uploadSlots: option(count({ min: 0, max: 65_536 }), {
-      summary: 'Other nodes that are served at once; further ones are told that this one is busy, and whom else to ask.',
+      summary:
+        'Other nodes that are served at once; further ones are told that this one is busy, and whom else to ask.',
       default: 64,
     }),
     uploadQueue: option(count({ min: 1, max: 65_536 }), {
@@ -300,7 +332,10 @@ export const CONFIG_SCHEMA = {
     }),
   }),
   http: group('The registry that clients talk to.', {
-    maxConnections: option(count({ min: 1 }), { summary: 'Connections of clients at once; more are closed.', default: 4096 }),
+    maxConnections: option(count({ min: 1 }), {
+      summary: 'Connections of clients at once; more are closed.',
+      default: 4096,
+    }),
     headersTimeout: option(duration({ min: 100, max: 600_000 }), {
       summary: 'How long a client may take to send the head of a request.',
       default: 15_000,

@@ -18,7 +18,8 @@ const OTHER_VARIABLES = new Set(['DOCKYARD_CONFIG', 'DOCKYARD_ADMIN_URL', 'DOCKY
  * `dockyard-admin` makes these.
  * @see https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
  */
-const KUBERNETES_VARIABLE = /^DOCKYARD_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
+const KUBERNETES_VARIABLE =
+  /^DOCKYARD_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 
 /** Reads the options among the flags. Other flags are not ours to judge: the command line parser knows them. */
 export function readFlags(flags: readonly GivenFlag[], baseDirectory: string): SourceReading {
@@ -67,7 +68,10 @@ export function readForeignVariables(
 }
 
 function splitList(value: string): string[] {
-  return value.split(',').map((part) => part.trim()).filter((part) => part !== '');
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }
 
 class ReadingBuilder {

@@ -23,7 +23,9 @@ export interface FlatOption {
 
 /** `store.maxSize` as a name for people. */
 export function formatOptionPath(path: OptionPath): string {
-  return path.map((part, index) => (index === 1 && path[0] === 'upstreams' && part.includes('.') ? `"${part}"` : part)).join('.');
+  return path
+    .map((part, index) => (index === 1 && path[0] === 'upstreams' && part.includes('.') ? `"${part}"` : part))
+    .join('.');
 }
 
 /** All options that have a flag and a variable; those of single upstreams stand in the file alone. */

@@ -65,7 +65,10 @@ export async function checkClients(root: string, url: string): Promise<CheckRepo
   return [{ name: 'clients', state: 'warn', seen: `no client of this host is pointed at ${url}`, remedy }];
 }
 
-async function checked(client: string, find: () => Promise<Omit<CheckReport, 'name'> | undefined>): Promise<CheckReport | undefined> {
+async function checked(
+  client: string,
+  find: () => Promise<Omit<CheckReport, 'name'> | undefined>,
+): Promise<CheckReport | undefined> {
   try {
     const finding = await find();
     return finding === undefined ? undefined : { name: `client ${client}`, ...finding };
@@ -103,7 +106,9 @@ async function findInPodman(files: RootedFiles, url: string): Promise<Finding> {
   const file = { path: PODMAN_DROP_IN, text };
   const names = [...text.matchAll(/^prefix = "([^"]+)"/gm)].map(([, name = '']) => name);
   const found = names.filter((name) => listMirrors(file, name).includes(mirrorLocation(url, name)));
-  return found.length === 0 ? undefined : { state: 'ok', seen: `${PODMAN_DROP_IN} sends ${found.join(', ')} to ${url}` };
+  return found.length === 0
+    ? undefined
+    : { state: 'ok', seen: `${PODMAN_DROP_IN} sends ${found.join(', ')} to ${url}` };
 }
 
 async function registriesWith(files: RootedFiles, directory: string, url: string): Promise<string[]> {

@@ -23,7 +23,10 @@ export interface NodeChecksDeps {
 }
 
 /** Makes all checks, those that wait for others at once. */
-export async function examineNode(deps: NodeChecksDeps, options: { signal: AbortSignal }): Promise<readonly CheckReport[]> {
+export async function examineNode(
+  deps: NodeChecksDeps,
+  options: { signal: AbortSignal },
+): Promise<readonly CheckReport[]> {
   const [disk, writable, swarm, upstreams] = await Promise.all([
     checkDisk(deps),
     checkWritable(deps.config().data),
@@ -54,7 +57,10 @@ async function checkWritable(directory: string): Promise<CheckReport> {
   }
 }
 
-async function checkSwarm({ config, members, swarmProbe }: NodeChecksDeps, signal: AbortSignal): Promise<CheckReport[]> {
+async function checkSwarm(
+  { config, members, swarmProbe }: NodeChecksDeps,
+  signal: AbortSignal,
+): Promise<CheckReport[]> {
   const { swarm } = config();
   if (!swarm.enabled) return [{ name: 'swarm', state: 'ok', seen: 'switched off: this node shares with nobody' }];
   const peerCount = members.alive().length - 1;
@@ -64,7 +70,8 @@ async function checkSwarm({ config, members, swarmProbe }: NodeChecksDeps, signa
     const remedy = 'Name another node with --bootstrap HOST:PORT, and give both the same --swarm-key.';
     return [{ name: 'swarm', state: 'warn', seen: `${seen}, and none to meet them through`, remedy }];
   }
-  const remedy = 'Check that the bootstrap nodes run, that their swarm port can be reached from here, and that all have the same swarm key.';
+  const remedy =
+    'Check that the bootstrap nodes run, that their swarm port can be reached from here, and that all have the same swarm key.';
   return [{ name: 'swarm', state: 'fail', seen: `${seen}, although bootstrap nodes are named`, remedy }];
 }
 
@@ -76,7 +83,8 @@ async function checkEcho(probe: SwarmProbe, signal: AbortSignal): Promise<CheckR
     const seen = `${showSize(result.sizeBytes)} to ${result.peerId} and back in ${Math.round(result.durationMs)} ms`;
     return [{ name, state: 'ok', seen }, ...checkClock(result)];
   } catch (error) {
-    const remedy = 'Check that the data port (swarm.data) of both nodes can be reached by the other, through firewalls too.';
+    const remedy =
+      'Check that the data port (swarm.data) of both nodes can be reached by the other, through firewalls too.';
     return [{ name, state: 'fail', seen: asError(error).message, remedy }];
   }
 }
@@ -86,7 +94,14 @@ function checkClock({ peerId, clockAheadMs }: SwarmProbeResult): CheckReport[] {
   const skewMs = Math.abs(Math.round(clockAheadMs));
   const seen = `${skewMs} ms apart from ${peerId}`;
   if (skewMs <= MAX_CLOCK_SKEW_MS) return [{ name: 'clock', state: 'ok', seen }];
-  return [{ name: 'clock', state: 'warn', seen, remedy: 'Keep the clocks of all hosts with NTP (chrony, systemd-timesyncd).' }];
+  return [
+    {
+      name: 'clock',
+      state: 'warn',
+      seen,
+      remedy: 'Keep the clocks of all hosts with NTP (chrony, systemd-timesyncd).',
+    },
+  ];
 }
 
 async function checkUpstreams(probe: UpstreamProbe, signal: AbortSignal): Promise<CheckReport[]> {

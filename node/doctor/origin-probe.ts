@@ -47,16 +47,19 @@ export class OriginProbe implements UpstreamProbe {
     const reference = parseManifestReference('latest');
     const startedAtMs = performance.now();
     try {
-      if (reference.kind === 'tag') await this.#deps.origin.resolveTag(repository, reference.tag, { signal, patienceMs: PATIENCE_MS });
+      if (reference.kind === 'tag')
+        await this.#deps.origin.resolveTag(repository, reference.tag, { signal, patienceMs: PATIENCE_MS });
       return { name, state: 'ok', seen: `${url} answered in ${Math.round(performance.now() - startedAtMs)} ms` };
     } catch (error) {
-      if (isAbortError(error) && signal.aborted) return { name, state: 'warn', seen: `${url} took too long`, remedy: UNREACHABLE_REMEDY };
+      if (isAbortError(error) && signal.aborted)
+        return { name, state: 'warn', seen: `${url} took too long`, remedy: UNREACHABLE_REMEDY };
       return judgeRefusal(upstream, error);
     }
   }
 }
 
-const UNREACHABLE_REMEDY = 'Check the URL, the network, DNS, the proxy and the certificates; what is held is served meanwhile.';
+const UNREACHABLE_REMEDY =
+  'Check the URL, the network, DNS, the proxy and the certificates; what is held is served meanwhile.';
 
 function judgeRefusal(upstream: UpstreamConfig, error: unknown): UpstreamFinding {
   const { name, url } = upstream;
@@ -69,7 +72,12 @@ function judgeRefusal(upstream: UpstreamConfig, error: unknown): UpstreamFinding
     return { name, state: 'warn', seen: `${url} answers, and denied the configured account: ${message}`, remedy };
   }
   if (isDockyardError(error, 'ERR_ORIGIN_RATE_LIMITED')) {
-    return { name, state: 'warn', seen: `${url} refuses for load`, remedy: 'Give it an account, or wait; tags are served stale meanwhile.' };
+    return {
+      name,
+      state: 'warn',
+      seen: `${url} refuses for load`,
+      remedy: 'Give it an account, or wait; tags are served stale meanwhile.',
+    };
   }
   // The node works without its upstreams as long as someone holds what is asked for.
   return { name, state: 'warn', seen: message, remedy: UNREACHABLE_REMEDY };

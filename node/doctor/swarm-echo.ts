@@ -51,7 +51,12 @@ export class SwarmEcho implements SwarmProbe {
     if (digestOf(answer.bytes) !== digestOf(bytes)) {
       throw nodeError('ERR_DOCTOR_ECHO', `the test blob did not come back from ${peer.peerId} as it was sent`);
     }
-    return { peerId: peer.peerId, sizeBytes: bytes.length, durationMs, clockAheadMs: clockAhead(answer.value, startedAtMs, durationMs) };
+    return {
+      peerId: peer.peerId,
+      sizeBytes: bytes.length,
+      durationMs,
+      clockAheadMs: clockAhead(answer.value, startedAtMs, durationMs),
+    };
   }
 }
 

@@ -65,7 +65,10 @@ export function setConfigPath(text: string | undefined, path: string): string {
     throw nodeError('ERR_MIRROR_UNEDITABLE', `${path} is of version ${version}; versions 2 and 3 can be edited`);
   }
   if (hasOldMirrors) {
-    throw nodeError('ERR_MIRROR_UNEDITABLE', `${path} names mirrors in registry.mirrors, which excludes config_path; move them to hosts.toml files first`);
+    throw nodeError(
+      'ERR_MIRROR_UNEDITABLE',
+      `${path} names mirrors in registry.mirrors, which excludes config_path; move them to hosts.toml files first`,
+    );
   }
   const before = parseToml(text, path);
   const isWanted = (after: TomlTable): boolean => isConfigPathAdded(before, after, keys);

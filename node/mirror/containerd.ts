@@ -19,7 +19,11 @@ export async function planContainerd(files: RootedFiles, request: MirrorRequest)
   const edits: FileEdit[] = registries.map((registry) => hostsEdit(`${directory}/${registry}/hosts.toml`, request.url));
   const notes = await noteUncovered(files, directory, registries);
   if (config.certsDirectory === undefined && request.setConfigPath) {
-    edits.push({ path: CONTAINERD_CONFIG, form: 'marked-toml', apply: (text) => setConfigPath(text, CONTAINERD_CONFIG) });
+    edits.push({
+      path: CONTAINERD_CONFIG,
+      form: 'marked-toml',
+      apply: (text) => setConfigPath(text, CONTAINERD_CONFIG),
+    });
     notes.push('Restart containerd, because config_path is read at its start only: systemctl restart containerd');
   } else if (config.certsDirectory === undefined) {
     notes.push(
@@ -48,5 +52,7 @@ async function noteUncovered(files: RootedFiles, directory: string, registries: 
   }
   if (uncovered.length === 0) return [];
   const flags = uncovered.map((name) => `--registry ${name}`).join(' ');
-  return [`These registries have a hosts.toml of their own, which stays as it is; to put the node in front of them too: ${flags}`];
+  return [
+    `These registries have a hosts.toml of their own, which stays as it is; to put the node in front of them too: ${flags}`,
+  ];
 }

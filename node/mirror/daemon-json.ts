@@ -54,7 +54,12 @@ function* additions(text: string, url: string, before: JsonObject): Generator<st
   const line = `\n${indentOf(text)}"${KEY}": [${shown}]`;
   const isEmpty = Object.keys(before).length === 0;
   const gap = text.slice(open).startsWith('\n') || text.slice(open).startsWith('\r') ? '' : `\n${indentOf(text)}`;
-  yield text.slice(0, open) + line + (isEmpty ? '\n' : `,${gap}`) + (isEmpty ? text.slice(open).trimStart() : text.slice(open).replace(/^ +/, ''));
+  yield (
+    text.slice(0, open) +
+    line +
+    (isEmpty ? '\n' : `,${gap}`) +
+    (isEmpty ? text.slice(open).trimStart() : text.slice(open).replace(/^ +/, ''))
+  );
 }
 
 function* removals(text: string, url: string): Generator<string> {

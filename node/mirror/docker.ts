@@ -16,10 +16,16 @@ export const DOCKER_CERTS_DIRECTORY = '/etc/docker/certs.d';
 /** Plans the change. */
 export function planDocker(_files: RootedFiles, request: MirrorRequest): Promise<MirrorPlan> {
   const { registries } = request;
-  const edits: FileEdit[] = registries.map((registry) => hostsEdit(`${DOCKER_CERTS_DIRECTORY}/${registry}/hosts.toml`, request.url));
+  const edits: FileEdit[] = registries.map((registry) =>
+    hostsEdit(`${DOCKER_CERTS_DIRECTORY}/${registry}/hosts.toml`, request.url),
+  );
   const includesHub = registries.some((registry) => registry === ALL_REGISTRIES || registry === 'docker.io');
   if (includesHub) {
-    edits.push({ path: DOCKER_CONFIG, form: 'daemon-json', apply: (text) => addRegistryMirror(text, DOCKER_CONFIG, request.url) });
+    edits.push({
+      path: DOCKER_CONFIG,
+      form: 'daemon-json',
+      apply: (text) => addRegistryMirror(text, DOCKER_CONFIG, request.url),
+    });
   }
   const place = request.url.replace(/^https?:\/\//, '');
   const notes = [

@@ -137,7 +137,10 @@ async function writeDurably(path: string, file: FileState): Promise<void> {
 }
 
 async function isFolder(path: string): Promise<boolean> {
-  return await stat(path).then((found) => found.isDirectory(), () => false);
+  return await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 function errorCode(error: unknown): string | undefined {

@@ -34,7 +34,10 @@ const DEFAULT_REGISTRIES: Readonly<Record<MirrorClient, readonly string[]>> = {
 function checkRegistry(client: MirrorClient, registry: string): void {
   if (/^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/.test(registry)) return;
   if (registry === ALL_REGISTRIES && client !== 'podman') return;
-  throw nodeError('ERR_USAGE', `'${registry}' is not a registry; allowed: its host, such as docker.io or registry.lan:5000`);
+  throw nodeError(
+    'ERR_USAGE',
+    `'${registry}' is not a registry; allowed: its host, such as docker.io or registry.lan:5000`,
+  );
 }
 
 /** A file as it is, and as it is to be. */
@@ -48,7 +51,11 @@ interface Change {
  * Points a client at the node. Doing it again changes nothing; registries given later come in addition.
  * @throws {DockyardError} ERR_MIRROR_UNEDITABLE, ERR_MIRROR_ACCESS, ERR_MIRROR_STATE; no file is changed then but by ACCESS
  */
-export async function installMirror(client: MirrorClient, root: string, request: MirrorRequest): Promise<MirrorOutcome> {
+export async function installMirror(
+  client: MirrorClient,
+  root: string,
+  request: MirrorRequest,
+): Promise<MirrorOutcome> {
   const files = new RootedFiles(root);
   const ledger = await readLedger(files, client);
   const requested = request.registries.length === 0 ? DEFAULT_REGISTRIES[client] : request.registries;
@@ -92,12 +99,23 @@ function originalOf(known: LedgerFile, current: FileState | undefined, url: stri
   return left === undefined ? undefined : { ...current, bytes: Buffer.from(left) };
 }
 
-async function record(files: RootedFiles, plan: MirrorPlan, entries: readonly LedgerFile[], known: readonly string[]): Promise<void> {
+async function record(
+  files: RootedFiles,
+  plan: MirrorPlan,
+  entries: readonly LedgerFile[],
+  known: readonly string[],
+): Promise<void> {
   const folders = [...known];
   for (const folder of [LEDGER_DIRECTORY, ...plan.edits.map(({ path }) => dirname(path))]) {
     folders.push(...(await files.makeFolders(folder)));
   }
-  await writeLedger(files, { client: plan.client, url: plan.url, registries: plan.registries, folders, files: entries });
+  await writeLedger(files, {
+    client: plan.client,
+    url: plan.url,
+    registries: plan.registries,
+    folders,
+    files: entries,
+  });
 }
 
 /**
@@ -128,7 +146,10 @@ export async function removeMirror(
   }
   await removeLedger(files, client);
   for (const folder of ledger.folders.toReversed()) await files.removeEmptyFolder(folder);
-  const notes = foreign.length === 0 ? [] : [`Only our lines were taken out of files that others had changed: ${foreign.join(', ')}`];
+  const notes =
+    foreign.length === 0
+      ? []
+      : [`Only our lines were taken out of files that others had changed: ${foreign.join(', ')}`];
   for (const path of [CONTAINERD_CONFIG, DOCKER_CONFIG] as const) {
     if (changed.includes(files.path(path))) notes.push(AFTER_REMOVAL[path]);
   }
@@ -136,7 +157,8 @@ export async function removeMirror(
 }
 
 const AFTER_REMOVAL = {
-  [CONTAINERD_CONFIG]: 'Restart containerd, because config_path is read at its start only: systemctl restart containerd',
+  [CONTAINERD_CONFIG]:
+    'Restart containerd, because config_path is read at its start only: systemctl restart containerd',
   [DOCKER_CONFIG]: 'Reload dockerd, so that it forgets the mirror: systemctl reload docker',
 } as const;
 
@@ -155,7 +177,12 @@ async function planRestoration(files: RootedFiles, file: LedgerFile, url: string
   if (current === undefined) return { path, current, next: undefined, isForeign: original !== undefined };
   if (contentHash(current.bytes) === file.installedSha256) return { path, current, next: original, isForeign: false };
   const left = withoutOurPart(file.form, current.bytes.toString('utf8'), path, url);
-  return { path, current, next: left === undefined ? undefined : { ...current, bytes: Buffer.from(left) }, isForeign: true };
+  return {
+    path,
+    current,
+    next: left === undefined ? undefined : { ...current, bytes: Buffer.from(left) },
+    isForeign: true,
+  };
 }
 
 function isSameState(left: FileState | undefined, right: FileState | undefined): boolean {

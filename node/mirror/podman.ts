@@ -16,11 +16,16 @@ export async function planPodman(files: RootedFiles, request: MirrorRequest): Pr
   const others = await readOthers(files);
   const old = others.find(isOldForm);
   if (old !== undefined) {
-    throw nodeError('ERR_MIRROR_UNEDITABLE', `${old.path} has the old form ([registries.search]), which cannot be mixed with mirrors; convert it first`);
+    throw nodeError(
+      'ERR_MIRROR_UNEDITABLE',
+      `${old.path} has the old form ([registries.search]), which cannot be mixed with mirrors; convert it first`,
+    );
   }
   const later = others.filter((file) => file.path > PODMAN_DROP_IN && file.path.startsWith(DROP_IN_DIRECTORY));
   const overruled = registries.flatMap((registry) =>
-    later.filter((file) => findRegistry([file], registry) !== undefined).map((file) => `${file.path} is read after ours and says of ${registry} what counts`),
+    later
+      .filter((file) => findRegistry([file], registry) !== undefined)
+      .map((file) => `${file.path} is read after ours and says of ${registry} what counts`),
   );
   const covered = `Through the node go: ${registries.join(', ')}; these clients cannot say "all", so name others with --registry.`;
   return {

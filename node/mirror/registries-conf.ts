@@ -19,9 +19,11 @@ export function isOldForm(file: RegistriesFile): boolean {
 
 /** What the files say of a registry; of several the last counts. @throws {DockyardError} ERR_MIRROR_UNEDITABLE */
 export function findRegistry(files: readonly RegistriesFile[], registry: string): TomlTable | undefined {
-  return files.flatMap((file) => tablesOf(parseToml(file.text, file.path)['registry'])).findLast((entry) => {
-    return (entry['prefix'] ?? entry['location']) === registry;
-  });
+  return files
+    .flatMap((file) => tablesOf(parseToml(file.text, file.path)['registry']))
+    .findLast((entry) => {
+      return (entry['prefix'] ?? entry['location']) === registry;
+    });
 }
 
 /** The mirrors of a registry in a file, in order. */

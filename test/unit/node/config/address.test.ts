@@ -10,12 +10,22 @@ test.each([
   expect(parseHostPort(text)).toEqual(expected);
 });
 
-test.each(['5000', ':5000', '127.0.0.1', '::1:5000', '[::1]', '1.2.3:5', '300.1.1.1:5', 'a b:5', 'a:65536', 'a:-1', 'user@a:5', '[a]:5'])(
-  '%j is no address',
-  (text) => {
-    expect(parseHostPort(text)).toBeUndefined();
-  },
-);
+test.each([
+  '5000',
+  ':5000',
+  '127.0.0.1',
+  '::1:5000',
+  '[::1]',
+  '1.2.3:5',
+  '300.1.1.1:5',
+  'a b:5',
+  'a:65536',
+  'a:-1',
+  'user@a:5',
+  '[a]:5',
+])('%j is no address', (text) => {
+  expect(parseHostPort(text)).toBeUndefined();
+});
 
 test('addresses are read back as they are formatted', () => {
   const host = fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain());

@@ -7,7 +7,8 @@ describe('the schema', () => {
 
   test('the document has a section for every option', () => {
     const text = renderConfigurationDoc();
-    for (const { key, spec } of options) expect(text).toContain(spec.type === 'named' ? `## ${key}\n` : `### \`${key}\``);
+    for (const { key, spec } of options)
+      expect(text).toContain(spec.type === 'named' ? `## ${key}\n` : `### \`${key}\``);
   });
 
   test('no two options share a flag or a variable', () => {
@@ -19,7 +20,14 @@ describe('the schema', () => {
     const flags = new Map(options.map(({ flag, key }) => [flag, key]));
     const fixed = ['data', 'listen', 'admin', 'swarm', 'swarm-key', 'bootstrap', 'tracker', 'upstream'];
     expect(fixed.map((flag) => flags.get(flag))).toEqual([
-      'data', 'listen', 'admin', 'swarm.listen', 'swarm.key', 'swarm.bootstrap', 'swarm.tracker', 'upstreams',
+      'data',
+      'listen',
+      'admin',
+      'swarm.listen',
+      'swarm.key',
+      'swarm.bootstrap',
+      'swarm.tracker',
+      'upstreams',
     ]);
   });
 

@@ -25,7 +25,10 @@ interface Given {
 function load(given: Given = {}): LoadedConfig {
   const file = join(directory, 'dockyard.yaml');
   if (given.yaml !== undefined) writeFileSync(file, given.yaml);
-  const flags: GivenFlag[] = Object.entries(given.flags ?? {}).map(([flag, value]) => ({ flag, values: [value].flat() }));
+  const flags: GivenFlag[] = Object.entries(given.flags ?? {}).map(([flag, value]) => ({
+    flag,
+    values: [value].flat(),
+  }));
   return loadConfig({
     flags,
     file: given.yaml === undefined ? undefined : file,
@@ -53,7 +56,9 @@ describe('defaults', () => {
     expect(config.data).toBe('/home/ada/.local/share/dockyard');
     expect(config.store.maxSizeBytes).toBe(50 * 1024 ** 3);
     expect(config.store.minFreeDiskBytes).toBe(10 * 1024 ** 3);
-    expect(config.upstreams.map(({ name, url }) => [name, url])).toEqual([['docker.io', 'https://registry-1.docker.io']]);
+    expect(config.upstreams.map(({ name, url }) => [name, url])).toEqual([
+      ['docker.io', 'https://registry-1.docker.io'],
+    ]);
     expect(config.log.format).toBe('json');
   });
 
@@ -99,7 +104,11 @@ describe('order of sources', () => {
 
   test('proxies come from the usual variables unless an option names them', () => {
     const environment = { HTTPS_PROXY: 'proxy:3128', no_proxy: 'localhost,.lan' };
-    expect(load({ environment }).config.proxy).toEqual({ http: undefined, https: 'http://proxy:3128', none: 'localhost,.lan' });
+    expect(load({ environment }).config.proxy).toEqual({
+      http: undefined,
+      https: 'http://proxy:3128',
+      none: 'localhost,.lan',
+    });
     expect(load({ environment, yaml: 'proxy:\n  https: http://other:1\n' }).config.proxy.https).toBe('http://other:1');
   });
 
@@ -128,7 +137,10 @@ describe('values', () => {
     const environment = { DOCKYARD_LISTEN: '', DOCKYARD_SWARM_BOOTSTRAP: 'a:1, b:2' };
     const { config } = load({ environment });
     expect(config.listen.port).toBe(5000);
-    expect(config.swarm.bootstrap).toEqual([{ host: 'a', port: 1 }, { host: 'b', port: 2 }]);
+    expect(config.swarm.bootstrap).toEqual([
+      { host: 'a', port: 1 },
+      { host: 'b', port: 2 },
+    ]);
   });
 
   test('relative paths start at the file that names them', () => {
@@ -155,7 +167,11 @@ describe('values', () => {
 
 describe('problems', () => {
   test.each<[string, Given, string]>([
-    ['a mistyped key', { yaml: 'listne: 127.0.0.1:1' }, 'dockyard.yaml:1: no such option: listne; did you mean listen?'],
+    [
+      'a mistyped key',
+      { yaml: 'listne: 127.0.0.1:1' },
+      'dockyard.yaml:1: no such option: listne; did you mean listen?',
+    ],
     [
       'a mistyped key of a group',
       { yaml: 'store:\n  # size\n  maxsize: 1GiB' },
@@ -168,23 +184,47 @@ describe('problems', () => {
       'DOCKYARD_LISTN: no such option; did you mean DOCKYARD_LISTEN?',
     ],
     ['a bad address', { flags: { listen: '5000' } }, "--listen: listen cannot be '5000'; allowed: HOST:PORT"],
-    ['a bare duration', { yaml: '\ntags:\n  ttl: 30' }, "dockyard.yaml:3: tags.ttl cannot be '30'; allowed: a duration"],
-    ['a number out of bounds', { environment: { DOCKYARD_HTTP_MAX_CONNECTIONS: '0' } }, 'allowed: a whole number, or Infinity; at least 1'],
+    [
+      'a bare duration',
+      { yaml: '\ntags:\n  ttl: 30' },
+      "dockyard.yaml:3: tags.ttl cannot be '30'; allowed: a duration",
+    ],
+    [
+      'a number out of bounds',
+      { environment: { DOCKYARD_HTTP_MAX_CONNECTIONS: '0' } },
+      'allowed: a whole number, or Infinity; at least 1',
+    ],
     ['a list for one value', { yaml: 'listen: [a, b]' }, 'dockyard.yaml:1: listen needs one value'],
     ['no value', { yaml: 'listen:' }, 'dockyard.yaml:1: listen needs one value'],
     ['a value for a group', { yaml: 'swarm: yes' }, 'dockyard.yaml:1: swarm must be a map of options'],
     ['a file that is no map', { yaml: '- a' }, 'dockyard.yaml:1: the file must be a map of options'],
     ['broken YAML', { yaml: 'a: [1' }, 'dockyard.yaml:1: not valid YAML'],
     ['a key twice', { yaml: 'listen: a:1\nlisten: b:2' }, 'dockyard.yaml:2: not valid YAML: Map keys must be unique'],
-    ['a name that is no host', { yaml: 'upstreams:\n  "a b": https://a' }, "dockyard.yaml:2: 'a b' cannot be a name in upstreams"],
-    ['an upstream URL with a password', { flags: { upstream: 'a.io=https://u:p@a.io' } }, 'without user, query or fragment'],
-    ['an unknown option of an upstream', { yaml: 'upstreams: { a.io: { user: x } }' }, 'did you mean upstreams."a.io".'],
+    [
+      'a name that is no host',
+      { yaml: 'upstreams:\n  "a b": https://a' },
+      "dockyard.yaml:2: 'a b' cannot be a name in upstreams",
+    ],
+    [
+      'an upstream URL with a password',
+      { flags: { upstream: 'a.io=https://u:p@a.io' } },
+      'without user, query or fragment',
+    ],
+    [
+      'an unknown option of an upstream',
+      { yaml: 'upstreams: { a.io: { user: x } }' },
+      'did you mean upstreams."a.io".',
+    ],
     [
       'a swarm open by accident',
       { flags: { swarm: '0.0.0.0:5002' } },
       '--swarm: swarm.listen 0.0.0.0:5002 would let anyone in who can reach it',
     ],
-    ['two servers at one address', { flags: { admin: '127.0.0.1:5000' } }, '--admin: admin and listen cannot both listen'],
+    [
+      'two servers at one address',
+      { flags: { admin: '127.0.0.1:5000' } },
+      '--admin: admin and listen cannot both listen',
+    ],
     [
       'a username alone',
       { yaml: 'upstreams:\n  a.io:\n    username: x' },
@@ -199,7 +239,9 @@ describe('problems', () => {
   });
 
   test('a secret is never shown', () => {
-    const problems = problemsOf({ yaml: 'upstreams: { a.io: { token: "s3cret\\n" } }\nproxy: { https: "ftp://u:s3cret@p" }' });
+    const problems = problemsOf({
+      yaml: 'upstreams: { a.io: { token: "s3cret\\n" } }\nproxy: { https: "ftp://u:s3cret@p" }',
+    });
     expect(problems.split('\n')).toHaveLength(2);
     expect(problems).not.toContain('s3cret');
   });

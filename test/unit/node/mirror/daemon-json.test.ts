@@ -32,7 +32,9 @@ describe('adding a mirror', () => {
   test.each(['{', '[]', '"x"', '{"registry-mirrors": "http://a"}', '{"registry-mirrors": [1]}', '// c\n{}'])(
     '%j is refused',
     (text) => {
-      expect(() => addRegistryMirror(text, path, url)).toThrow(expect.objectContaining({ code: 'ERR_MIRROR_UNEDITABLE' }));
+      expect(() => addRegistryMirror(text, path, url)).toThrow(
+        expect.objectContaining({ code: 'ERR_MIRROR_UNEDITABLE' }),
+      );
     },
   );
 });
@@ -42,17 +44,24 @@ describe('any file', () => {
     fc.constantFrom('debug', 'hosts', 'a"b', 'labels', 'log-opts'),
     fc.oneof(fc.boolean(), fc.string(), fc.array(fc.constantFrom('x', '"registry-mirrors": [', url, '{'))),
   );
-  const mirrors = fc.option(fc.uniqueArray(fc.constantFrom('https://a', 'https://b/x', 'http://c')), { nil: undefined });
-  const file = fc.record({ others, mirrors, indent: fc.constantFrom(0, 2, 4, '\t') }).map(({ others: rest, mirrors: list, indent }) => {
-    const object = list === undefined ? rest : { ...rest, 'registry-mirrors': list };
-    return { object, text: JSON.stringify(object, undefined, indent) };
+  const mirrors = fc.option(fc.uniqueArray(fc.constantFrom('https://a', 'https://b/x', 'http://c')), {
+    nil: undefined,
   });
+  const file = fc
+    .record({ others, mirrors, indent: fc.constantFrom(0, 2, 4, '\t') })
+    .map(({ others: rest, mirrors: list, indent }) => {
+      const object = list === undefined ? rest : { ...rest, 'registry-mirrors': list };
+      return { object, text: JSON.stringify(object, undefined, indent) };
+    });
 
   test('gains the mirror first and keeps everything else', () => {
     fc.assert(
       fc.property(file, ({ object, text }) => {
         const before = listRegistryMirrors(text, path);
-        expect(JSON.parse(addRegistryMirror(text, path, url))).toEqual({ ...object, 'registry-mirrors': [url, ...before] });
+        expect(JSON.parse(addRegistryMirror(text, path, url))).toEqual({
+          ...object,
+          'registry-mirrors': [url, ...before],
+        });
       }),
     );
   });

@@ -1,5 +1,17 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -27,12 +39,18 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 /** Every file and folder under the root with its mode and content. */
 function snapshot(): string[] {
-  return readdirSync(root, { recursive: true, encoding: 'utf8' }).toSorted().map((name) => {
-    const path = join(root, name);
-    const facts = lstatSync(path);
-    const content = facts.isFile() ? createHash('sha256').update(readFileSync(path)).digest('hex') : facts.isSymbolicLink() ? readlinkSync(path) : '';
-    return `${name} ${facts.mode.toString(8)} ${content}`;
-  });
+  return readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .toSorted()
+    .map((name) => {
+      const path = join(root, name);
+      const facts = lstatSync(path);
+      const content = facts.isFile()
+        ? createHash('sha256').update(readFileSync(path)).digest('hex')
+        : facts.isSymbolicLink()
+          ? readlinkSync(path)
+          : '';
+      return `${name} ${facts.mode.toString(8)} ${content}`;
+    });
 }
 
 function putOrdinaryFiles(): void {
@@ -87,7 +105,9 @@ describe.each(MIRROR_CLIENTS)('%s', (client) => {
   });
 
   test.each(['../../etc', 'a/b', '', 'HTTP://x', '.'])('%j is no registry', async (registry) => {
-    await expect(installMirror(client, root, { ...request, registries: [registry] })).rejects.toMatchObject({ code: 'ERR_USAGE' });
+    await expect(installMirror(client, root, { ...request, registries: [registry] })).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+    });
     expect(snapshot()).toEqual([]);
   });
 });
@@ -142,7 +162,10 @@ test('a broken file is refused before anything is changed', async () => {
 });
 
 test('hosts.toml goes where config_path says, and what it does not cover is named', async () => {
-  put('/etc/containerd/config.toml', 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/hosts.d"\n');
+  put(
+    '/etc/containerd/config.toml',
+    'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/hosts.d"\n',
+  );
   put('/etc/hosts.d/r.lan/hosts.toml', 'server = "https://r.lan"\n');
   const outcome = await installMirror('containerd', root, request);
   expect(existsSync(join(root, '/etc/hosts.d/_default/hosts.toml'))).toBe(true);

@@ -17,7 +17,8 @@ describe('hosts.toml', () => {
   });
 
   test('the node comes before the hosts that were there, and comments stay with what they explain', () => {
-    const text = 'server = "https://r"\n\n# ours since 2020\n[host."https://a"]\n  capabilities = ["pull"]\n\n[host."https://b"]\n';
+    const text =
+      'server = "https://r"\n\n# ours since 2020\n[host."https://a"]\n  capabilities = ["pull"]\n\n[host."https://b"]\n';
     const edited = addHost(text, path, url);
     expect(Object.keys(parse(edited)['host'] as object)).toEqual([url, 'https://a', 'https://b']);
     expect(edited.indexOf('# dockyard: end')).toBeLessThan(edited.indexOf('# ours since 2020'));
@@ -45,7 +46,10 @@ describe('hosts.toml', () => {
 
   test('any file keeps what it says, and is the same to the byte once our lines are gone', () => {
     const line = fc.constantFrom('', '# c', '  # [host.x]', '[x]');
-    const host = fc.record({ name: fc.constantFrom('a', 'b', 'c:5', '[::1]'), lines: fc.array(fc.constantFrom('  skip_verify = true', '# c', ''), { maxLength: 2 }) });
+    const host = fc.record({
+      name: fc.constantFrom('a', 'b', 'c:5', '[::1]'),
+      lines: fc.array(fc.constantFrom('  skip_verify = true', '# c', ''), { maxLength: 2 }),
+    });
     const file = fc.tuple(
       fc.constantFrom('', 'server = "https://r"\n', 'ca = [\n  "x",\n  "[y]"\n]\n', '# top\n\n'),
       fc.uniqueArray(host, { selector: ({ name }) => name }),
@@ -57,7 +61,10 @@ describe('hosts.toml', () => {
         const tables = hosts.map(({ name, lines }) => [`[host."https://${name}"]`, ...new Set(lines)].join('\n'));
         const text = top + tables.join('\n') + (tables.length === 0 ? '' : '\n') + last + end;
         const edited = addHost(text, path, url);
-        expect(Object.keys(parse(edited)['host'] as object)).toEqual([url, ...hosts.map(({ name }) => `https://${name}`)]);
+        expect(Object.keys(parse(edited)['host'] as object)).toEqual([
+          url,
+          ...hosts.map(({ name }) => `https://${name}`),
+        ]);
         expect(withoutMarkedBlocks(edited).trimEnd()).toBe(text.trimEnd());
       }),
     );
@@ -70,13 +77,17 @@ describe('hosts.toml', () => {
 });
 
 describe('config.toml of containerd', () => {
-  const debian = 'version = 2\n\n[plugins]\n  [plugins."io.containerd.grpc.v1.cri"]\n    [plugins."io.containerd.grpc.v1.cri".cni]\n      bin_dir = "/x"\n';
+  const debian =
+    'version = 2\n\n[plugins]\n  [plugins."io.containerd.grpc.v1.cri"]\n    [plugins."io.containerd.grpc.v1.cri".cni]\n      bin_dir = "/x"\n';
 
   test.each([
     ['no file', undefined],
     ['no registry table', debian],
-    ['a registry table', `${debian}    [plugins."io.containerd.grpc.v1.cri".registry]\n      [plugins."io.containerd.grpc.v1.cri".registry.configs]\n`],
-    ['version 3', 'version = 3\n[plugins.\'io.containerd.cri.v1.images\'.registry]\n'],
+    [
+      'a registry table',
+      `${debian}    [plugins."io.containerd.grpc.v1.cri".registry]\n      [plugins."io.containerd.grpc.v1.cri".registry.configs]\n`,
+    ],
+    ['version 3', "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n"],
   ])('with %s, config_path is set and nothing else changes', (_, text) => {
     const edited = setConfigPath(text, 'config.toml');
     expect(readContainerdConfig(edited, 'config.toml').certsDirectory).toBe('/etc/containerd/certs.d');
@@ -99,11 +110,18 @@ describe('config.toml of containerd', () => {
 describe('the drop-in for registries.conf', () => {
   test('what other files say of a registry is carried over, the node in front of its mirrors', () => {
     const others = [
-      { path: 'a', text: '[[registry]]\nlocation = "r.lan:5000"\ninsecure = true\n[[registry.mirror]]\nlocation = "m.lan"\n' },
+      {
+        path: 'a',
+        text: '[[registry]]\nlocation = "r.lan:5000"\ninsecure = true\n[[registry.mirror]]\nlocation = "m.lan"\n',
+      },
     ];
     expect(parse(renderDropIn(['docker.io', 'r.lan:5000'], url, others))).toEqual({
       registry: [
-        { prefix: 'docker.io', location: 'docker.io', mirror: [{ location: '127.0.0.1:5000/docker.io', insecure: true }] },
+        {
+          prefix: 'docker.io',
+          location: 'docker.io',
+          mirror: [{ location: '127.0.0.1:5000/docker.io', insecure: true }],
+        },
         {
           prefix: 'r.lan:5000',
           location: 'r.lan:5000',

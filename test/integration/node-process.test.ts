@@ -1,0 +1,242 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { startNode } from '../../node/composition/start-node.ts';
+import { createLog } from '../../node/composition/log.ts';
+import { loadConfig } from '../../node/config/load.ts';
+import type { NodeConfig } from '../../node/config/schema.ts';
+import { CONFIG_TREE } from '../../node/config/tree.ts';
+import type { GroupOptions } from '../../node/config/option.ts';
+import { digestOf } from '../../src/oci/digest.ts';
+import { makeFacts } from '../unit/node/config/facts.ts';
+import { freePort, NodeProcess, until } from './node-fixture.ts';
+
+let directory = '';
+let origin: Server;
+let originUrl = '';
+let answer: RequestListener;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'dockyard-node-'));
+  answer = (_request, response) => void response.writeHead(404).end();
+  origin = createServer((request, response) => answer(request, response)).listen(0, '127.0.0.1');
+  await once(origin, 'listening');
+  originUrl = `http://127.0.0.1:${(origin.address() as AddressInfo).port}`;
+});
+afterEach(() => {
+  origin.closeAllConnections();
+  origin.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const data = (): string[] => ['--data', join(directory, 'data'), '--upstream', `r.lan=${originUrl}`];
+
+describe('a node as a process', () => {
+  test('tells where it is, serves, and ends by SIGTERM with exit code 0', async () => {
+    await using node = await NodeProcess.start(data());
+    expect(node.out).toContain(`Dockyard serves r.lan; also docker.io on http://${node.facade}`);
+    expect(node.out).toContain('this machine alone');
+    expect((await fetch(`http://${node.facade}/v2/`)).status).toBe(200);
+    expect(await (await fetch(`http://${node.admin}/metrics`)).text()).toMatch(/^dockyard_build_info\{.*version="/m);
+    node.child.kill('SIGTERM');
+    expect(await node.exited()).toBe(0);
+    expect(node.log().at(-1)).toMatchObject({ msg: 'node stopped' });
+  });
+
+  test('drains on the first signal and gives up at once on the second', async () => {
+    const bytes = Buffer.alloc(512 * 1024, 1);
+    const digest = digestOf(bytes);
+    answer = (_request, response) => {
+      response.writeHead(200, { 'content-length': bytes.length, 'docker-content-digest': digest });
+      response.write(bytes.subarray(0, 300 * 1024));
+    };
+    await using node = await NodeProcess.start([...data(), '--http-shutdown-grace', '5m']);
+    const response = await fetch(`http://${node.facade}/v2/lib/x/blobs/${digest}`);
+    expect(response.status).toBe(200);
+    node.child.kill('SIGTERM');
+    await node.logged('node stopping');
+    // New connections are refused while the running one is waited for.
+    await until(
+      'the registry refuses',
+      async () =>
+        await fetch(`http://${node.facade}/v2/`).then(
+          () => undefined,
+          () => true,
+        ),
+    );
+    expect(node.child.exitCode).toBeNull();
+    node.child.kill('SIGTERM');
+    expect(await node.exited()).toBe(0);
+    await expect(response.arrayBuffer()).rejects.toThrow();
+  });
+
+  test('SIGHUP applies upstreams and limits, names what must wait, and keeps all when the new file is wrong', async () => {
+    const file = join(directory, 'dockyard.yaml');
+    writeFileSync(file, 'log: { level: info }\n');
+    await using node = await NodeProcess.start(['--config', file, ...data()]);
+    const namesOf = async (): Promise<string[]> => {
+      const status = (await (await fetch(`http://${node.admin}/status`)).json()) as { upstreams: { name: string }[] };
+      return status.upstreams.map(({ name }) => name);
+    };
+    writeFileSync(file, `log: { level: debug }\nupstreams: { new.lan: "${originUrl}" }\nstore: { maxSize: 1GiB }\n`);
+    node.child.kill('SIGHUP');
+    expect(await node.logged('configuration reloaded')).toMatchObject({ applied: ['log.level', 'upstreams'] });
+    expect(await node.logged('changed options that need a restart; their old values stay')).toMatchObject({
+      waiting: ['store.maxSize'],
+    });
+    expect(await namesOf()).toEqual(['r.lan', 'new.lan', 'docker.io']);
+    writeFileSync(file, 'upstreams: { third.lan: "ftp://x" }\n');
+    node.child.kill('SIGHUP');
+    const refused = await node.logged('configuration not reloaded; the old one stays');
+    expect(JSON.stringify(refused)).toContain('dockyard.yaml:1');
+    expect(await namesOf()).toEqual(['r.lan', 'new.lan', 'docker.io']);
+  });
+
+  test('a port in use, a folder in use, and a bad key are exit code 1 with one line and a remedy', async () => {
+    await using node = await NodeProcess.start(data());
+    const key = join(directory, 'bad.key');
+    writeFileSync(key, 'nonsense');
+    const ports = { facade: 0, admin: 0 };
+    const cases = [
+      [['--listen', node.facade, '--data', join(directory, 'other')], 'ERR_LISTEN_FAILED'],
+      [['--listen', '127.0.0.1:0', ...data()], 'ERR_STORE_LOCKED'],
+      [['--listen', '127.0.0.1:0', '--swarm-key', key, '--data', join(directory, 'third')], 'ERR_SWARM_KEY_INVALID'],
+    ] as const;
+    for (const [args, code] of cases) {
+      const common = ['--admin', '127.0.0.1:0', '--swarm', '127.0.0.1:0', '--log-level', 'fatal'];
+      await using failed = new NodeProcess(['node', ...common, ...args], ports);
+      expect(await failed.exited(), failed.err).toBe(1);
+      expect(failed.err).toContain(code);
+      expect(failed.err).not.toMatch(/^ +at /m);
+    }
+  });
+
+  test('two nodes meet, and the doctor sends a test blob from one to the other', async () => {
+    const key = join(directory, 'swarm.key');
+    const ports = { facade: 0, admin: 0 };
+    await using making = new NodeProcess(['key'], ports);
+    await making.exited();
+    writeFileSync(key, making.out, { mode: 0o600 });
+    const swarmPort = await freePort();
+    const shared = ['--swarm-key', key, '--upstream', `r.lan=${originUrl}`];
+    await using _first = await NodeProcess.start([
+      ...shared,
+      '--data',
+      join(directory, 'a'),
+      '--swarm',
+      `127.0.0.1:${swarmPort}`,
+      '--swarm-data',
+      '127.0.0.1:0',
+    ]);
+    await using second = await NodeProcess.start([
+      ...shared,
+      '--data',
+      join(directory, 'b'),
+      '--bootstrap',
+      `127.0.0.1:${swarmPort}`,
+    ]);
+    await until('they meet', async () => {
+      const peers = (await (await fetch(`http://${second.admin}/peers`)).json()) as unknown[];
+      return peers.length === 2 ? true : undefined;
+    });
+    await using doctor = new NodeProcess(['doctor', '--admin', second.admin, '--root', directory, '--json'], ports);
+    expect(await doctor.exited(), doctor.out + doctor.err).toBe(0);
+    const checks = JSON.parse(doctor.out) as { name: string; state: string; seen: string }[];
+    const states = new Map(checks.map(({ name, state }) => [name, state]));
+    for (const name of [
+      'node',
+      'registry port',
+      'swarm port',
+      'data port',
+      'disk',
+      'data folder',
+      'swarm',
+      'test blob',
+      'clock',
+      'upstream r.lan',
+    ]) {
+      expect([name, states.get(name)]).toEqual([name, 'ok']);
+    }
+    expect(statSync(join(directory, 'a', 'identity.key')).mode & 0o077).toBe(0);
+  });
+
+  test('a tracker answers, and ends by SIGINT', async () => {
+    await using tracker = new NodeProcess(['tracker', '--listen', '127.0.0.1:0'], { facade: 0, admin: 0 });
+    const port = await until(
+      'the tracker tells its port',
+      () => /http:\/\/127\.0\.0\.1:(\d+)\/announce/.exec(tracker.out)?.[1],
+    );
+    expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200);
+    tracker.child.kill('SIGINT');
+    expect(await tracker.exited()).toBe(0);
+  });
+});
+
+/** Reads of options, by dotted name, through a configuration that notes them. */
+function noting(values: object, path: string, seen: Set<string>): object {
+  return new Proxy(values, {
+    get(target, key): unknown {
+      const value: unknown = Reflect.get(target, key);
+      if (typeof key === 'symbol') return value;
+      const here = Array.isArray(target) && /^\d+$/.test(key) ? `${path}.*` : path === '' ? key : `${path}.${key}`;
+      const isPart = typeof value === 'object' && value !== null && CONTAINERS.has(here);
+      if (isPart) return noting(value, here, seen);
+      seen.add(here);
+      return value;
+    },
+  });
+}
+
+/** Names of groups, and of options with their units, as the code sees them. */
+function namesIn(tree: GroupOptions, path: string): { containers: string[]; options: string[] } {
+  const containers: string[] = [];
+  const options: string[] = [];
+  for (const [name, spec] of Object.entries(tree)) {
+    const here = path === '' ? name : `${path}.${name}`;
+    if (spec.type === 'option' || spec.type === 'list') {
+      options.push(here + spec.kind.suffix);
+      continue;
+    }
+    const below = spec.type === 'group' ? namesIn(spec.options, here) : namesIn(spec.entry, `${here}.*`);
+    containers.push(here, ...(spec.type === 'named' ? [`${here}.*`] : []), ...below.containers);
+    options.push(...below.options);
+  }
+  return { containers, options };
+}
+
+const CONTAINERS = new Set(namesIn(CONFIG_TREE, '').containers);
+
+test('every option of the schema is read by a node that starts and stops', async () => {
+  const flag = (name: string, value: string) => ({ flag: name, values: [value] });
+  const bytes = Buffer.from('{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}');
+  answer = (_request, response) => {
+    const headers = {
+      'content-type': 'application/vnd.oci.image.index.v1+json',
+      'docker-content-digest': digestOf(bytes),
+    };
+    response.writeHead(200, { ...headers, 'content-length': bytes.length }).end(bytes);
+  };
+  const any = '127.0.0.1:0';
+  const flags = [
+    flag('data', join(directory, 'data')),
+    flag('listen', any),
+    flag('admin', any),
+    flag('swarm', any),
+    flag('swarm-mdns', 'false'),
+    flag('upstream', `r.lan=${originUrl}`),
+  ];
+  const { config } = loadConfig({ flags, facts: makeFacts() });
+  const seen = new Set<string>();
+  const noted = noting(config, '', seen) as NodeConfig;
+  createLog({ level: noted.log.level, format: noted.log.format });
+  await using node = await startNode({ log: pino({ level: 'silent' }), version: 'test' }, noted);
+  // The time to live of a tag matters from its second request on.
+  const url = `http://127.0.0.1:${node.addresses.facade.port}/v2/lib/x/manifests/v1`;
+  expect([(await fetch(url)).status, (await fetch(url)).status]).toEqual([200, 200]);
+  await node.close();
+  expect(namesIn(CONFIG_TREE, '').options.filter((name) => !seen.has(name))).toEqual([]);
+});

@@ -1,0 +1,108 @@
+/** A node made up for tests of the admin server and the commands. */
+import type { AdminSubject, ReadinessCheck } from '../../../../node/admin/ports.ts';
+import type {
+  BlobReport,
+  CheckReport,
+  PeerReport,
+  PullReport,
+  StatusReport,
+  TransferReport,
+  VerifyReport,
+} from '../../../../node/admin/reports.ts';
+
+const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
+
+const pull: PullReport = {
+  digest: digest('a'),
+  repository: 'docker.io/library/alpine',
+  startedAtMs: 1_000,
+  endedAtMs: 3_500,
+  outcome: 'complete',
+  sizeBytes: 4096,
+  localBytes: 0,
+  peerBytes: 3072,
+  originBytes: 1024,
+  lostMs: 20,
+  holderCount: 2,
+};
+
+/** Answers with fixed facts; verification waits for `goOn` after the first blob. */
+export class FakeSubject implements AdminSubject {
+  readonly readiness: ReadinessCheck[] = [{ name: 'store', check: () => Promise.resolve('fine') }];
+  readonly heldBlobs: BlobReport[] = [
+    {
+      digest: digest('a'),
+      state: 'complete',
+      sizeBytes: 4096,
+      heldBytes: 4096,
+      pinned: false,
+      lastUsedAtMs: 1_700_000_000_000,
+    },
+    { digest: digest('b'), state: 'partial', sizeBytes: 1000, heldBytes: 250, pinned: false },
+  ];
+  readonly running: TransferReport[] = [];
+  damaged = new Set<string>();
+  checks: CheckReport[] = [];
+  failWith: Error | undefined;
+  verified = 0;
+  aborted = false;
+  readonly #gate = Promise.withResolvers<void>();
+
+  readonly transfers = { reports: () => ({ running: this.running, ended: [pull] }) };
+
+  goOn(): void {
+    this.#gate.resolve();
+  }
+
+  status(): Promise<StatusReport> {
+    if (this.failWith !== undefined) return Promise.reject(this.failWith);
+    return Promise.resolve({
+      version: '1.2.3',
+      pid: 42,
+      startedAtMs: 0,
+      dataDirectory: '/data',
+      addresses: { facade: '127.0.0.1:5000', admin: '127.0.0.1:5001', swarm: '0.0.0.0:5002', data: '0.0.0.0:5003' },
+      upstreams: [{ name: 'docker.io', url: 'https://registry-1.docker.io', isDefault: true }],
+      store: {
+        blobCount: 1,
+        blobBytes: 4096,
+        partialCount: 1,
+        partialBytes: 250,
+        maxSizeBytes: 'Infinity',
+        freeDiskBytes: 1e9,
+      },
+      swarm: { enabled: true, hasKey: true, peerId: 'me', peerCount: 1 },
+      transfers: this.running,
+    });
+  }
+
+  peers(): PeerReport[] {
+    return [
+      { peerId: 'me', isSelf: true, addresses: ['10.0.0.1:5003'], topology: 'zone-a' },
+      { peerId: 'other', isSelf: false, addresses: ['10.0.0.2:5003'], topology: '' },
+    ];
+  }
+
+  blobs(): Iterable<BlobReport> {
+    return this.heldBlobs;
+  }
+
+  async *verify({ signal }: { signal: AbortSignal }): AsyncGenerator<VerifyReport> {
+    const aborted = Promise.withResolvers<void>();
+    signal.addEventListener('abort', () => {
+      this.aborted = true;
+      aborted.resolve();
+    });
+    for (const { digest: verifiedDigest, sizeBytes } of this.heldBlobs) {
+      yield { digest: verifiedDigest, sizeBytes, state: this.damaged.has(verifiedDigest) ? 'damaged' : 'good' };
+      this.verified += 1;
+      await Promise.race([this.#gate.promise, aborted.promise]);
+      signal.throwIfAborted();
+      if (this.failWith !== undefined) throw this.failWith;
+    }
+  }
+
+  examine(): Promise<readonly CheckReport[]> {
+    return Promise.resolve(this.checks);
+  }
+}

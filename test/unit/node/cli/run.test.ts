@@ -1,0 +1,254 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { AdminServer } from '../../../../node/admin/admin-server.ts';
+import { runCommandLine } from '../../../../node/cli/run.ts';
+import { flatOptions } from '../../../../node/config/tree.ts';
+import { parseSwarmKey } from '../../../../src/swarm/swarm-key.ts';
+import { FakeSubject } from '../admin/fake-subject.ts';
+import { makeFacts } from '../config/facts.ts';
+
+let directory = '';
+let subject = new FakeSubject();
+let server: AdminServer;
+let admin = '';
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'dockyard-cli-'));
+  subject = new FakeSubject();
+  subject.goOn();
+  const log = pino({ level: 'silent' });
+  server = await AdminServer.open(
+    { subject, metrics: new Registry(), log },
+    { listen: { host: '127.0.0.1', port: 0 } },
+  );
+  admin = `127.0.0.1:${server.address.port}`;
+});
+afterEach(async () => {
+  await server.close();
+  rmSync(directory, { recursive: true });
+});
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function run(args: readonly string[], environment: Record<string, string> = {}): Promise<Outcome> {
+  const [out, err] = [new PassThrough(), new PassThrough()];
+  const facts = makeFacts({ environment, workingDirectory: directory });
+  const code = await runCommandLine(args, { out, err, isInteractive: false }, facts);
+  const text = (stream: PassThrough): string => (stream.read() as Buffer | null)?.toString() ?? '';
+  return { code, out: text(out), err: text(err) };
+}
+
+describe('reading a node', () => {
+  test('status tells what is held and who is there', async () => {
+    const { code, out } = await run(['status', '--admin', admin]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/held +1 blob, 4\.00 KiB of no limit/);
+    expect(out).toMatch(/swarm +0\.0\.0\.0:5002, 1 other node, closed by a key/);
+  });
+
+  test('status shows blobs on their way with their progress', async () => {
+    const [ended] = subject.transfers.reports().ended;
+    if (ended !== undefined)
+      subject.running.push({ ...ended, outcome: 'running', endedAtMs: undefined, heldPieces: 1, pieceCount: 4 });
+    const { out } = await run(['status', '--admin', admin]);
+    expect(out).toContain('█████░░░░░░░░░░░░░░░');
+    expect(out).toContain('3.00 KiB peers, 1.00 KiB origin');
+  });
+
+  test.each(['status', 'peers', 'blobs', 'pulls'])('%s --json is JSON', async (command) => {
+    const { code, out } = await run([command, '--json', '--admin', `http://${admin}/`]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toBeInstanceOf(Object);
+  });
+
+  test('peers, blobs and pulls are tables', async () => {
+    expect((await run(['peers', '--admin', admin])).out).toMatch(/other +10\.0\.0\.2:5003 +-\n/);
+    expect((await run(['blobs', '--admin', admin])).out).toMatch(/b{64} +0\.98 KiB +25 % +-\n2 blobs, 4\.24 KiB/);
+    expect((await run(['pulls', '--admin', admin])).out).toMatch(
+      /complete +4\.00 KiB +3 s +0 B +3\.00 KiB of 2 +1\.00 KiB +20 ms/,
+    );
+  });
+
+  test('the admin address may come from the environment', async () => {
+    expect((await run(['status'], { DOCKYARD_ADMIN: admin })).code).toBe(0);
+  });
+
+  test('a node that does not answer is exit code 3, with what to do', async () => {
+    await server.close();
+    const { code, err } = await run(['status', '--admin', admin]);
+    expect(code).toBe(3);
+    expect(err.split('\n')).toHaveLength(3);
+    expect(err).toContain('ERR_ADMIN_UNREACHABLE');
+    expect(err).toContain('dockyard node');
+  });
+
+  test('a bad address is exit code 2', async () => {
+    expect((await run(['status', '--admin', 'ftp://x'])).code).toBe(2);
+  });
+});
+
+describe('verify', () => {
+  test('all good is exit code 0', async () => {
+    const { code, out } = await run(['verify', '--admin', admin]);
+    expect([code, out]).toEqual([0, '2 blobs, 4.98 KiB verified: all good\n']);
+  });
+
+  test('a damaged blob is named, and is exit code 1', async () => {
+    const [first] = subject.heldBlobs;
+    subject.damaged.add(first?.digest ?? '');
+    const { code, out } = await run(['verify', '--admin', admin, '--json']);
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({ good: 1, damaged: [first?.digest], missing: [] });
+  });
+
+  test('a folder that is no data folder is refused', async () => {
+    const { code, err } = await run(['verify', '--data', directory]);
+    expect(code).toBe(2);
+    expect(err).toContain('is not the data folder of a node');
+  });
+});
+
+describe('doctor', () => {
+  test('a failed check is exit code 1, and says what to do', async () => {
+    subject.checks = [{ name: 'disk', state: 'fail', seen: 'full', remedy: 'Free some.' }];
+    const { code, out } = await run(['doctor', '--admin', admin, '--root', directory]);
+    expect(code).toBe(1);
+    expect(out).toMatch(/FAIL {2}disk +full\n +→ Free some\./);
+    expect(out).toMatch(/WARN {2}clients +no client of this host is pointed at http:\/\/127\.0\.0\.1:5000/);
+  });
+
+  test('without a node it still looks at the clients', async () => {
+    await server.close();
+    await run(['mirror', 'install', 'docker', '--root', directory]);
+    const { code, out } = await run(['doctor', '--admin', admin, '--root', directory, '--json']);
+    expect(code).toBe(1);
+    const checks = JSON.parse(out) as { name: string; state: string; seen: string }[];
+    expect(checks.map(({ name, state }) => [name, state])).toEqual([
+      ['node', 'fail'],
+      ['client docker', 'ok'],
+    ]);
+  });
+
+  test('a broken file of a client is found', async () => {
+    await run(['mirror', 'install', 'docker', '--root', directory]);
+    writeFileSync(join(directory, 'etc/docker/daemon.json'), '{');
+    const { out } = await run(['doctor', '--admin', admin, '--root', directory]);
+    expect(out).toMatch(/FAIL {2}client docker +\/etc\/docker\/daemon\.json is not valid JSON/);
+  });
+});
+
+describe('mirror', () => {
+  test('install and remove tell what they changed', async () => {
+    const installed = await run([
+      'mirror',
+      'install',
+      'containerd',
+      '--registry',
+      'ghcr.io',
+      'quay.io',
+      '--root',
+      directory,
+    ]);
+    expect(installed.code).toBe(0);
+    expect(installed.out.match(/^changed/gm)).toHaveLength(2);
+    expect(installed.out).toContain('config_path = "/etc/containerd/certs.d"');
+    expect((await run(['mirror', 'remove', 'containerd', '--root', directory, '--json'])).out).toContain(
+      'ghcr.io/hosts.toml',
+    );
+    expect((await run(['mirror', 'remove', 'containerd', '--root', directory])).out).toBe(
+      'nothing was installed for containerd\n',
+    );
+  });
+
+  test.each([
+    [['mirror', 'install', 'rkt']],
+    [['mirror', 'install', 'docker', '--url', 'http://x/path']],
+    [['mirror', 'install', 'docker', '--registry', '../x']],
+  ])('%j is refused', async (args) => {
+    expect((await run([...args, '--root', directory])).code).toBe(2);
+  });
+});
+
+describe('preparing a node', () => {
+  test('key prints a key that a swarm can read', async () => {
+    const { code, out } = await run(['key']);
+    expect(code).toBe(0);
+    expect(parseSwarmKey(Buffer.from(out), 'out').toFileText()).toBe(out);
+  });
+
+  test('config check prints a file that means the same', async () => {
+    const flags = [
+      '--swarm-open',
+      '--upstream',
+      'ghcr.io=https://ghcr.io',
+      '--tags-ttl',
+      '5m',
+      '--bootstrap',
+      'a:1',
+      '--bootstrap',
+      'b:2',
+    ];
+    const first = await run(['config', 'check', ...flags]);
+    expect(first.code).toBe(0);
+    expect(first.out).toContain('ttl: 5m # --tags-ttl');
+    const file = join(directory, 'c.yaml');
+    writeFileSync(file, first.out);
+    const second = await run(['config', 'check', '--config', file]);
+    const withoutSources = (text: string): string => text.replaceAll(/ #.*/g, '');
+    expect(withoutSources(second.out)).toBe(withoutSources(first.out));
+  });
+
+  test('config check hides secrets', async () => {
+    writeFileSync(join(directory, 'c.yaml'), 'upstreams: { a.io: { username: u, password: s3cret } }\n');
+    const { code, out } = await run(['config', 'check', '--config', 'c.yaml']);
+    expect(code).toBe(0);
+    expect(out).not.toContain('s3cret');
+  });
+
+  test('config check reads the files that the configuration names', async () => {
+    writeFileSync(join(directory, 'c.yaml'), 'upstreams: { a.io: { username: u, passwordFile: nowhere } }\n');
+    const { code, err } = await run(['config', 'check', '--config', 'c.yaml']);
+    expect(code).toBe(2);
+    expect(err).toContain('upstream a.io: cannot read');
+  });
+
+  test('node has a flag for every option', async () => {
+    const { code, out } = await run(['node', '--help']);
+    expect(code).toBe(0);
+    for (const { flag } of flatOptions()) expect(out).toContain(`--${flag} `);
+  });
+});
+
+describe('usage', () => {
+  test('the version is that of the package', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
+    expect(await run(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
+  });
+
+  test.each([
+    [['bogus']],
+    [['node', '--listne', 'x']],
+    [['node', '--listen', 'x']],
+    [['tracker', '--listen', 'x']],
+    [['node', 'extra']],
+  ])('%j is exit code 2, without a stack', async (args) => {
+    const { code, out, err } = await run(args);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).not.toMatch(/^ +at /m);
+    expect(err.length).toBeGreaterThan(10);
+  });
+
+  test('--debug shows the stack', async () => {
+    expect((await run(['tracker', '--listen', 'x', '--debug'])).err).toMatch(/^ +at /m);
+  });
+});

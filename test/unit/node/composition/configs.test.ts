@@ -1,0 +1,78 @@
+import { describe, expect, test } from 'vitest';
+import {
+  contentConfig,
+  facadeServerConfig,
+  linkConfig,
+  manifestConfig,
+  swarmConfig,
+  transferConfig,
+} from '../../../../node/composition/part-configs.ts';
+import { planReload } from '../../../../node/composition/reload.ts';
+import { originConfig } from '../../../../node/composition/upstream-table.ts';
+import { loadConfig } from '../../../../node/config/load.ts';
+import type { NodeConfig } from '../../../../node/config/schema.ts';
+import { makeFacts } from '../config/facts.ts';
+
+function load(...flags: [string, string][]): NodeConfig {
+  return loadConfig({ flags: flags.map(([flag, value]) => ({ flag, values: [value] })), facts: makeFacts() }).config;
+}
+
+describe('what parts are told', () => {
+  test('no limit is 0 in the form of the transfer layer', () => {
+    expect(transferConfig(load())).toMatchObject({ uploadRateBytesPerSecond: 0, downloadRateBytesPerSecond: 0 });
+    expect(transferConfig(load(['transfer-upload-rate', '8mbit'])).uploadRateBytesPerSecond).toBe(1_000_000);
+  });
+
+  test('a node outside of any swarm listens for nobody', () => {
+    expect(linkConfig(load(['swarm-enabled', 'false'])).listen).toEqual({ host: '127.0.0.1', port: 0 });
+    expect(linkConfig(load()).listen).toEqual({ host: '127.0.0.1', port: 5003 });
+  });
+
+  test('the time to live of tags follows the configuration in force', () => {
+    let config = load();
+    const manifests = manifestConfig(() => config);
+    expect(manifests.tagTtlMs).toBe(60_000);
+    config = load(['tags-ttl', '0']);
+    expect(manifests.tagTtlMs).toBe(0);
+  });
+
+  test('limits of store and server are passed on', () => {
+    expect(contentConfig(load(['store-max-size', '0']))).toMatchObject({
+      maxSizeBytes: 0,
+      maxManifestBytes: 512 * 1024 ** 2,
+    });
+    expect(facadeServerConfig(load(['http-max-connections', '7']))).toMatchObject({
+      maxConnections: 7,
+      headersTimeoutMs: 15_000,
+    });
+    expect(swarmConfig(load(['swarm-announce', 'me.lan']), 6).announce).toEqual({ host: 'me.lan', port: 0 });
+  });
+
+  test('upstreams are passed on with their limits', async () => {
+    const { upstreams, proxy } = await originConfig(load(['upstream', 'a.io=http://a.io:5000'], ['proxy-none', 'x']));
+    expect(upstreams[0]).toMatchObject({ name: 'a.io', url: 'http://a.io:5000', progressTimeoutMs: 10_000 });
+    expect(proxy).toEqual({ httpProxy: '', httpsProxy: '', noProxy: 'x' });
+  });
+});
+
+describe('reloading', () => {
+  test('what can be changed is applied, the rest keeps its value and is named', () => {
+    const before = load();
+    const after = load(
+      ['tags-ttl', '5s'],
+      ['listen', '127.0.0.1:9'],
+      ['log-level', 'debug'],
+      ['upstream', 'a.io=http://a'],
+    );
+    const plan = planReload(before, after);
+    expect(plan.applied).toEqual(['log.level', 'upstreams', 'tags.ttl']);
+    expect(plan.waiting).toEqual(['listen']);
+    expect(plan.config.listen).toEqual(before.listen);
+    expect(plan.config.tags.ttlMs).toBe(5_000);
+    expect(plan.config.upstreams).toEqual(after.upstreams);
+  });
+
+  test('the same configuration changes nothing', () => {
+    expect(planReload(load(), load())).toMatchObject({ applied: [], waiting: [], config: load() });
+  });
+});
