@@ -88,7 +88,7 @@ function piecesChange(digest: Digest, hashes: Buffer): IndexChange {
 }
 
 /** Reads facts; `undefined` when they are not what `factsChange` writes. */
-export function decodeFacts(key: string, value: Buffer): BlobStat | undefined {
+function decodeFacts(key: string, value: Buffer): BlobStat | undefined {
   if (!isDigest(key)) return undefined;
   const parsed = parseJson(value);
   if (typeof parsed !== 'object' || parsed === null) return undefined;

@@ -50,9 +50,10 @@ export interface PartialBlob extends AsyncDisposable {
   /**
    * To be called when all pieces are held: hashes the whole and, if it is what the digest says, publishes the blob
    * durably (`complete`; this object is closed by it). Otherwise `mismatch`: some piece hash was false; the caller
-   * resets or discards. Hashing of the contiguous beginning runs ahead in the background, so this is quick.
+   * resets or discards. Hashing of the contiguous beginning runs ahead in the background, so this is quick; the fsync may
+   * not be. `onVerified` is called as soon as the whole is known to be right, for those who wait for no more than that.
    */
-  complete(): Promise<'complete' | 'mismatch'>;
+  complete(options?: { onVerified?: (() => void) | undefined }): Promise<'complete' | 'mismatch'>;
   /** Forgets all pieces and hashes. */
   reset(): Promise<void>;
   /** Stops the work and keeps the pieces for a later `openPartial`. */
@@ -93,7 +94,10 @@ export interface BlobStore extends AsyncDisposable {
    * @throws {DockyardError} ERR_CONTENT_MISMATCH, ERR_STORE_FULL
    */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
-  /** A pinned blob is never evicted. */
+  /**
+   * A pinned blob is never evicted. Unpinning what is not held is no error.
+   * @throws {DockyardError} ERR_BLOB_NOT_HELD when a blob that is not held complete is to be pinned
+   */
   setPinned(digest: Digest, pinned: boolean): Promise<void>;
   /** Removes a complete blob; false when it was not held. Readers that have it open go on. */
   remove(digest: Digest): Promise<boolean>;

@@ -3,21 +3,16 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
-import { isAbortError } from '../oci/error.ts';
-import { BlobCatalog, statOf } from './blob-catalog.ts';
-import { BlobRecords } from './blob-records.ts';
+import { statOf } from './blob-catalog.ts';
 import type { BlobStat, BlobStore, HeldBlob, PartialBlob, StoreUsage, VerifyResult } from './blob-store.ts';
-import { CompleteBlobs } from './complete-blobs.ts';
 import { ContentIndex } from './content-index.ts';
 import { nodeDisk, writeNewFile, type Disk } from './disk.ts';
 import { contentError, isAbsentError } from './errors.ts';
 import type { PieceGeometry } from './geometry.ts';
-import { HashThread } from './hash-thread.ts';
 import { StoreLayout } from './layout.ts';
-import { PartialShelf } from './partial-shelf.ts';
-import { Quarantine } from './quarantine.ts';
-import { StoreMetrics } from './store-metrics.ts';
 import { loadCatalog, prepareDirectory, prepareFolders } from './store-opening.ts';
+import { makeStoreParts, type StoreParts } from './store-parts.ts';
+import { verifyBlob } from './store-verifying.ts';
 import { StoreSpace, type Eviction, type EvictionReason } from './store-space.ts';
 
 export interface FsBlobStoreDeps {
@@ -42,23 +37,10 @@ export interface FsBlobStoreConfig {
 /** How long a time of use may wait until it is written: what a crash loses only makes eviction a little less exact. */
 const SAVE_USE_INTERVAL_MS = 60_000;
 
-interface Parts {
-  readonly catalog: BlobCatalog;
-  readonly complete: CompleteBlobs;
-  readonly hashes: HashThread;
-  readonly index: ContentIndex;
-  readonly layout: StoreLayout;
-  readonly metrics: StoreMetrics;
-  readonly quarantine: Quarantine;
-  readonly records: BlobRecords;
-  readonly shelf: PartialShelf;
-}
-
 /** Keeps blobs in a directory that one process at a time may have open. */
 export class FsBlobStore implements BlobStore {
   readonly #log: Logger;
-  readonly #disk: Disk;
-  readonly #parts: Parts;
+  readonly #parts: StoreParts;
   readonly #space: StoreSpace;
   readonly #ownsIndex: boolean;
   readonly #saving: NodeJS.Timeout;
@@ -66,12 +48,11 @@ export class FsBlobStore implements BlobStore {
   #nextIncoming = 1;
   #closing: Promise<void> | undefined;
 
-  private constructor(deps: FsBlobStoreDeps, config: FsBlobStoreConfig, parts: Parts, disk: Disk) {
+  private constructor(deps: FsBlobStoreDeps, config: FsBlobStoreConfig, parts: StoreParts) {
     this.#log = deps.log;
-    this.#disk = disk;
     this.#parts = parts;
     this.#ownsIndex = deps.index === undefined;
-    const { catalog, metrics, shelf } = parts;
+    const { catalog, disk, metrics, shelf } = parts;
     const evictor = {
       heldBytes: () => catalog.totalBytes + shelf.totalBytes,
       evictOne: (reason: EvictionReason) => this.#evictOne(reason),
@@ -97,18 +78,17 @@ export class FsBlobStore implements BlobStore {
     const layout = new StoreLayout(config.directory);
     await prepareDirectory(disk, layout);
     const index = deps.index ?? (await ContentIndex.open(layout.indexFolder, deps.log));
-    const hashes = new HashThread();
+    const parts = makeStoreParts({ ...deps, disk, index, layout, registry: deps.metrics });
     try {
-      const parts = makeParts(deps, disk, layout, index, hashes);
       await prepareFolders(disk, layout);
       await parts.quarantine.load();
-      await loadCatalog({ ...parts, disk, log: deps.log });
+      await loadCatalog(parts);
       await parts.shelf.load();
-      const store = new FsBlobStore(deps, config, parts, disk);
+      const store = new FsBlobStore(deps, config, parts);
       await store.#shrink();
       return store;
     } catch (error) {
-      await hashes.close();
+      await parts.hashes.close();
       if (deps.index === undefined) await index.close();
       if (error instanceof Error && error.name === 'DockyardError') throw error;
       throw contentError('ERR_STORE_IO', `the content store ${config.directory} could not be opened`, { cause: error });
@@ -181,7 +161,7 @@ export class FsBlobStore implements BlobStore {
     for (const { digest } of this.#parts.catalog.list()) {
       options.signal?.throwIfAborted();
       this.#assertOpen();
-      const result = await this.#verifyOne(digest, options);
+      const result = await verifyBlob(this.#parts, digest, options);
       if (result !== undefined) yield result;
     }
   }
@@ -209,7 +189,7 @@ export class FsBlobStore implements BlobStore {
     const { complete, layout } = this.#parts;
     const incoming = join(layout.incomingFolder, String(this.#nextIncoming++));
     try {
-      await writeNewFile(this.#disk, incoming, bytes);
+      await writeNewFile(this.#parts.disk, incoming, bytes);
       await complete.publish(digest, bytes.length, incoming, undefined);
     } finally {
       // Gone already when it was published; still there when that failed, or when another put was first.
@@ -219,37 +199,10 @@ export class FsBlobStore implements BlobStore {
 
   async #removeIncoming(path: string): Promise<void> {
     try {
-      await this.#disk.unlink(path);
+      await this.#parts.disk.unlink(path);
     } catch (error) {
       if (!isAbsentError(error)) this.#log.warn({ err: error, path }, 'temporary file could not be removed');
     }
-  }
-
-  async #verifyOne(digest: Digest, options: { signal?: AbortSignal | undefined }): Promise<VerifyResult | undefined> {
-    const { catalog, complete, hashes, layout } = this.#parts;
-    const entry = catalog.get(digest);
-    if (entry === undefined) return undefined;
-    const { sizeBytes } = entry;
-    entry.leases += 1;
-    try {
-      const found = await hashes.wholeFile(layout.blobFile(digest), digestAlgorithm(digest), options);
-      if (found === digest) return { digest, sizeBytes, state: 'good' };
-    } catch (error) {
-      options.signal?.throwIfAborted();
-      if (isAbortError(error) || this.#closing !== undefined) throw error;
-      if (error instanceof Error && isAbsentError(error.cause)) {
-        // Removed on purpose meanwhile: then it is no longer held, and there is nothing to say of it.
-        if (catalog.get(digest) !== entry) return undefined;
-        await complete.forget(entry);
-        return { digest, sizeBytes, state: 'missing' };
-      }
-      this.#log.error({ err: error, digest }, 'blob could not be read');
-    } finally {
-      entry.leases -= 1;
-    }
-    if (catalog.get(digest) !== entry) return undefined;
-    await complete.setAside(entry);
-    return { digest, sizeBytes, state: 'damaged' };
   }
 
   #evictOne(reason: EvictionReason): Eviction | undefined {
@@ -291,28 +244,4 @@ export class FsBlobStore implements BlobStore {
   #assertOpen(): void {
     if (this.#closing !== undefined) throw contentError('ERR_STORE_CLOSED', 'the content store is closed');
   }
-}
-
-function makeParts(
-  deps: FsBlobStoreDeps,
-  disk: Disk,
-  layout: StoreLayout,
-  index: ContentIndex,
-  hashes: HashThread,
-): Parts {
-  const { clock, log } = deps;
-  const metrics = new StoreMetrics(deps.metrics);
-  const catalog = new BlobCatalog();
-  const quarantine = new Quarantine({ clock, disk, layout, log });
-  const records = new BlobRecords({ index, log, metrics });
-  const complete = new CompleteBlobs({ clock, disk, layout, catalog, records, quarantine, hashes, metrics, log });
-  const shelf = new PartialShelf({
-    disk,
-    layout,
-    hashes,
-    log,
-    publish: async (digest, sizeBytes, dataPath, pieceHashes) =>
-      await complete.publish(digest, sizeBytes, dataPath, pieceHashes),
-  });
-  return { catalog, complete, hashes, index, layout, metrics, quarantine, records, shelf };
 }

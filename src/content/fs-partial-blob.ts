@@ -10,6 +10,7 @@ import { isDockyardError } from '../oci/error.ts';
 import type { Bitfield } from './bitfield.ts';
 import type { PartialBlob } from './blob-store.ts';
 import { readFully, writeFully, type DiskFile } from './disk.ts';
+import { DurableFile } from './durable-file.ts';
 import { contentError } from './errors.ts';
 import { assertRange } from './fs-held-blob.ts';
 import { PIECE_HASH_BYTES, pieceRange, piecesCovering, type PieceGeometry } from './geometry.ts';
@@ -19,7 +20,6 @@ import type { StoreSpace } from './store-space.ts';
 
 /** Blobs up to this size are hashed at once, on the main thread: telling the worker would take longer. */
 const HASH_AT_ONCE_BYTES = 1024 * 1024;
-const REWRITE_BYTES = 1024 * 1024;
 
 export interface FsPartialBlobDeps {
   readonly space: StoreSpace;
@@ -51,11 +51,11 @@ export class FsPartialBlob implements PartialBlob {
   readonly held: Bitfield;
   readonly #deps: FsPartialBlobDeps;
   readonly #body: Buffer;
+  readonly #durable: DurableFile;
   readonly #writing = new Set<Promise<void>>();
   #contiguousPieces = 0;
   #runAhead: RunAhead | undefined;
   #wholeIsRight = false;
-  #fsyncFailed = false;
   #completing: Promise<boolean> | undefined;
   #state: 'open' | 'completing' | 'ended' = 'open';
   #ending: Promise<void> | undefined;
@@ -66,6 +66,7 @@ export class FsPartialBlob implements PartialBlob {
     this.geometry = state.geometry;
     this.held = state.held;
     this.#body = state.body;
+    this.#durable = new DurableFile(deps.data, state.geometry.sizeBytes);
     this.#hashAhead();
   }
 
@@ -115,12 +116,12 @@ export class FsPartialBlob implements PartialBlob {
     throw contentError('ERR_BLOB_DAMAGED', `the partial file of ${this.digest} was cut short`);
   }
 
-  async complete(): Promise<'complete' | 'mismatch'> {
+  async complete(options: { onVerified?: (() => void) | undefined } = {}): Promise<'complete' | 'mismatch'> {
     this.#assertOpen();
     if (!this.held.isFull)
       throw contentError('ERR_PIECE_MISSING', `${this.digest} is complete only when all pieces are held`);
     this.#state = 'completing';
-    this.#completing = this.#publishIfRight();
+    this.#completing = this.#publishIfRight(options.onVerified);
     try {
       if (!(await this.#completing)) return 'mismatch';
     } finally {
@@ -165,11 +166,12 @@ export class FsPartialBlob implements PartialBlob {
     await this.close();
   }
 
-  async #publishIfRight(): Promise<boolean> {
+  async #publishIfRight(onVerified: (() => void) | undefined): Promise<boolean> {
     await this.#settle();
     this.#wholeIsRight ||= (await this.#wholeDigest()) === this.digest;
     if (!this.#wholeIsRight) return false;
-    await this.#deps.space.withRoom(0, async () => await this.#syncData());
+    onVerified?.();
+    await this.#deps.space.withRoom(0, async () => await this.#durable.sync());
     await this.#deps.space.withRoom(0, async () => await this.#deps.publish(this.#body));
     return true;
   }
@@ -193,6 +195,7 @@ export class FsPartialBlob implements PartialBlob {
     if (!this.held.add(index)) return;
     this.#body.set(pieceHash, index * PIECE_HASH_BYTES);
     this.#deps.onHeld(sizeBytes, 1);
+    this.#durable.wrote(sizeBytes);
     if (index === this.#contiguousPieces) this.#hashAhead();
   }
 
@@ -218,25 +221,6 @@ export class FsPartialBlob implements PartialBlob {
       }
     }
     return await this.#deps.hashes.wholeFile(this.#deps.dataPath, algorithm);
-  }
-
-  /**
-   * After an fsync that failed, Linux may keep pages in memory and call them clean, though the disk never got them: the
-   * next fsync would succeed and prove nothing. So all bytes are written again before it.
-   */
-  async #syncData(): Promise<void> {
-    if (this.#fsyncFailed) await this.#rewriteData();
-    this.#fsyncFailed = true;
-    await this.#deps.data.sync();
-    this.#fsyncFailed = false;
-  }
-
-  async #rewriteData(): Promise<void> {
-    const { sizeBytes } = this.geometry;
-    for (let position = 0; position < sizeBytes; position += REWRITE_BYTES) {
-      const bytes = await readFully(this.#deps.data, position, Math.min(REWRITE_BYTES, sizeBytes - position));
-      await writeFully(this.#deps.data, bytes, position);
-    }
   }
 
   /** Waits until no write is under way, however those end. */

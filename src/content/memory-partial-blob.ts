@@ -71,12 +71,13 @@ export class MemoryPartialBlob implements PartialBlob {
     return await Promise.resolve(Buffer.concat(parts));
   }
 
-  async complete(): Promise<'complete' | 'mismatch'> {
+  async complete(options: { onVerified?: (() => void) | undefined } = {}): Promise<'complete' | 'mismatch'> {
     this.#assertOpen();
     if (!this.held.isFull)
       throw contentError('ERR_PIECE_MISSING', `${this.digest} is complete only when all pieces are held`);
     const bytes = await this.read({ start: 0, end: this.geometry.sizeBytes });
     if (digestOf(bytes, digestAlgorithm(this.digest)) !== this.digest) return 'mismatch';
+    options.onVerified?.();
     this.#end(false);
     this.#deps.publish(bytes);
     return 'complete';

@@ -8,14 +8,14 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { digestAlgorithm, type Digest } from '../oci/digest.ts';
 import { Bitfield } from './bitfield.ts';
-import { readFully, writeFully, type Disk, type DiskFile } from './disk.ts';
+import type { Disk } from './disk.ts';
 import { contentError, isAbsentError } from './errors.ts';
 import { bytesOfPieces, FsPartialBlob } from './fs-partial-blob.ts';
 import { pieceGeometry, type PieceGeometry } from './geometry.ts';
 import type { HashThread } from './hash-thread.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { fileSafeDigest, type StoreLayout } from './layout.ts';
-import { encodeMapHeader, MAP_HEADER_BYTES, mapEntry, mapFileBytes, parseMapHeader } from './partial-map.ts';
+import { claimedPieces, openPartialFiles, readPartialMap, type PartialFiles } from './partial-files.ts';
 import type { Eviction, StoreSpace } from './store-space.ts';
 
 /** One partial blob, open or not. */
@@ -37,12 +37,6 @@ export interface PartialShelfDeps {
   readonly log: Logger;
   /** Moves the data file of a partial blob among the complete ones. */
   readonly publish: (digest: Digest, sizeBytes: number, dataPath: string, pieceHashes: Buffer) => Promise<void>;
-}
-
-interface OpenedFiles {
-  readonly data: DiskFile;
-  readonly map: DiskFile;
-  readonly body: Buffer;
 }
 
 /** The partial blobs of one store. */
@@ -133,21 +127,16 @@ export class PartialShelf {
   }
 
   async #loadOne(folder: string, name: string): Promise<{ record: PartialRecord; usedAtMs: number } | undefined> {
-    const { disk } = this.#deps;
     try {
-      const path = join(folder, 'map');
-      const { mtimeMs, size } = await disk.stat(path);
-      await disk.stat(join(folder, 'data'));
-      const map = await disk.open(path, 'r');
-      const bytes = await readAndClose(map, size);
-      const header = parseMapHeader(bytes);
-      if (header === undefined || fileSafeDigest(header.digest) !== name) return undefined;
-      const record = newRecord(header.digest, header.geometry);
-      const claimed = claimedPieces(header.geometry, bytes.subarray(MAP_HEADER_BYTES));
+      const found = await readPartialMap(this.#deps.disk, folder);
+      if (found === undefined || fileSafeDigest(found.header.digest) !== name) return undefined;
+      const { digest, geometry } = found.header;
+      const claimed = claimedPieces(geometry, found.body);
       if (claimed.count === 0) return undefined;
+      const record = newRecord(digest, geometry);
       record.heldCount = claimed.count;
-      record.heldBytes = bytesOfPieces(header.geometry, claimed);
-      return { record, usedAtMs: mtimeMs };
+      record.heldBytes = bytesOfPieces(geometry, claimed);
+      return { record, usedAtMs: found.writtenAtMs };
     } catch (error) {
       if (isAbsentError(error)) return undefined;
       throw contentError('ERR_STORE_IO', `the partial blob ${folder} could not be read`, { cause: error });
@@ -155,7 +144,9 @@ export class PartialShelf {
   }
 
   async #openLocked(record: PartialRecord, anew: boolean, space: StoreSpace): Promise<FsPartialBlob> {
-    const files = await space.withRoom(0, async () => await this.#openFiles(record, anew));
+    const { disk, layout } = this.#deps;
+    const folder = layout.partialBlobFolder(record.digest);
+    const files = await space.withRoom(0, async () => await openPartialFiles(disk, folder, record, anew));
     try {
       const held = record.known ?? (await this.#recover(record, files.body));
       record.known = held;
@@ -169,7 +160,7 @@ export class PartialShelf {
     }
   }
 
-  #makeBlob(record: PartialRecord, files: OpenedFiles, held: Bitfield, space: StoreSpace): FsPartialBlob {
+  #makeBlob(record: PartialRecord, files: PartialFiles, held: Bitfield, space: StoreSpace): FsPartialBlob {
     const { digest, geometry } = record;
     const dataPath = join(this.#deps.layout.partialBlobFolder(digest), 'data');
     return new FsPartialBlob(
@@ -189,38 +180,6 @@ export class PartialShelf {
       },
       { digest, geometry, held, body: files.body },
     );
-  }
-
-  /** Repeatable: what a failed attempt made is made again, or removed when the opening as a whole fails. */
-  async #openFiles(record: PartialRecord, anew: boolean): Promise<OpenedFiles> {
-    const { disk, layout } = this.#deps;
-    const folder = layout.partialBlobFolder(record.digest);
-    if (anew) {
-      await disk.removeTree(folder);
-      await disk.makeFolder(folder);
-    }
-    const map = await disk.open(join(folder, 'map'), anew ? 'wx+' : 'r+');
-    try {
-      if (anew) await writeFully(map, encodeMapHeader(record), 0);
-      // A crash in the middle of a reset may have left either file too short; bytes that are not there match no hash.
-      await map.truncate(mapFileBytes(record.geometry));
-      const body = await readFully(map, MAP_HEADER_BYTES, mapFileBytes(record.geometry) - MAP_HEADER_BYTES);
-      return { map, body, data: await this.#openData(join(folder, 'data'), record.geometry.sizeBytes, anew) };
-    } catch (error) {
-      await map.close();
-      throw error;
-    }
-  }
-
-  async #openData(path: string, sizeBytes: number, anew: boolean): Promise<DiskFile> {
-    const data = await this.#deps.disk.open(path, anew ? 'wx+' : 'r+');
-    try {
-      await data.truncate(sizeBytes);
-      return data;
-    } catch (error) {
-      await data.close();
-      throw error;
-    }
   }
 
   async #recover(record: PartialRecord, body: Buffer): Promise<Bitfield> {
@@ -265,22 +224,6 @@ export class PartialShelf {
   }
 }
 
-async function readAndClose(file: DiskFile, sizeBytes: number): Promise<Buffer> {
-  try {
-    return await readFully(file, 0, sizeBytes);
-  } finally {
-    await file.close();
-  }
-}
-
 function newRecord(digest: Digest, geometry: PieceGeometry): PartialRecord {
   return { digest, geometry, heldBytes: 0, heldCount: 0, open: false, blob: undefined, known: undefined };
-}
-
-/** The pieces of which a map has a hash. */
-function claimedPieces(geometry: PieceGeometry, body: Buffer): Bitfield {
-  const claimed = new Bitfield(geometry.pieceCount);
-  for (let index = 0; index < geometry.pieceCount; index += 1)
-    if (mapEntry(body, index) !== undefined) claimed.add(index);
-  return claimed;
 }

@@ -168,6 +168,20 @@ export function describeBlobStore(name: string, makeStore: MakeStore): void {
       },
     );
 
+    test('whoever waits for the digest alone is told before the blob is published, and not when it is wrong', async () => {
+      await using store = await empty();
+      const [right, wrong] = [makeBlob(20 * PIECE, 1), makeBlob(20 * PIECE, 2)];
+      await using partial = await store.openPartial(right.digest, right.bytes.length);
+      const told: (number | undefined)[] = [];
+      const onVerified = (): void => void told.push(store.stat(right.digest)?.sizeBytes);
+      await fill(partial, wrong);
+      expect(await partial.complete({ onVerified })).toBe('mismatch');
+      await partial.reset();
+      await fill(partial, right);
+      expect(await partial.complete({ onVerified })).toBe('complete');
+      expect(told).toEqual([undefined]);
+    });
+
     test('pieces come in any order, and are read as soon as they are held', async () => {
       await using store = await empty();
       const blob = makeBlob(4 * PIECE);
