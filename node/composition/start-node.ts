@@ -13,7 +13,7 @@ import { DEFAULT_FACADE_SERVER_CONFIG, FacadeServer } from '../../src/registry/f
 import { OriginListService } from '../../src/transfer/manifest-lists.ts';
 import { OriginManifestService } from '../../src/transfer/manifest-service.ts';
 import { BlobSizeHints } from '../../src/transfer/manifest-sizes.ts';
-import { createTransfer, type DataPlane } from '../../src/transfer/open-transfer.ts';
+import { createTransfer, type DataPlane, type Transfer } from '../../src/transfer/open-transfer.ts';
 import { AdminServer } from '../admin/admin-server.ts';
 import { formatHostPort, type HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
@@ -69,33 +69,85 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
   const current = { config };
   const metrics = createMetrics(version);
   const { random } = Math;
+  const ground: Ground = { log, metrics, random };
 
   const content = starting.use(await openContent({ clock: systemClock, log, metrics }, contentConfig(config)));
 
   const credentials = new ReplaceableCredentials({ log, clock: systemClock }, config.credentials.dockerConfig);
-  const originDeps = { log, metrics, clock: systemClock, credentials, random };
+  const originDeps = { ...ground, clock: systemClock, credentials };
   const origin = starting.use(new OriginRegistry(originDeps, await originConfig(config)));
 
-  const swarm = starting.use(
-    await openSwarmParts({ store: content.blobs, clock: steadyClock, random, log, metrics }, config),
-  );
+  const swarm = starting.use(await openSwarmParts({ ...ground, store: content.blobs, clock: steadyClock }, config));
   const { dataPlane, members, discoveries } = swarm;
 
   const sizes = new BlobSizeHints();
   const below = { dataPlane, store: content.blobs, manifests: content.manifests, origin, sizes, members, discoveries };
-  const transfer = starting.use(
-    createTransfer({ ...below, random, clock: steadyClock, log, metrics }, transferConfig(config)),
-  );
+  const transfer = starting.use(createTransfer({ ...ground, ...below, clock: steadyClock }, transferConfig(config)));
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 
-  const manifests = new OriginManifestService(
-    { origin, store: transfer.manifests, peers: transfer.peerManifests, clock: systemClock, metrics, log, sizes },
-    manifestConfig(() => current.config),
-  );
+  const facade = starting.use(createServer({ ...ground, origin, transfer, sizes }, () => current.config));
+  const facadeAddress = await listen(facade, config.listen);
 
+  const subject = createAdminSubject({
+    version,
+    config: () => current.config,
+    content,
+    members,
+    transfers: transfer.blobs,
+    upstreams: new OriginProbe({ origin, config: () => current.config }),
+    swarmProbe: new SwarmEcho({
+      hub: dataPlane.hub,
+      peers: transfer.peers,
+      members,
+      clock: steadyClock,
+      randomBytes,
+      random,
+    }),
+    facade: facadeAddress,
+    swarm: swarm.addresses,
+    admin: () => admin.address,
+  });
+  const admin: AdminServer = starting.use(await AdminServer.open({ subject, metrics, log }, { listen: config.admin }));
+
+  const close = closeOnce(facade, starting.move(), () => current.config.http.shutdownGraceMs);
+  return {
+    addresses: {
+      facade: facadeAddress,
+      admin: admin.address,
+      swarm: swarm.addresses?.swarm,
+      data: swarm.addresses?.data,
+    },
+    peerId: swarm.peerId,
+    config: () => current.config,
+    reload: (next) => applyReload(next, current, { origin, credentials, dataPlane, log }),
+    close,
+    [Symbol.asyncDispose]: () => close(0),
+  };
+}
+
+/** What every part is given. */
+interface Ground {
+  readonly log: Logger;
+  readonly metrics: Registry;
+  readonly random: () => number;
+}
+
+interface ServedParts extends Ground {
+  readonly origin: OriginRegistry;
+  readonly transfer: Transfer;
+  readonly sizes: BlobSizeHints;
+}
+
+/** The registry for clients, over manifests, blobs and lists. */
+function createServer({ log, metrics, origin, transfer, sizes }: ServedParts, config: () => NodeConfig): FacadeServer {
+  const { manifests: store, peerManifests: peers, blobs } = transfer;
+  const manifests = new OriginManifestService(
+    { origin, store, peers, clock: systemClock, metrics, log, sizes },
+    manifestConfig(config),
+  );
   const facade = createFacade(
     {
-      blobs: transfer.blobs,
+      blobs,
       manifests,
       lists: new OriginListService({ origin }),
       upstreamNames: () => origin.upstreams,
@@ -106,49 +158,7 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
     },
     { lingerTimeoutMs: DEFAULT_FACADE_SERVER_CONFIG.lingerTimeoutMs },
   );
-  const server = starting.use(new FacadeServer({ facade, log }, facadeServerConfig(config)));
-  const facadeAddress = await listen(server, config.listen);
-
-  const echo = new SwarmEcho({
-    hub: dataPlane.hub,
-    peers: transfer.peers,
-    members,
-    clock: steadyClock,
-    randomBytes,
-    random,
-  });
-  const subject = createAdminSubject({
-    version,
-    config: () => current.config,
-    content,
-    members,
-    transfers: transfer.blobs,
-    upstreams: new OriginProbe({ origin, config: () => current.config }),
-    swarmProbe: echo,
-    facade: facadeAddress,
-    swarm: swarm.addresses,
-    admin: () => admin.address,
-  });
-  const admin: AdminServer = starting.use(await AdminServer.open({ subject, metrics, log }, { listen: config.admin }));
-
-  const running = starting.move();
-  const reload = (next: NodeConfig): Promise<ReloadPlan> =>
-    applyReload(next, current, { origin, credentials, dataPlane, log });
-  const close = closeOnce(server, running, () => current.config.http.shutdownGraceMs);
-  const addresses = {
-    facade: facadeAddress,
-    admin: admin.address,
-    swarm: swarm.addresses?.swarm,
-    data: swarm.addresses?.data,
-  };
-  return {
-    addresses,
-    peerId: swarm.peerId,
-    config: () => current.config,
-    reload,
-    close,
-    [Symbol.asyncDispose]: () => close(0),
-  };
+  return new FacadeServer({ facade, log }, facadeServerConfig(config()));
 }
 
 function createMetrics(version: string): Registry {

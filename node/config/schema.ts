@@ -2,8 +2,14 @@
  * Every option of a node: its name, kind, bounds, default and meaning. Defaults are found in the order of declaration,
  * so that one may depend on those above it.
  */
-import { join } from 'node:path';
-import type { HostPort } from './address.ts';
+import {
+  defaultDataDirectory,
+  defaultDockerConfig,
+  defaultFreeDiskBytes,
+  defaultStoreSizeBytes,
+  defaultSwarmData,
+  defaultSwarmListen,
+} from './defaults.ts';
 import {
   address,
   choice,
@@ -19,140 +25,12 @@ import {
   toggle,
   url,
 } from './kinds.ts';
-import {
-  group,
-  list,
-  option,
-  optional,
-  optionFrom,
-  type DefaultContext,
-  type NamedSpec,
-  type Resolved,
-} from './option.ts';
+import { group, list, option, optional, optionFrom, type Resolved } from './option.ts';
+import { upstreams } from './upstream-options.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 const KIB = 1024;
-
-/** The upstream that is there without any configuration, and where it is. */
-export const BUILT_IN_UPSTREAM = { name: 'docker.io', url: 'https://registry-1.docker.io' } as const;
-
-const SYSTEM_DATA_DIRECTORY = '/var/lib/dockyard';
-
-function defaultDataDirectory({ facts }: DefaultContext): string {
-  if (facts.isRoot) return SYSTEM_DATA_DIRECTORY;
-  const dataHome = facts.environment['XDG_DATA_HOME'] || join(facts.homeDirectory, '.local', 'share');
-  return join(dataHome, 'dockyard');
-}
-
-function defaultSwarmListen(context: DefaultContext): HostPort {
-  const hasKey = context.earlier('swarm.key') !== undefined;
-  return { host: hasKey || context.earlier('swarm.open') === true ? '0.0.0.0' : '127.0.0.1', port: 5002 };
-}
-
-function defaultSwarmData(context: DefaultContext): HostPort {
-  const swarm = context.earlier('swarm.listen') as HostPort;
-  // A swarm port of 65535 has no neighbour above it.
-  const port = swarm.port === 0 || swarm.port === 65_535 ? 0 : swarm.port + 1;
-  return { host: swarm.host, port };
-}
-
-function defaultStoreSizeBytes(context: DefaultContext): number {
-  const fileSystemBytes = context.facts.fileSystemSizeBytes(context.earlier('data') as string);
-  return Math.min(50 * GIB, Math.floor(fileSystemBytes / 2));
-}
-
-function defaultFreeDiskBytes(context: DefaultContext): number {
-  const fileSystemBytes = context.facts.fileSystemSizeBytes(context.earlier('data') as string);
-  return Math.min(10 * GIB, Math.floor(fileSystemBytes / 20));
-}
-
-function defaultDockerConfig({ facts }: DefaultContext): string | undefined {
-  const directory = facts.environment['DOCKER_CONFIG'] || join(facts.homeDirectory, '.docker');
-  const file = join(directory, 'config.json');
-  return facts.fileExists(file) ? file : undefined;
-}
-
-const upstreamOptions = {
-  url: optionFrom(url(['https', 'http'], 'https://ghcr.io'), {
-    summary: 'Where the registry is; plain HTTP is used only when it stands here.',
-    defaultText: '`https://NAME`; for `docker.io`, `https://registry-1.docker.io`',
-    defaultFrom: (context) => {
-      const name = context.earlier('name') as string;
-      return name === BUILT_IN_UPSTREAM.name ? BUILT_IN_UPSTREAM.url : `https://${name}`;
-    },
-    reloadable: true,
-  }),
-  repositoryPrefix: optional(text('PATH', 255), {
-    summary: 'Put before every repository name, as for a proxy project of Harbor.',
-    unset: 'none',
-    reloadable: true,
-  }),
-  username: optional(text('NAME', 1024), {
-    summary: 'The account to use there.',
-    unset: "anonymous, or what Docker's configuration holds for the registry",
-    reloadable: true,
-  }),
-  password: optional(text('TEXT', 65_536), {
-    summary: 'The password of the account; `passwordFile` keeps it out of this file.',
-    unset: 'none',
-    reloadable: true,
-    secret: true,
-  }),
-  passwordFile: optional(path('FILE'), {
-    summary: 'A file whose first line is the password; read again on every reload.',
-    unset: 'none',
-    reloadable: true,
-  }),
-  token: optional(text('TEXT', 65_536), {
-    summary: 'A bearer token to send instead of an account.',
-    unset: 'none',
-    reloadable: true,
-    secret: true,
-  }),
-  ca: optional(path('FILE'), {
-    summary: "PEM certificates to trust for this registry, besides the system's.",
-    unset: 'none',
-    reloadable: true,
-  }),
-  connectTimeout: option(duration({ min: 100, max: 300_000 }), {
-    summary: 'How long a connection may take to come about.',
-    default: 5_000,
-    reloadable: true,
-  }),
-  stallTimeout: option(duration({ min: 100, max: 600_000 }), {
-    summary: 'How long an answer may make no progress before it is resumed on a new connection.',
-    default: 10_000,
-    reloadable: true,
-  }),
-  maxConnections: option(count({ min: 1, max: 1024 }), {
-    summary: 'Blobs read from the registry at once; further ones wait.',
-    default: 64,
-    reloadable: true,
-  }),
-  tokenHosts: list(host(), {
-    summary:
-      'Hosts of token servers that may be given the credentials although they are not of the domain of the registry.',
-    reloadable: true,
-  }),
-  allowPrivateRedirects: option(toggle(), {
-    summary: 'Whether a registry on a public address may redirect to private and link-local addresses.',
-    default: false,
-    reloadable: true,
-  }),
-};
-
-const upstreams: NamedSpec<typeof upstreamOptions> = {
-  type: 'named',
-  summary:
-    'Registries to pull from, by the name that stands in image references. The first one given is where a name without a host goes.',
-  flag: 'upstream',
-  mainKey: 'url',
-  namePattern: /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/,
-  nameAllowed: 'the host of a registry as it stands in image references, such as ghcr.io or registry.lan:5000',
-  entry: upstreamOptions,
-  builtIn: [BUILT_IN_UPSTREAM.name],
-};
 
 /** The tree of all options. */
 export const CONFIG_SCHEMA = {
