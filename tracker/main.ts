@@ -10,6 +10,9 @@ const { values } = parseArgs({ options: { listen: { type: 'string', default: '0.
 const metrics = new Registry();
 collectDefaultMetrics({ register: metrics });
 const log = pino({ base: { component: 'tracker' } });
-await using tracker = await openTracker({ log, metrics }, { listen: parseSocketAddress(values.listen), ...TRACKER_DEFAULTS });
+await using tracker = await openTracker(
+  { log, metrics },
+  { listen: parseSocketAddress(values.listen), ...TRACKER_DEFAULTS },
+);
 const [signal] = (await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])) as [string];
 log.info({ signal, ...tracker.stats() }, 'tracker stopping');

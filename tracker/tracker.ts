@@ -37,7 +37,10 @@ export interface TrackerConfig {
   readonly peerTtlMs: number;
 }
 
-export const TRACKER_DEFAULTS: Pick<TrackerConfig, 'intervalMs' | 'peerTtlMs'> = { intervalMs: 120_000, peerTtlMs: 300_000 };
+export const TRACKER_DEFAULTS: Pick<TrackerConfig, 'intervalMs' | 'peerTtlMs'> = {
+  intervalMs: 120_000,
+  peerTtlMs: 300_000,
+};
 
 /** Numbers for an operator. */
 export interface TrackerStats {
@@ -143,10 +146,12 @@ export class DockyardTracker implements AsyncDisposable {
   #serveOwnPages(request: IncomingMessage, response: ServerResponse): void {
     const path = (request.url ?? '').split('?', 1)[0];
     if (path === '/livez') response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
-    if (path === '/stats') response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(this.stats())}\n`);
+    if (path === '/stats')
+      response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(this.stats())}\n`);
     if (path === '/metrics') this.#serveMetrics(response);
     // All torrents at once: an answer without bound, and of no use to a client that knows its own.
-    if (path === '/scrape' && !(request.url ?? '').includes('info_hash=')) response.writeHead(200).end('d14:failure reason19:info_hash is missinge');
+    if (path === '/scrape' && !(request.url ?? '').includes('info_hash='))
+      response.writeHead(200).end('d14:failure reason19:info_hash is missinge');
   }
 
   #serveMetrics(response: ServerResponse): void {
@@ -208,7 +213,8 @@ export class DockyardTracker implements AsyncDisposable {
       labelNames: ['outcome'],
       registers,
     });
-    for (const event of ['start', 'update', 'complete', 'stop']) this.#server.on(event, () => requests.inc({ outcome: event }));
+    for (const event of ['start', 'update', 'complete', 'stop'])
+      this.#server.on(event, () => requests.inc({ outcome: event }));
     this.#server.on('warning', () => requests.inc({ outcome: 'refused' }));
   }
 

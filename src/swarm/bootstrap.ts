@@ -15,7 +15,16 @@ const DIAL_TIMEOUT_MS = 5_000;
 const MAX_ADDRESSES_PER_NAME = 8;
 
 /** Failures of the network, as against those of a handshake. */
-const UNREACHABLE_CODES = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EADDRNOTAVAIL', 'EHOSTDOWN', 'ENOTFOUND', 'EAI_AGAIN']);
+const UNREACHABLE_CODES = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'EADDRNOTAVAIL',
+  'EHOSTDOWN',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
 
 export interface BootstrapDeps {
   /** Connects to an address, whoever is there. */
@@ -28,7 +37,7 @@ export interface BootstrapDeps {
 }
 
 /** What is known of one address: a failure is logged once, until it changes. */
-type AddressState = 'connected' | 'self' | string;
+type AddressState = 'connected' | 'self' | 'unresolved' | 'unreachable' | 'mismatch';
 
 export class Bootstrap {
   readonly #deps: BootstrapDeps;
@@ -44,7 +53,8 @@ export class Bootstrap {
   async connect(covered: ReadonlySet<string>, options: { signal: AbortSignal }): Promise<void> {
     const resolved = await Promise.all(this.#addresses.map((address) => this.#resolve(address)));
     const targets = new Map(resolved.flat().map((address) => [formatSocketAddress(address), address]));
-    for (const text of [...targets.keys()]) if (covered.has(text) || this.#states.get(text) === 'self') targets.delete(text);
+    for (const text of [...targets.keys()])
+      if (covered.has(text) || this.#states.get(text) === 'self') targets.delete(text);
     await Promise.all([...targets.values()].map((address) => this.#dial(address, options.signal)));
   }
 
@@ -55,14 +65,20 @@ export class Bootstrap {
       const turned = [...hosts.slice(start), ...hosts.slice(0, start)];
       return turned.slice(0, MAX_ADDRESSES_PER_NAME).map((host) => ({ host, port: address.port }));
     } catch (error) {
-      this.#note(address, 'unresolved', swarmError('ERR_SWARM_UNREACHABLE', `cannot resolve ${address.host}`, { cause: error }));
+      this.#note(
+        address,
+        'unresolved',
+        swarmError('ERR_SWARM_UNREACHABLE', `cannot resolve ${address.host}`, { cause: error }),
+      );
       return [];
     }
   }
 
   async #dial(address: SocketAddress, signal: AbortSignal): Promise<void> {
     try {
-      const peerId = await this.#deps.dial(address, { signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]) });
+      const peerId = await this.#deps.dial(address, {
+        signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]),
+      });
       if (this.#states.get(formatSocketAddress(address)) === 'connected') return;
       this.#states.set(formatSocketAddress(address), 'connected');
       this.#deps.log.info({ address: formatSocketAddress(address), peer: peerId }, 'bootstrap address connected');
@@ -76,7 +92,11 @@ export class Bootstrap {
   #noteFailure(address: SocketAddress, error: Error): void {
     const text = formatSocketAddress(address);
     if (isUnreachable(error)) {
-      this.#note(address, 'unreachable', swarmError('ERR_SWARM_UNREACHABLE', `nothing answers at ${text}`, { cause: error }));
+      this.#note(
+        address,
+        'unreachable',
+        swarmError('ERR_SWARM_UNREACHABLE', `nothing answers at ${text}`, { cause: error }),
+      );
     } else {
       const message = `${text} accepts connections, but not with this swarm key`;
       this.#note(address, 'mismatch', swarmError('ERR_SWARM_KEY_MISMATCH', message, { cause: error }));

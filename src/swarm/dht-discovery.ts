@@ -71,7 +71,10 @@ export class DhtDiscovery implements HolderDiscovery, AsyncDisposable {
     if (this.#queue.remove(key)) await this.#deps.dht.cancelReprovide(cidOf(key));
   }
 
-  async *find(key: Uint8Array, options: { signal: AbortSignal }): AsyncGenerator<{ peerId: PeerId; address?: SocketAddress }> {
+  async *find(
+    key: Uint8Array,
+    options: { signal: AbortSignal },
+  ): AsyncGenerator<{ peerId: PeerId; address?: SocketAddress }> {
     const own = AbortSignal.timeout(FIND_TIMEOUT_MS);
     const signal = AbortSignal.any([options.signal, own]);
     const told = new Set<PeerId>([this.#deps.members.self.peerId]);

@@ -27,7 +27,8 @@ export const SWARM_ERRORS = {
     remedy: 'Check the address, name resolution and firewalls; the node goes on trying.',
   },
   ERR_SWARM_KEY_MISMATCH: {
-    meaning: 'A bootstrap address accepts connections, but the handshake fails: it has another swarm key, or is no node.',
+    meaning:
+      'A bootstrap address accepts connections, but the handshake fails: it has another swarm key, or is no node.',
     remedy: 'Give all nodes the same swarm key file; check that the port is the swarm port of a node.',
   },
   ERR_MEMBERS_PROTOCOL: {

@@ -35,6 +35,12 @@ export const HOST_LIMITS = {
     maxInboundStreams: 32,
     maxOutboundStreams: 64,
     /** Records of holders that are not renewed vanish; DhtDiscovery renews its own well before. */
-    reprovide: { validity: 60 * MINUTE_MS, threshold: 0, interval: 10 * MINUTE_MS, concurrency: 2, maxQueueSize: 1_024 },
+    reprovide: {
+      validity: 60 * MINUTE_MS,
+      threshold: 0,
+      interval: 10 * MINUTE_MS,
+      concurrency: 2,
+      maxQueueSize: 1_024,
+    },
   },
 } as const;

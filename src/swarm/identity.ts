@@ -5,7 +5,15 @@
  * the peer id of an Ed25519 key holds the whole public key, so that a signature is checked with nothing else at hand.
  * @see libp2p specs, peer-ids/peer-ids.md, "Keys"
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, sign, verify, type KeyObject } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomUUID,
+  sign,
+  verify,
+  type KeyObject,
+} from 'node:crypto';
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { privateKeyFromRaw } from '@libp2p/crypto/keys';
@@ -52,7 +60,8 @@ export function publicKeyOfPeerId(peerId: PeerId): Uint8Array | undefined {
   } catch {
     return undefined;
   }
-  if (bytes.length !== expectedBytes || !PEER_ID_PREFIX.equals(bytes.subarray(0, PEER_ID_PREFIX.length))) return undefined;
+  if (bytes.length !== expectedBytes || !PEER_ID_PREFIX.equals(bytes.subarray(0, PEER_ID_PREFIX.length)))
+    return undefined;
   return bytes.subarray(PEER_ID_PREFIX.length);
 }
 
@@ -124,7 +133,8 @@ async function makeIdentity(path: string): Promise<Identity> {
   }
   await syncFolder(dirname(path));
   const identity = await readIdentity(path);
-  if (identity === undefined) throw swarmError('ERR_IDENTITY_INVALID', `the identity file ${path} vanished while it was made`);
+  if (identity === undefined)
+    throw swarmError('ERR_IDENTITY_INVALID', `the identity file ${path} vanished while it was made`);
   return identity;
 }
 

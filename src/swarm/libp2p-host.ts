@@ -145,7 +145,9 @@ export class Libp2pHost implements AsyncDisposable {
 
   /** Tells of every connection that opens; `outbound` when this node dialled. */
   onConnect(listener: (peerId: PeerId, direction: 'inbound' | 'outbound') => void): void {
-    this.#libp2p.addEventListener('connection:open', ({ detail }) => listener(detail.remotePeer.toString(), detail.direction));
+    this.#libp2p.addEventListener('connection:open', ({ detail }) =>
+      listener(detail.remotePeer.toString(), detail.direction),
+    );
   }
 
   /** Tells when the last connection to a peer has closed. */
@@ -205,7 +207,8 @@ async function startLibp2p(deps: Libp2pHostDeps, config: Libp2pHostConfig): Prom
     peerDiscovery: config.mdns ? [mdns({ serviceTag: mdnsTag(deps.swarmKey) })] : [],
     services: { identify: identify(), ping: ping(), ...(config.dht ? { dht: dhtService() } : {}) },
   };
-  if (deps.swarmKey !== undefined) options.connectionProtector = preSharedKey({ psk: Buffer.from(deps.swarmKey.toFileText()) });
+  if (deps.swarmKey !== undefined)
+    options.connectionProtector = preSharedKey({ psk: Buffer.from(deps.swarmKey.toFileText()) });
   return await createLibp2p(options);
 }
 
@@ -228,6 +231,7 @@ function mdnsTag(swarmKey: SwarmKey | undefined): string {
 
 function announced(found: Multiaddr[], config: Libp2pHostConfig): Multiaddr[] {
   if (config.announce === undefined) return found;
-  const port = config.announce.port === 0 ? (found.map(addressOfMultiaddr)[0]?.port ?? config.listen.port) : config.announce.port;
+  const port =
+    config.announce.port === 0 ? (found.map(addressOfMultiaddr)[0]?.port ?? config.listen.port) : config.announce.port;
   return port === 0 ? [] : [multiaddr(multiaddrOf({ host: config.announce.host, port }))];
 }

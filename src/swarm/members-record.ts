@@ -21,7 +21,8 @@ const SIGNING_CONTEXT = Buffer.from('dockyard member record 1\0');
 export const MAX_TOPOLOGY_BYTES = 255;
 
 /** The longest body that the format allows: no record is larger. */
-export const MAX_RECORD_BYTES = 8 + PUBLIC_KEY_BYTES + 2 * (1 + MAX_ANNOUNCED_ADDRESSES * (1 + 255 + 2)) + 1 + MAX_TOPOLOGY_BYTES;
+export const MAX_RECORD_BYTES =
+  8 + PUBLIC_KEY_BYTES + 2 * (1 + MAX_ANNOUNCED_ADDRESSES * (1 + 255 + 2)) + 1 + MAX_TOPOLOGY_BYTES;
 
 /** What a member says of itself. */
 export interface MemberRecord {
@@ -75,7 +76,12 @@ export function decodeRecord(body: Uint8Array, signature: Uint8Array): SignedRec
   const topology = reader.text(reader.uint(1));
   reader.end();
   if (signature.length !== SIGNATURE_BYTES) throw malformed('a signature of a wrong length');
-  return withMember({ incarnation, left: flags === FLAG_LEFT, swarmAddresses, dataAddresses, topology }, publicKey, body, signature);
+  return withMember(
+    { incarnation, left: flags === FLAG_LEFT, swarmAddresses, dataAddresses, topology },
+    publicKey,
+    body,
+    signature,
+  );
 }
 
 /** True when the record was signed by the identity that it names. Costs about 0.1 ms. */
@@ -83,8 +89,17 @@ export function isAuthentic(signed: SignedRecord): boolean {
   return verifyKeySignature(signed.publicKey, Buffer.concat([SIGNING_CONTEXT, signed.body]), signed.signature);
 }
 
-function withMember(record: MemberRecord, publicKey: Uint8Array, body: Uint8Array, signature: Uint8Array): SignedRecord {
-  const member = { peerId: peerIdOfPublicKey(publicKey), dataAddresses: record.dataAddresses, topology: record.topology };
+function withMember(
+  record: MemberRecord,
+  publicKey: Uint8Array,
+  body: Uint8Array,
+  signature: Uint8Array,
+): SignedRecord {
+  const member = {
+    peerId: peerIdOfPublicKey(publicKey),
+    dataAddresses: record.dataAddresses,
+    topology: record.topology,
+  };
   return { record, member, publicKey, body, signature };
 }
 

@@ -21,3 +21,8 @@ export function compareUpdates(a: MemberUpdate, b: MemberUpdate): number {
   if (byState !== 0) return byState;
   return a.signed === b.signed ? 0 : Buffer.compare(a.signed.body, b.signed.body);
 }
+
+/** True for a member that takes part, suspected or not. */
+export function isLive(update: MemberUpdate): boolean {
+  return update.state === 'alive' || update.state === 'suspect';
+}

@@ -11,8 +11,8 @@
 import type { PeerId } from './member.ts';
 import { recordPeerId, type SignedRecord } from './members-record.ts';
 import { FingerprintTable } from './members-fingerprint.ts';
-import { compareUpdates, type MemberState, type MemberUpdate } from './members-update.ts';
-import { shuffled } from './shuffle.ts';
+import { MemberOrder } from './members-order.ts';
+import { compareUpdates, isLive, type MemberState, type MemberUpdate } from './members-update.ts';
 
 /** A row of the table. */
 export interface MemberEntry extends MemberUpdate {
@@ -54,9 +54,7 @@ export class MemberTable {
   /** How often each piece of news was told. */
   readonly #tellings = new Map<PeerId, number>();
   readonly #fingerprints = new FingerprintTable();
-  /** All rows' ids, in any order, to draw from. */
-  #ids: PeerId[] = [];
-  #probeOrder: PeerId[] = [];
+  readonly #order: MemberOrder;
   #self: SignedRecord;
   #version = 0;
 
@@ -64,6 +62,7 @@ export class MemberTable {
   constructor(self: SignedRecord, random: () => number, config: MemberTableConfig = MEMBER_TABLE_DEFAULTS) {
     this.#self = self;
     this.#random = random;
+    this.#order = new MemberOrder(random);
     this.#config = config;
     this.#put({ signed: self, state: 'alive', changedAtMs: 0 });
   }
@@ -92,7 +91,12 @@ export class MemberTable {
 
   /** Rows by state. */
   counts(): Record<MemberState, number> {
-    const counts = { alive: this.#entries.size - this.#suspects.size - this.#gone.size, suspect: this.#suspects.size, dead: 0, left: 0 };
+    const counts = {
+      alive: this.#entries.size - this.#suspects.size - this.#gone.size,
+      suspect: this.#suspects.size,
+      dead: 0,
+      left: 0,
+    };
     for (const peerId of this.#gone) counts[this.#entries.get(peerId)?.state === 'left' ? 'left' : 'dead'] += 1;
     return counts;
   }
@@ -134,7 +138,8 @@ export class MemberTable {
     const suspicionMs = this.suspicionMs();
     for (const peerId of [...this.#suspects]) {
       const entry = this.#entries.get(peerId);
-      if (entry !== undefined && nowMs - entry.changedAtMs >= suspicionMs) this.apply({ signed: entry.signed, state: 'dead' }, nowMs);
+      if (entry !== undefined && nowMs - entry.changedAtMs >= suspicionMs)
+        this.apply({ signed: entry.signed, state: 'dead' }, nowMs);
     }
     for (const peerId of [...this.#gone]) {
       const entry = this.#entries.get(peerId);
@@ -158,32 +163,20 @@ export class MemberTable {
 
   /** Whom to probe: every live member once per round, in an order shuffled for each. `undefined` when alone. */
   nextToProbe(): MemberEntry | undefined {
-    for (let round = 0; round < 2; round += 1) {
-      for (let peerId = this.#probeOrder.pop(); peerId !== undefined; peerId = this.#probeOrder.pop()) {
-        const entry = this.#entries.get(peerId);
-        if (entry !== undefined && this.#isLiveOther(entry)) return entry;
-      }
-      this.#probeOrder = shuffled([...this.#entries.keys()], this.#random);
-    }
-    return undefined;
+    return this.#entries.get(this.#order.next((peerId) => this.#isLiveOther(peerId)) ?? '');
   }
 
   /** Up to `count` live members, at random, without this node and those excluded. */
   pickLive(count: number, excluded: ReadonlySet<PeerId> = new Set()): MemberEntry[] {
-    const fits = (entry: MemberEntry): boolean => this.#isLiveOther(entry) && !excluded.has(recordPeerId(entry.signed));
-    const picked = new Set<MemberEntry>();
-    // Drawing a few is quick where most members live; where they do not, or many are wanted, all are looked through.
-    for (let tries = 8 * count; tries > 0 && picked.size < count && count * 8 < this.#ids.length; tries -= 1) {
-      const entry = this.#entries.get(this.#ids[Math.floor(this.#random() * this.#ids.length)] ?? '');
-      if (entry !== undefined && fits(entry)) picked.add(entry);
-    }
-    if (picked.size === count) return [...picked];
-    return shuffled([...this.#entries.values()].filter(fits), this.#random).slice(0, count);
+    const drawn = this.#order.draw(count, (peerId) => this.#isLiveOther(peerId) && !excluded.has(peerId));
+    return drawn.flatMap((peerId) => this.#entries.get(peerId) ?? []);
   }
 
   /** A dead member, at random: it may be behind a partition that has healed. */
   pickDead(): MemberEntry | undefined {
-    const dead = [...this.#gone].flatMap((peerId) => this.#entries.get(peerId) ?? []).filter((entry) => entry.state === 'dead');
+    const dead = [...this.#gone]
+      .flatMap((peerId) => this.#entries.get(peerId) ?? [])
+      .filter((entry) => entry.state === 'dead');
     return dead[Math.floor(this.#random() * dead.length)];
   }
 
@@ -213,18 +206,16 @@ export class MemberTable {
     return [...this.#entries.values()].filter((entry) => buckets.has(FingerprintTable.bucketOf(entry)));
   }
 
-  #isLiveOther(entry: MemberEntry): boolean {
-    return isLive(entry) && recordPeerId(entry.signed) !== recordPeerId(this.#self);
+  #isLiveOther(peerId: PeerId): boolean {
+    const entry = this.#entries.get(peerId);
+    return entry !== undefined && isLive(entry) && peerId !== recordPeerId(this.#self);
   }
 
   #put(entry: MemberEntry): void {
     const peerId = recordPeerId(entry.signed);
     const before = this.#entries.get(peerId);
     if (before !== undefined) this.#fingerprints.toggle(before);
-    else {
-      this.#ids.push(peerId);
-      this.#joinProbeOrder(peerId);
-    }
+    else this.#order.add(peerId);
     this.#fingerprints.toggle(entry);
     this.#entries.set(peerId, entry);
     this.#suspects.delete(peerId);
@@ -237,14 +228,9 @@ export class MemberTable {
   #forget(peerId: PeerId): void {
     this.#entries.delete(peerId);
     this.#gone.delete(peerId);
-    this.#ids = this.#ids.filter((id) => id !== peerId);
+    this.#order.remove(peerId);
     this.#tellings.delete(peerId);
     this.#version += 1;
-  }
-
-  /** A new member is probed somewhere within this round, so that joining does not make all probe it at once. */
-  #joinProbeOrder(peerId: PeerId): void {
-    this.#probeOrder.splice(Math.floor(this.#random() * (this.#probeOrder.length + 1)), 0, peerId);
   }
 
   #news(peerId: PeerId): void {
@@ -255,8 +241,4 @@ export class MemberTable {
     const oldest = this.#tellings.keys().next().value;
     if (oldest !== undefined) this.#tellings.delete(oldest);
   }
-}
-
-function isLive(update: MemberUpdate): boolean {
-  return update.state === 'alive' || update.state === 'suspect';
 }

@@ -20,6 +20,11 @@ export interface ExchangeTarget {
   readonly addresses: readonly SocketAddress[];
 }
 
+/** Where a member of the table can be dialled. */
+export function targetOf(update: MemberUpdate): ExchangeTarget {
+  return { peerId: update.signed.member.peerId, addresses: update.signed.record.swarmAddresses };
+}
+
 /** What exchanges need of a libp2p host. */
 export interface StreamOpener {
   openStream(target: ExchangeTarget, protocol: string, options: { signal: AbortSignal }): Promise<Stream>;
@@ -64,7 +69,11 @@ export class MembersExchange {
   async sync(target: ExchangeTarget, options: { signal: AbortSignal }): Promise<number> {
     return await this.#converse(target, options.signal, async (stream) => {
       const { state } = this.#deps;
-      await stream.write({ kind: 'sync', fingerprints: state.table.fingerprints(), updates: this.#newsFor(target.peerId) });
+      await stream.write({
+        kind: 'sync',
+        fingerprints: state.table.fingerprints(),
+        updates: this.#newsFor(target.peerId),
+      });
       const { buckets, changes } = await this.#readPages(stream, target.peerId);
       await this.#writePages(stream, state.table.inBuckets(buckets), buckets);
       return changes;
@@ -92,7 +101,11 @@ export class MembersExchange {
         await stream.write({ kind: 'answer', reached: true, updates: this.#newsFor(peerId) });
         return;
       case 'probe-for':
-        await stream.write({ kind: 'answer', reached: await this.#probeFor(message.target, signal), updates: this.#newsFor(peerId) });
+        await stream.write({
+          kind: 'answer',
+          reached: await this.#probeFor(message.target, signal),
+          updates: this.#newsFor(peerId),
+        });
         return;
       case 'sync': {
         const { table } = this.#deps.state;
@@ -121,7 +134,11 @@ export class MembersExchange {
     );
   }
 
-  async #converse<T>(target: ExchangeTarget, signal: AbortSignal, talk: (stream: MembersStream) => Promise<T>): Promise<T> {
+  async #converse<T>(
+    target: ExchangeTarget,
+    signal: AbortSignal,
+    talk: (stream: MembersStream) => Promise<T>,
+  ): Promise<T> {
     const stream = new MembersStream(await this.#deps.host.openStream(target, MEMBERS_PROTOCOL, { signal }), signal);
     try {
       const result = await talk(stream);
@@ -133,7 +150,11 @@ export class MembersExchange {
     }
   }
 
-  async #writePages(stream: MembersStream, updates: readonly MemberUpdate[], buckets: ReadonlySet<number>): Promise<void> {
+  async #writePages(
+    stream: MembersStream,
+    updates: readonly MemberUpdate[],
+    buckets: ReadonlySet<number>,
+  ): Promise<void> {
     let start = 0;
     do {
       const page = updates.slice(start, start + MAX_PAGE_UPDATES);
@@ -159,11 +180,18 @@ export class MembersExchange {
 
   #newsFor(peerId: PeerId): MemberUpdate[] {
     const { state } = this.#deps;
-    return [state.selfUpdate(), ...state.illNewsOf(peerId), ...state.table.takeRumours(this.#config.maxRumoursPerMessage)];
+    return [
+      state.selfUpdate(),
+      ...state.illNewsOf(peerId),
+      ...state.table.takeRumours(this.#config.maxRumoursPerMessage),
+    ];
   }
 }
 
-async function expectKind<K extends MembersMessage['kind']>(stream: MembersStream, kind: K): Promise<Extract<MembersMessage, { kind: K }>> {
+async function expectKind<K extends MembersMessage['kind']>(
+  stream: MembersStream,
+  kind: K,
+): Promise<Extract<MembersMessage, { kind: K }>> {
   const message = await stream.read();
   if (message.kind === kind) return message as Extract<MembersMessage, { kind: K }>;
   throw swarmError('ERR_MEMBERS_PROTOCOL', `a peer answered with '${message.kind}' instead of '${kind}'`);

@@ -23,7 +23,8 @@ export const MAX_PAGE_UPDATES = 64;
 const STATEMENT_OVERHEAD_BYTES = 1 + 2 + SIGNATURE_BYTES;
 
 /** No frame is larger: the largest page. */
-export const MAX_MESSAGE_BYTES = 1 + FINGERPRINT_BYTES + MAX_PAGE_UPDATES * (STATEMENT_OVERHEAD_BYTES + MAX_RECORD_BYTES);
+export const MAX_MESSAGE_BYTES =
+  1 + FINGERPRINT_BYTES + MAX_PAGE_UPDATES * (STATEMENT_OVERHEAD_BYTES + MAX_RECORD_BYTES);
 
 /** A message. `updates` holds at most MAX_PAGE_UPDATES statements. */
 export type MembersMessage = { readonly updates: readonly MemberUpdate[] } & (
@@ -66,7 +67,12 @@ export function decodeMessage(bytes: Uint8Array): MembersMessage {
     case 'answer':
       return { kind, reached: reader.flag(), updates: reader.updates() };
     case 'page':
-      return { kind, last: reader.flag(), buckets: readBuckets(reader.take(BUCKET_FIELD_BYTES)), updates: reader.updates() };
+      return {
+        kind,
+        last: reader.flag(),
+        buckets: readBuckets(reader.take(BUCKET_FIELD_BYTES)),
+        updates: reader.updates(),
+      };
     default:
       throw malformed('a message of an unknown kind');
   }
@@ -85,7 +91,8 @@ function encodeFields(message: MembersMessage): Buffer {
     case 'page': {
       const field = Buffer.alloc(1 + BUCKET_FIELD_BYTES);
       field[0] = message.last ? 1 : 0;
-      for (const bucket of message.buckets) field[1 + (bucket >> 3)] = (field[1 + (bucket >> 3)] ?? 0) | (1 << (bucket & 7));
+      for (const bucket of message.buckets)
+        field[1 + (bucket >> 3)] = (field[1 + (bucket >> 3)] ?? 0) | (1 << (bucket & 7));
       return field;
     }
   }
@@ -140,7 +147,8 @@ class MessageReader {
     const body = Buffer.from(this.take(this.take(2).readUInt16BE(0)));
     const signed = decodeRecord(body, Buffer.from(this.take(SIGNATURE_BYTES)));
     // Departure is said by the member itself, within the signature, and by nobody else.
-    if (state === undefined || signed.record.left !== (state === 'left')) throw malformed('a state that contradicts its record');
+    if (state === undefined || signed.record.left !== (state === 'left'))
+      throw malformed('a state that contradicts its record');
     return { signed, state };
   }
 }

@@ -35,7 +35,10 @@ export async function probeMember(
     const late = delay(timeoutMs, false, { signal, ref: false }).catch(() => false);
     if (await Promise.race([direct, late])) return 'direct';
     const asked = helpers.map((helper) => deps.exchange.probeThrough(helper, target.peerId, { signal }).catch(note));
-    return await firstOf([direct.then((reached) => reached && 'direct'), ...asked.map((one) => one.then((reached) => reached && 'indirect'))]);
+    return await firstOf([
+      direct.then((reached) => reached && 'direct'),
+      ...asked.map((one) => one.then((reached) => reached && 'indirect')),
+    ]);
   } finally {
     done.abort();
   }

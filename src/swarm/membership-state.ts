@@ -87,7 +87,9 @@ export class MembershipState {
     }
     if (isAuthentic(update.signed)) return update;
     const peer = update.signed.member.peerId;
-    throw swarmError('ERR_MEMBERS_PROTOCOL', 'a peer sent a record that its member did not sign', { details: { member: peer } });
+    throw swarmError('ERR_MEMBERS_PROTOCOL', 'a peer sent a record that its member did not sign', {
+      details: { member: peer },
+    });
   }
 
   #refute(update: MemberUpdate): void {
@@ -95,9 +97,15 @@ export class MembershipState {
     const nowMs = this.#deps.clock.nowMs();
     this.#refutedAtMs = [...this.#refutedAtMs.filter((atMs) => nowMs - atMs < 60_000), nowMs];
     if (this.#refutedAtMs.length === MAX_REFUTATIONS_PER_MINUTE) {
-      this.#deps.log.warn({ peer: this.peerId }, 'refuting again and again: another node may have the identity of this one');
+      this.#deps.log.warn(
+        { peer: this.peerId },
+        'refuting again and again: another node may have the identity of this one',
+      );
     }
-    this.#deps.log.debug({ heard: update.state, incarnation: update.signed.record.incarnation }, 'refuting ill news of this node');
+    this.#deps.log.debug(
+      { heard: update.state, incarnation: update.signed.record.incarnation },
+      'refuting ill news of this node',
+    );
     this.#say(this.#self, Math.max(update.signed.record.incarnation, this.#self.incarnation) + 1);
   }
 

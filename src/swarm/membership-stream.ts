@@ -35,7 +35,10 @@ export class MembersStream {
     await this.#fill(LENGTH_BYTES);
     const length = this.#buffered.readUInt32BE(0);
     if (length > MAX_MESSAGE_BYTES) {
-      throw swarmError('ERR_MEMBERS_PROTOCOL', `a peer sent a message of ${length} bytes; ${MAX_MESSAGE_BYTES} are allowed`);
+      throw swarmError(
+        'ERR_MEMBERS_PROTOCOL',
+        `a peer sent a message of ${length} bytes; ${MAX_MESSAGE_BYTES} are allowed`,
+      );
     }
     await this.#fill(LENGTH_BYTES + length);
     const body = this.#buffered.subarray(LENGTH_BYTES, LENGTH_BYTES + length);

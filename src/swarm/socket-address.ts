@@ -8,10 +8,12 @@ import type { SocketAddress } from './member.ts';
 export const MAX_ANNOUNCED_ADDRESSES = 8;
 
 /** Names of interfaces that containers and virtual machines use: every host has the same addresses there. */
-const HOST_LOCAL_INTERFACE = /^(?:docker|br-|veth|virbr|cni|cali|flannel|lxc|lxd|podman|vmnet|vboxnet|kube|nodelocaldns)/;
+const HOST_LOCAL_INTERFACE =
+  /^(?:docker|br-|veth|virbr|cni|cali|flannel|lxc|lxd|podman|vmnet|vboxnet|kube|nodelocaldns)/;
 
 /** A host name by the rules of RFC 1123; underscores are allowed because name services of containers use them. */
-const HOST_NAME = /^(?=.{1,253}$)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?(?:\.[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)*\.?$/;
+const HOST_NAME =
+  /^(?=.{1,253}$)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?(?:\.[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?)*\.?$/;
 
 /**
  * Reads `host:port`, `192.0.2.1:5002` or `[2001:db8::1]:5002`.

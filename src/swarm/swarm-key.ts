@@ -87,7 +87,10 @@ function decodeBody(encoding: string, body: Buffer, origin: string): Buffer {
   switch (encoding) {
     case '/base16/':
       if (/^(?:[0-9a-fA-F]{2})*$/.test(text)) return Buffer.from(text, 'hex');
-      throw invalid(origin, `its key has ${text.length} characters that are not all hexadecimal digits in pairs; 64 are expected`);
+      throw invalid(
+        origin,
+        `its key has ${text.length} characters that are not all hexadecimal digits in pairs; 64 are expected`,
+      );
     case '/base64/':
       if (/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return Buffer.from(text, 'base64');
       throw invalid(origin, 'its key is not base64');
@@ -101,5 +104,7 @@ function decodeBody(encoding: string, body: Buffer, origin: string): Buffer {
 
 function invalid(origin: string, reason: string, cause?: unknown): Error {
   const remedy = 'make a key with `dockyard key` and give every node the same file';
-  return swarmError('ERR_SWARM_KEY_INVALID', `the swarm key file ${origin} cannot be used: ${reason}; ${remedy}`, { cause });
+  return swarmError('ERR_SWARM_KEY_INVALID', `the swarm key file ${origin} cannot be used: ${reason}; ${remedy}`, {
+    cause,
+  });
 }

@@ -68,20 +68,29 @@ export async function openSwarm(deps: SwarmDeps, config: SwarmConfig): Promise<S
   await using starting = new AsyncDisposableStack();
   const log = deps.log.child({ component: 'swarm' });
   const host = starting.use(await Libp2pHost.open({ ...deps, log }, config));
-  const hosts = config.announce === undefined ? announcedHosts(config.listen.host, networkInterfaces()) : [config.announce.host];
-  const at = (port: number | undefined): SocketAddress[] => (port === undefined ? [] : hosts.map((name) => ({ host: name, port })));
+  const hosts =
+    config.announce === undefined ? announcedHosts(config.listen.host, networkInterfaces()) : [config.announce.host];
+  const at = (port: number | undefined): SocketAddress[] =>
+    port === undefined ? [] : hosts.map((name) => ({ host: name, port }));
   const self: SelfDescription = {
-    swarmAddresses: at(config.announce?.port === undefined || config.announce.port === 0 ? host.listenPort : config.announce.port),
+    swarmAddresses: at(
+      config.announce?.port === undefined || config.announce.port === 0 ? host.listenPort : config.announce.port,
+    ),
     dataAddresses: at(config.dataPort),
     topology: config.topology,
   };
-  const bootstrap = new Bootstrap({ ...deps, log, dial: async (address, options) => host.dialAddress(address, options), resolve }, config.bootstrap);
+  const bootstrap = new Bootstrap(
+    { ...deps, log, dial: async (address, options) => host.dialAddress(address, options), resolve },
+    config.bootstrap,
+  );
   const members = starting.use(
     await Membership.open({ ...deps, log, host, bootstrap }, self, config.membership ?? MEMBERSHIP_DEFAULTS),
   );
   const discoveries: HolderDiscovery[] = [];
-  if (host.dht !== undefined) discoveries.push(starting.use(new DhtDiscovery({ ...deps, log, dht: host.dht, members })));
-  if (config.trackers.length > 0) discoveries.push(starting.use(new TrackerDiscovery({ ...deps, log, members }, { trackers: config.trackers })));
+  if (host.dht !== undefined)
+    discoveries.push(starting.use(new DhtDiscovery({ ...deps, log, dht: host.dht, members })));
+  if (config.trackers.length > 0)
+    discoveries.push(starting.use(new TrackerDiscovery({ ...deps, log, members }, { trackers: config.trackers })));
   const running = starting.move();
   const close = async (): Promise<void> => running.disposeAsync();
   return {

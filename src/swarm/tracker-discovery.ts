@@ -11,7 +11,8 @@ import { AnnounceQueue } from './announce-queue.ts';
 import type { Clock } from './clock.ts';
 import type { HolderDiscovery, MemberDirectory, SocketAddress } from './member.ts';
 import { formatSocketAddress } from './socket-address.ts';
-import { announceToTracker, parseTrackerUrl, type TrackerAnnounce, type TrackerAnswer } from './tracker-client.ts';
+import type { TrackerAnnounce, TrackerAnswer } from './tracker-answer.ts';
+import { announceToTracker, parseTrackerUrl } from './tracker-client.ts';
 
 /** Blobs that this node announces at most; beyond, the one announced longest ago is dropped. */
 const MAX_ANNOUNCED_KEYS = 1_024;
@@ -61,7 +62,10 @@ export class TrackerDiscovery implements HolderDiscovery, AsyncDisposable {
     this.#deps = deps;
     this.#trackers = config.trackers.map((text) => ({ url: parseTrackerUrl(text), failures: 0, pausedUntilMs: 0 }));
     // Azureus style: two letters, a version; the rest tells nodes apart. @see BEP 20
-    this.#peerId = Buffer.concat([Buffer.from('-DY0001-'), hash('sha256', deps.members.self.peerId, 'buffer').subarray(0, 12)]);
+    this.#peerId = Buffer.concat([
+      Buffer.from('-DY0001-'),
+      hash('sha256', deps.members.self.peerId, 'buffer').subarray(0, 12),
+    ]);
     this.#announces = new Counter({
       name: 'dockyard_tracker_announces_total',
       help: 'Announces to BitTorrent trackers, by outcome.',
@@ -80,7 +84,8 @@ export class TrackerDiscovery implements HolderDiscovery, AsyncDisposable {
   }
 
   async withdraw(key: Uint8Array): Promise<void> {
-    if (this.#queue.remove(key)) await this.#toldAll(this.#say(key, 'stopped', 0), AbortSignal.timeout(ANNOUNCE_TIMEOUT_MS));
+    if (this.#queue.remove(key))
+      await this.#toldAll(this.#say(key, 'stopped', 0), AbortSignal.timeout(ANNOUNCE_TIMEOUT_MS));
   }
 
   async *find(key: Uint8Array, options: { signal: AbortSignal }): AsyncGenerator<{ address: SocketAddress }> {
@@ -99,7 +104,8 @@ export class TrackerDiscovery implements HolderDiscovery, AsyncDisposable {
       options.signal.throwIfAborted();
     } finally {
       // Who only looked is no holder: whoever asks next is not to be sent here.
-      if (!holding && !this.#queue.has(key)) await this.#toldAll({ ...announce, event: 'stopped' }, AbortSignal.timeout(FAREWELL_TIMEOUT_MS));
+      if (!holding && !this.#queue.has(key))
+        await this.#toldAll({ ...announce, event: 'stopped' }, AbortSignal.timeout(FAREWELL_TIMEOUT_MS));
     }
   }
 
@@ -156,7 +162,11 @@ export class TrackerDiscovery implements HolderDiscovery, AsyncDisposable {
     }
   }
 
-  async #ask(tracker: Tracker, announce: TrackerAnnounce, signal: AbortSignal): Promise<{ tracker: Tracker; answer?: TrackerAnswer }> {
+  async #ask(
+    tracker: Tracker,
+    announce: TrackerAnnounce,
+    signal: AbortSignal,
+  ): Promise<{ tracker: Tracker; answer?: TrackerAnswer }> {
     try {
       const limited = AbortSignal.any([signal, AbortSignal.timeout(ANNOUNCE_TIMEOUT_MS)]);
       const answer = await announceToTracker(tracker.url, announce, { signal: limited });

@@ -3,8 +3,7 @@ import { randomInt } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import type { TrackerAnnounce, TrackerAnswer } from './tracker-client.ts';
-import { compactPeers } from './tracker-client.ts';
+import { compactPeers, type TrackerAnnounce, type TrackerAnswer } from './tracker-answer.ts';
 
 const PROTOCOL_ID = 0x41727101980n;
 const ACTION = { connect: 0, announce: 1, error: 3 } as const;
@@ -14,7 +13,11 @@ const EVENTS = { update: 0, started: 2, stopped: 3 } as const;
 const RESEND_MS = 1_000;
 
 /** @throws {Error} saying what the tracker answered; the signal's reason */
-export async function announceOverUdp(url: URL, announce: TrackerAnnounce, options: { signal: AbortSignal }): Promise<TrackerAnswer> {
+export async function announceOverUdp(
+  url: URL,
+  announce: TrackerAnnounce,
+  options: { signal: AbortSignal },
+): Promise<TrackerAnswer> {
   const { address, family } = await lookup(url.hostname.replaceAll(/[[\]]/g, ''));
   options.signal.throwIfAborted();
   const socket = createSocket(family === 6 ? 'udp6' : 'udp4');
@@ -23,16 +26,31 @@ export async function announceOverUdp(url: URL, announce: TrackerAnnounce, optio
     await once(socket, 'connect', options);
     const connected = await ask(socket, ACTION.connect, PROTOCOL_ID, Buffer.alloc(0), options.signal);
     if (connected.length < 16) throw new Error('its answer is too short');
-    const answer = await ask(socket, ACTION.announce, connected.readBigUInt64BE(8), announceBody(announce), options.signal);
+    const answer = await ask(
+      socket,
+      ACTION.announce,
+      connected.readBigUInt64BE(8),
+      announceBody(announce),
+      options.signal,
+    );
     if (answer.length < 20) throw new Error('its answer is too short');
-    return { intervalMs: answer.readUInt32BE(8) * 1000, peers: compactPeers(answer.subarray(20), family === 6 ? 16 : 4) };
+    return {
+      intervalMs: answer.readUInt32BE(8) * 1000,
+      peers: compactPeers(answer.subarray(20), family === 6 ? 16 : 4),
+    };
   } finally {
     socket.close();
   }
 }
 
 /** Sends one request until its answer comes. */
-async function ask(socket: Socket, action: number, connectionId: bigint, body: Buffer, signal: AbortSignal): Promise<Buffer> {
+async function ask(
+  socket: Socket,
+  action: number,
+  connectionId: bigint,
+  body: Buffer,
+  signal: AbortSignal,
+): Promise<Buffer> {
   const transaction = randomInt(2 ** 32);
   const head = Buffer.alloc(16);
   head.writeBigUInt64BE(connectionId, 0);
@@ -46,7 +64,8 @@ async function ask(socket: Socket, action: number, connectionId: bigint, body: B
       const [answer] = (await once(socket, 'message', { signal })) as [Buffer];
       if (answer.length < 8 || answer.readUInt32BE(4) !== transaction) continue;
       const answered = answer.readUInt32BE(0);
-      if (answered === ACTION.error) throw new Error(`it refused: ${answer.toString('latin1', 8, 208).replaceAll(/[^\x20-\x7e]/g, '?')}`);
+      if (answered === ACTION.error)
+        throw new Error(`it refused: ${answer.toString('latin1', 8, 208).replaceAll(/[^\x20-\x7e]/g, '?')}`);
       if (answered === action) return answer;
     }
   } finally {

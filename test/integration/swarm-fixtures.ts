@@ -37,8 +37,17 @@ interface NodeOptions extends Partial<SwarmConfig> {
 }
 
 /** A node on loopback that meets the others through the given ports. */
-export async function openNode(ports: readonly number[], options: NodeOptions = {}): Promise<Swarm & { readonly metrics: Registry }> {
-  const { identity = generateIdentity(), swarmKey, log = silent, clock = { nowMs: () => Date.now() }, ...config } = options;
+export async function openNode(
+  ports: readonly number[],
+  options: NodeOptions = {},
+): Promise<Swarm & { readonly metrics: Registry }> {
+  const {
+    identity = generateIdentity(),
+    swarmKey,
+    log = silent,
+    clock = { nowMs: () => Date.now() },
+    ...config
+  } = options;
   const metrics = new Registry();
   const swarm = await openSwarm(
     { identity, swarmKey, log, metrics, clock, random: Math.random },
@@ -82,7 +91,9 @@ export interface ChildNode {
 /** Starts a node process. The caller ends it. */
 export async function spawnNode(key: SwarmKey, ports: readonly number[]): Promise<ChildNode> {
   const script = new URL('swarm-child.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, [script, JSON.stringify({ key: key.toFileText(), ports })], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [script, JSON.stringify({ key: key.toFileText(), ports })], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let alive = 0;
   const lines = createInterface({ input: child.stdout });
   const [first] = (await once(lines, 'line', { signal: AbortSignal.timeout(20_000) })) as [string];

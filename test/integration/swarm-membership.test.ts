@@ -22,27 +22,39 @@ async function childNode(...options: Parameters<typeof spawnNode>): Promise<Chil
 const seen = (swarm: Swarm): number => swarm.members.alive().length;
 
 afterEach(async () => {
-  for (const { child } of children.splice(0)) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+  for (const { child } of children.splice(0))
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
   await Promise.all(opened.splice(0).map((swarm) => swarm.close()));
 });
 
 describe('a swarm', () => {
-  test('of eight that join through one address is seen whole by each, and a departure is told at once', { timeout: 30_000 }, async () => {
-    const swarmKey = makeKey();
-    const first = await node([], { swarmKey });
-    const rest = await Promise.all(Array.from({ length: 7 }, () => node([first.port], { swarmKey, topology: 'zone-a' })));
-    const all = [first, ...rest];
-    await until('all see eight', 6_000, () => all.every((swarm) => seen(swarm) === 8));
-    expect(first.members.get(rest[0]?.members.self.peerId ?? '')).toEqual(rest[0]?.members.self);
-    expect(rest[0]?.members.self).toMatchObject({ topology: 'zone-a', dataAddresses: [{ host: '127.0.0.1', port: 1 }] });
+  test(
+    'of eight that join through one address is seen whole by each, and a departure is told at once',
+    { timeout: 30_000 },
+    async () => {
+      const swarmKey = makeKey();
+      const first = await node([], { swarmKey });
+      const rest = await Promise.all(
+        Array.from({ length: 7 }, () => node([first.port], { swarmKey, topology: 'zone-a' })),
+      );
+      const all = [first, ...rest];
+      await until('all see eight', 6_000, () => all.every((swarm) => seen(swarm) === 8));
+      expect(first.members.get(rest[0]?.members.self.peerId ?? '')).toEqual(rest[0]?.members.self);
+      expect(rest[0]?.members.self).toMatchObject({
+        topology: 'zone-a',
+        dataAddresses: [{ host: '127.0.0.1', port: 1 }],
+      });
 
-    const leaver = rest.pop();
-    await leaver?.close();
-    const others = [first, ...rest];
-    await until('all see seven', 2_000, () => others.every((swarm) => seen(swarm) === 7));
-    expect(first.members.entries().find((entry) => entry.signed.member.peerId === leaver?.members.self.peerId)?.state).toBe('left');
-    expect(await first.metrics.metrics()).toMatch(/dockyard_swarm_members\{state="left"\} 1/);
-  });
+      const leaver = rest.pop();
+      await leaver?.close();
+      const others = [first, ...rest];
+      await until('all see seven', 2_000, () => others.every((swarm) => seen(swarm) === 7));
+      expect(
+        first.members.entries().find((entry) => entry.signed.member.peerId === leaver?.members.self.peerId)?.state,
+      ).toBe('left');
+      expect(await first.metrics.metrics()).toMatch(/dockyard_swarm_members\{state="left"\} 1/);
+    },
+  );
 
   test('does not let in who has another key, or none, and says so', { timeout: 30_000 }, async () => {
     const first = await node([], { swarmKey: makeKey() });
@@ -51,7 +63,10 @@ describe('a swarm', () => {
     const keyless = await node([first.port], { log });
     const failures = () => lines.filter((line) => line['msg'] === 'bootstrap address failed');
     await until('both are told', 15_000, () => failures().length >= 2);
-    expect(failures().map((line) => (line['err'] as { code: string }).code)).toEqual(['ERR_SWARM_KEY_MISMATCH', 'ERR_SWARM_KEY_MISMATCH']);
+    expect(failures().map((line) => (line['err'] as { code: string }).code)).toEqual([
+      'ERR_SWARM_KEY_MISMATCH',
+      'ERR_SWARM_KEY_MISMATCH',
+    ]);
     expect([first, stranger, keyless].map(seen)).toEqual([1, 1, 1]);
     expect(first.stats().connections).toBe(0);
   });
@@ -64,33 +79,47 @@ describe('a swarm', () => {
 
   test('address that is taken is an error by code', async () => {
     const first = await node([]);
-    await expect(node([], { listen: { host: '127.0.0.1', port: first.port } })).rejects.toMatchObject({ code: 'ERR_SWARM_LISTEN' });
+    await expect(node([], { listen: { host: '127.0.0.1', port: first.port } })).rejects.toMatchObject({
+      code: 'ERR_SWARM_LISTEN',
+    });
   });
 
-  test('believes a node that came back at once with new addresses, even if its clock was set back', { timeout: 30_000 }, async () => {
-    const swarmKey = makeKey();
-    const [first, second] = [await node([], { swarmKey }), generateIdentity()];
-    const before = await node([first.port], { swarmKey, identity: second, dataPort: 11 });
-    await until('both see two', 5_000, () => seen(first) === 2 && seen(before) === 2);
-    await before.close();
-    const clock = { nowMs: () => Date.now() - 3_600_000 };
-    const after = await node([first.port], { swarmKey, identity: second, dataPort: 22, clock });
-    await until('the new address is known', 5_000, () => first.members.get(second.peerId)?.dataAddresses[0]?.port === 22);
-    expect(seen(after)).toBe(2);
-  });
+  test(
+    'believes a node that came back at once with new addresses, even if its clock was set back',
+    { timeout: 30_000 },
+    async () => {
+      const swarmKey = makeKey();
+      const [first, second] = [await node([], { swarmKey }), generateIdentity()];
+      const before = await node([first.port], { swarmKey, identity: second, dataPort: 11 });
+      await until('both see two', 5_000, () => seen(first) === 2 && seen(before) === 2);
+      await before.close();
+      const clock = { nowMs: () => Date.now() - 3_600_000 };
+      const after = await node([first.port], { swarmKey, identity: second, dataPort: 22, clock });
+      await until(
+        'the new address is known',
+        5_000,
+        () => first.members.get(second.peerId)?.dataAddresses[0]?.port === 22,
+      );
+      expect(seen(after)).toBe(2);
+    },
+  );
 
-  test('leaves out a member that was reported unreachable, and takes it back when it answers', { timeout: 30_000 }, async () => {
-    const [first, swarmKey] = [await node([]), undefined];
-    const second = await node([first.port], { swarmKey });
-    await until('both see two', 5_000, () => seen(first) === 2 && seen(second) === 2);
-    let changes = 0;
-    const end = first.members.onChange(() => (changes += 1));
-    first.members.reportUnreachable(second.members.self.peerId);
-    expect(seen(first)).toBe(1);
-    expect(changes).toBe(1);
-    await until('it is back', QUICK.reportHoldMs + 3_000, () => seen(first) === 2);
-    end();
-  });
+  test(
+    'leaves out a member that was reported unreachable, and takes it back when it answers',
+    { timeout: 30_000 },
+    async () => {
+      const [first, swarmKey] = [await node([]), undefined];
+      const second = await node([first.port], { swarmKey });
+      await until('both see two', 5_000, () => seen(first) === 2 && seen(second) === 2);
+      let changes = 0;
+      const end = first.members.onChange(() => (changes += 1));
+      first.members.reportUnreachable(second.members.self.peerId);
+      expect(seen(first)).toBe(1);
+      expect(changes).toBe(1);
+      await until('it is back', QUICK.reportHoldMs + 3_000, () => seen(first) === 2);
+      end();
+    },
+  );
 
   test('tells where the data plane listens once that is known', { timeout: 30_000 }, async () => {
     const first = await node([]);
@@ -98,7 +127,11 @@ describe('a swarm', () => {
     await until('both see two', 5_000, () => seen(first) === 2);
     expect(first.members.get(second.members.self.peerId)?.dataAddresses).toEqual([]);
     second.announceDataPort(4_242);
-    await until('the port is told', 3_000, () => first.members.get(second.members.self.peerId)?.dataAddresses[0]?.port === 4_242);
+    await until(
+      'the port is told',
+      3_000,
+      () => first.members.get(second.members.self.peerId)?.dataAddresses[0]?.port === 4_242,
+    );
   });
 
   test('that fell apart grows together again', { timeout: 60_000 }, async () => {
@@ -112,6 +145,7 @@ describe('a swarm', () => {
     await until('the others think it dead', 12_000, () => seen(first) === 2 && seen(second) === 2);
     away.child.kill('SIGCONT');
     await until('all see three again', 10_000, () => seen(first) === 3 && seen(second) === 3 && away.alive() === 3);
+    expect(first.members.get(away.peerId)?.peerId).toBe(away.peerId);
   });
 
   test('knows within 8 seconds that a process was killed', { timeout: 60_000 }, async () => {
@@ -121,6 +155,7 @@ describe('a swarm', () => {
     await until('all see three', 8_000, () => seen(first) === 3 && victims.every((victim) => victim.alive() === 3));
     victims[0].child.kill('SIGKILL');
     await until('both think it dead', 8_000, () => seen(first) === 2 && victims[1].alive() === 2);
+    expect(first.members.get(victims[0].peerId)).toBeUndefined();
   });
 
   test('process ends by itself when its node is closed', { timeout: 30_000 }, async () => {

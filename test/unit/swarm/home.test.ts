@@ -6,17 +6,23 @@ import { rankHomes } from '../../../src/swarm/home.ts';
 import type { Member } from '../../../src/swarm/member.ts';
 
 const member = (name: string): Member => ({ peerId: `12D3KooW${name}`, dataAddresses: [], topology: '' });
-const membersOf = (count: number, seed = 0): Member[] => Array.from({ length: count }, (_, index) => member(`${seed}-${index}`));
+const membersOf = (count: number, seed = 0): Member[] =>
+  Array.from({ length: count }, (_, index) => member(`${seed}-${index}`));
 const keyOf = (number: number): Uint8Array => createHash('sha256').update(String(number)).digest();
 const names = (members: readonly Member[]): string[] => members.map((entry) => entry.peerId);
 
 describe('homes', () => {
   test('are the same members, in the same order, whatever the order of the list', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.integer({ min: 1, max: 40 }), fc.integer(), (key, count, seed) => {
-        const members = membersOf(count, seed);
-        expect(names(rankHomes(key, members.toReversed(), 5))).toEqual(names(rankHomes(key, members, 5)));
-      }),
+      fc.property(
+        fc.uint8Array({ minLength: 32, maxLength: 32 }),
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer(),
+        (key, count, seed) => {
+          const members = membersOf(count, seed);
+          expect(names(rankHomes(key, members.toReversed(), 5))).toEqual(names(rankHomes(key, members, 5)));
+        },
+      ),
     );
   });
 
@@ -33,7 +39,8 @@ describe('homes', () => {
   test('take the first of a longer ranking when fewer are asked', () => {
     const members = membersOf(100);
     const all = names(rankHomes(keyOf(7), members, 100));
-    for (let count = 0; count < 100; count += 9) expect(names(rankHomes(keyOf(7), members, count))).toEqual(all.slice(0, count));
+    for (let count = 0; count < 100; count += 9)
+      expect(names(rankHomes(keyOf(7), members, count))).toEqual(all.slice(0, count));
   });
 
   test('share the keys evenly: each of 20 members is home to a twentieth', () => {

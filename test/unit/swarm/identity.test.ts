@@ -69,7 +69,9 @@ describe('an identity', () => {
   test('that cannot be kept is an error, not an identity of the hour', async () => {
     await writeFile(join(folder, 'file'), '');
     await chmod(join(folder, 'file'), 0o600);
-    await expect(loadOrMakeIdentity(join(folder, 'file', 'identity.key'))).rejects.toMatchObject({ code: 'ERR_IDENTITY_INVALID' });
+    await expect(loadOrMakeIdentity(join(folder, 'file', 'identity.key'))).rejects.toMatchObject({
+      code: 'ERR_IDENTITY_INVALID',
+    });
   });
 });
 

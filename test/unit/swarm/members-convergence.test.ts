@@ -1,12 +1,15 @@
 /** A thousand tables in virtual time, with lost messages: the rules of the membership without any network. */
 import { describe, expect, test } from 'vitest';
-import { MemberTable, type MemberEntry } from '../../../src/swarm/members.ts';
+import { MEMBER_TABLE_DEFAULTS, MemberTable, type MemberEntry } from '../../../src/swarm/members.ts';
 import { fakeRecord, seededRandom } from './members-fixtures.ts';
 
 const NODES = 1_000;
 const LOSS = 0.2;
 const STEP_MS = 200;
 const SEED = 20_261_120;
+
+/** Making a thousand tables of a thousand rows is quicker with less news to drop; what follows is far below the bound. */
+const CONFIG = { ...MEMBER_TABLE_DEFAULTS, maxRumours: 32 };
 
 class VirtualSwarm {
   readonly random = seededRandom(SEED);
@@ -17,7 +20,7 @@ class VirtualSwarm {
   constructor() {
     const records = Array.from({ length: NODES }, (_, index) => fakeRecord(`n${index}`, 1));
     for (const own of records) {
-      const table = new MemberTable(own, this.random);
+      const table = new MemberTable(own, this.random, CONFIG);
       for (const record of records) table.apply({ signed: record, state: 'alive' }, 0);
       while (table.hasRumours()) table.takeRumours(NODES);
       this.tables.set(own.member.peerId, table);
@@ -44,7 +47,9 @@ class VirtualSwarm {
 
   #probe(table: MemberTable, target: MemberEntry): boolean {
     if (this.#exchange(table, target)) return true;
-    return table.pickLive(3).some((helper) => this.#lives(helper) && this.random() > LOSS && this.#lives(target) && this.random() > LOSS);
+    return table
+      .pickLive(3)
+      .some((helper) => this.#lives(helper) && this.random() > LOSS && this.#lives(target) && this.random() > LOSS);
   }
 
   #lives(entry: MemberEntry): boolean {
@@ -86,7 +91,8 @@ describe('a swarm of 1,000 in which a fifth of all messages is lost', () => {
     while (swarm.nowMs < 40_000 && (joinedAtMs === undefined || allDeadAtMs === undefined)) {
       swarm.step();
       const running = NODES - dead.length;
-      if (joinedAtMs === undefined && swarm.believers((table) => table.get('joiner') !== undefined) === running) joinedAtMs = swarm.nowMs;
+      if (joinedAtMs === undefined && swarm.believers((table) => table.get('joiner') !== undefined) === running)
+        joinedAtMs = swarm.nowMs;
       if (swarm.nowMs % 1_000 !== 0) continue;
       const knowing = swarm.believers((table) => dead.every((name) => table.get(name)?.state === 'dead'));
       if (allDeadAtMs === undefined && knowing === running) allDeadAtMs = swarm.nowMs;

@@ -13,7 +13,10 @@ const statement = fc
     state: fc.constantFrom<MemberState>('alive', 'suspect', 'dead', 'left'),
     port: fc.integer({ min: 1, max: 2 }),
   })
-  .map(({ name, incarnation, state, port }): MemberUpdate => ({ signed: fakeRecord(name, incarnation, state === 'left', port), state }));
+  .map(({ name, incarnation, state, port }): MemberUpdate => ({
+    signed: fakeRecord(name, incarnation, state === 'left', port),
+    state,
+  }));
 
 /** A table that knows all members of the universe at their first incarnation. */
 function knowingTable(): MemberTable {
@@ -48,7 +51,8 @@ describe('the table of members', () => {
       fc.property(batch, batch, batch, (a, b, c) => {
         const merge = (...tables: MemberTable[]): MemberTable => {
           const merged = knowingTable();
-          for (const table of tables) for (const entry of table.entries()) if (entry.signed.member.peerId !== 'self') merged.apply(entry, 0);
+          for (const table of tables)
+            for (const entry of table.entries()) if (entry.signed.member.peerId !== 'self') merged.apply(entry, 0);
           return merged;
         };
         const [ta, tb, tc] = [a, b, c].map((statements) => {
@@ -148,7 +152,7 @@ describe('the table of members', () => {
     table.apply({ signed: fakeRecord('c', 0), state: 'dead' }, 0);
     for (let round = 0; round < 4; round += 1) {
       const probed = [1, 2, 3].map(() => table.nextToProbe()?.signed.member.peerId);
-      expect(probed.sort()).toEqual(['a', 'b', 'd']);
+      expect(probed.map(String).toSorted((one, other) => one.localeCompare(other))).toEqual(['a', 'b', 'd']);
     }
     expect(new MemberTable(fakeRecord('self', 1), seededRandom(1)).nextToProbe()).toBeUndefined();
   });
@@ -166,7 +170,8 @@ describe('the table of members', () => {
 
   test('bounds the news that waits to be told', () => {
     const table = new MemberTable(fakeRecord('self', 1), seededRandom(1), { ...MEMBER_TABLE_DEFAULTS, maxRumours: 5 });
-    for (let number = 0; number < 50; number += 1) table.apply({ signed: fakeRecord(`m${number}`, 1), state: 'alive' }, 0);
+    for (let number = 0; number < 50; number += 1)
+      table.apply({ signed: fakeRecord(`m${number}`, 1), state: 'alive' }, 0);
     expect(table.takeRumours(100)).toHaveLength(5);
   });
 

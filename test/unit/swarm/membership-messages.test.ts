@@ -4,14 +4,23 @@ import { isDockyardError } from '../../../src/oci/error.ts';
 import { generateIdentity } from '../../../src/swarm/identity.ts';
 import { FINGERPRINT_BYTES } from '../../../src/swarm/members-fingerprint.ts';
 import { decodeRecord, isAuthentic, MAX_RECORD_BYTES } from '../../../src/swarm/members-record.ts';
-import { decodeMessage, encodeMessage, MAX_MESSAGE_BYTES, MAX_PAGE_UPDATES, type MembersMessage } from '../../../src/swarm/membership-messages.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  MAX_MESSAGE_BYTES,
+  MAX_PAGE_UPDATES,
+  type MembersMessage,
+} from '../../../src/swarm/membership-messages.ts';
 import { MembershipState } from '../../../src/swarm/membership-state.ts';
 import { MEMBER_TABLE_DEFAULTS } from '../../../src/swarm/members.ts';
 import { pino } from 'pino';
 import { realRecord, seededRandom } from './members-fixtures.ts';
 
 const identity = generateIdentity();
-const address = fc.record({ host: fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain()), port: fc.integer({ min: 1, max: 65_535 }) });
+const address = fc.record({
+  host: fc.oneof(fc.ipV4(), fc.ipV6(), fc.domain()),
+  port: fc.integer({ min: 1, max: 65_535 }),
+});
 const record = fc
   .record({
     incarnation: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
@@ -66,13 +75,26 @@ describe('a record', () => {
 });
 
 describe('a message', () => {
-  const updates = fc.array(record, { maxLength: 3 }).map((all) => all.map((signed) => ({ signed, state: signed.record.left ? ('left' as const) : ('alive' as const) })));
+  const updates = fc
+    .array(record, { maxLength: 3 })
+    .map((all) =>
+      all.map((signed) => ({ signed, state: signed.record.left ? ('left' as const) : ('alive' as const) })),
+    );
   const message: fc.Arbitrary<MembersMessage> = fc.oneof(
     fc.record({ kind: fc.constant('probe' as const), updates }),
     fc.record({ kind: fc.constant('probe-for' as const), target: fc.constant(identity.peerId), updates }),
     fc.record({ kind: fc.constant('answer' as const), reached: fc.boolean(), updates }),
-    fc.record({ kind: fc.constant('page' as const), last: fc.boolean(), buckets: fc.uniqueArray(fc.integer({ min: 0, max: 255 })).map((all) => new Set(all)), updates }),
-    fc.record({ kind: fc.constant('sync' as const), fingerprints: fc.uint8Array({ minLength: FINGERPRINT_BYTES, maxLength: FINGERPRINT_BYTES }), updates }),
+    fc.record({
+      kind: fc.constant('page' as const),
+      last: fc.boolean(),
+      buckets: fc.uniqueArray(fc.integer({ min: 0, max: 255 })).map((all) => new Set(all)),
+      updates,
+    }),
+    fc.record({
+      kind: fc.constant('sync' as const),
+      fingerprints: fc.uint8Array({ minLength: FINGERPRINT_BYTES, maxLength: FINGERPRINT_BYTES }),
+      updates,
+    }),
   );
 
   test('is read back as it was written', () => {
@@ -113,7 +135,8 @@ describe('a message', () => {
 
 describe('the state of a node', () => {
   const deps = { identity, clock: { nowMs: () => 1_000 }, random: seededRandom(1), log: pino({ level: 'silent' }) };
-  const open = () => new MembershipState(deps, { swarmAddresses: [], dataAddresses: [], topology: '' }, MEMBER_TABLE_DEFAULTS);
+  const open = () =>
+    new MembershipState(deps, { swarmAddresses: [], dataAddresses: [], topology: '' }, MEMBER_TABLE_DEFAULTS);
 
   test('takes no record that its member did not sign', () => {
     const state = open();

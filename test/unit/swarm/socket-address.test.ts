@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isDockyardError } from '../../../src/oci/error.ts';
-import { announcedHosts, formatSocketAddress, isLoopback, parseSocketAddress } from '../../../src/swarm/socket-address.ts';
+import {
+  announcedHosts,
+  formatSocketAddress,
+  isLoopback,
+  parseSocketAddress,
+} from '../../../src/swarm/socket-address.ts';
 
 describe('an address', () => {
   test('is read back from the text it is written as', () => {
@@ -13,12 +18,24 @@ describe('an address', () => {
     );
   });
 
-  test.each(['', ':', 'host', 'host:', ':5000', '1.2.3:5', 'a b:1', 'host:65536', '::1:5000', '[::1]', '[host]:1', 'http://host:1', '-a:1', '1.2.3.4.5:1'])(
-    '%j is refused',
-    (text) => {
-      expect(() => parseSocketAddress(text)).toThrow(/HOST:PORT/);
-    },
-  );
+  test.each([
+    '',
+    ':',
+    'host',
+    'host:',
+    ':5000',
+    '1.2.3:5',
+    'a b:1',
+    'host:65536',
+    '::1:5000',
+    '[::1]',
+    '[host]:1',
+    'http://host:1',
+    '-a:1',
+    '1.2.3.4.5:1',
+  ])('%j is refused', (text) => {
+    expect(() => parseSocketAddress(text)).toThrow(/HOST:PORT/);
+  });
 
   test('of any text is either read or refused by code', () => {
     fc.assert(

@@ -62,13 +62,17 @@ describe('a swarm key', () => {
 
   test('of any content is either read or refused by code', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom('', '/key/swarm/psk/1.0.0/\n', '/key/swarm/psk/1.0.0/\n/base16/\n'), (bytes, prefix) => {
-        try {
-          parseSwarmKey(Buffer.concat([Buffer.from(prefix), bytes]), 'f');
-        } catch (error) {
-          expect(isDockyardError(error, 'ERR_SWARM_KEY_INVALID')).toBe(true);
-        }
-      }),
+      fc.property(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.constantFrom('', '/key/swarm/psk/1.0.0/\n', '/key/swarm/psk/1.0.0/\n/base16/\n'),
+        (bytes, prefix) => {
+          try {
+            parseSwarmKey(Buffer.concat([Buffer.from(prefix), bytes]), 'f');
+          } catch (error) {
+            expect(isDockyardError(error, 'ERR_SWARM_KEY_INVALID')).toBe(true);
+          }
+        },
+      ),
     );
   });
 });

@@ -1,12 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeBencode, type BencodeValue } from '../../../src/swarm/bencode.ts';
-import { compactPeers, parseTrackerUrl, readAnswer } from '../../../src/swarm/tracker-client.ts';
+import { compactPeers, readAnswer } from '../../../src/swarm/tracker-answer.ts';
+import { parseTrackerUrl } from '../../../src/swarm/tracker-client.ts';
 
 function encode(value: BencodeValue): Buffer {
   if (typeof value === 'number') return Buffer.from(`i${value}e`);
   if (Buffer.isBuffer(value)) return Buffer.concat([Buffer.from(`${value.length}:`), value]);
-  const parts = Array.isArray(value) ? value.map(encode) : [...value].flatMap(([key, entry]) => [encode(Buffer.from(key, 'latin1')), encode(entry)]);
+  const parts = Array.isArray(value)
+    ? value.map(encode)
+    : [...value].flatMap(([key, entry]) => [encode(Buffer.from(key, 'latin1')), encode(entry)]);
   return Buffer.concat([Buffer.from(Array.isArray(value) ? 'l' : 'd'), ...parts, Buffer.from('e')]);
 }
 
@@ -16,7 +19,9 @@ const { value } = fc.letrec<{ value: BencodeValue }>((tie) => ({
     fc.integer(),
     fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
     fc.array(tie('value'), { maxLength: 4 }),
-    fc.array(fc.tuple(fc.string({ unit: 'binary-ascii', maxLength: 5 }), tie('value')), { maxLength: 4 }).map((entries) => new Map(entries)),
+    fc
+      .array(fc.tuple(fc.string({ unit: 'binary-ascii', maxLength: 5 }), tie('value')), { maxLength: 4 })
+      .map((entries) => new Map(entries)),
   ),
 }));
 
@@ -30,7 +35,9 @@ describe('a bencoded value', () => {
   });
 
   test('of any bytes is read, or refused as a syntax error', () => {
-    const near = fc.string({ unit: fc.constantFrom(...'idle0123456789:-x'), maxLength: 30 }).map((text) => Buffer.from(text));
+    const near = fc
+      .string({ unit: fc.constantFrom(...'idle0123456789:-x'), maxLength: 30 })
+      .map((text) => Buffer.from(text));
     fc.assert(
       fc.property(fc.oneof(near, fc.uint8Array({ maxLength: 50 })), (bytes) => {
         try {
@@ -51,17 +58,35 @@ describe('the answer of a tracker', () => {
   test('gives compact peers of both families', () => {
     const peers = Buffer.from([10, 0, 0, 1, 0x13, 0x8a, 10, 0, 0, 2, 0, 0, 9]);
     const peers6 = Buffer.concat([Buffer.from('20010db8000000000000000000000001', 'hex'), Buffer.from([0x13, 0x8a])]);
-    const answer = new Map<string, BencodeValue>([['interval', 120], ['peers', peers], ['peers6', peers6]]);
+    const answer = new Map<string, BencodeValue>([
+      ['interval', 120],
+      ['peers', peers],
+      ['peers6', peers6],
+    ]);
     expect(readAnswer(answer)).toEqual({
       intervalMs: 120_000,
-      peers: [{ host: '10.0.0.1', port: 5_002 }, { host: '2001:db8:0:0:0:0:0:1', port: 5_002 }],
+      peers: [
+        { host: '10.0.0.1', port: 5_002 },
+        { host: '2001:db8:0:0:0:0:0:1', port: 5_002 },
+      ],
     });
   });
 
   test('gives peers in the long form, without those that make no sense', () => {
-    const peer = (ip: BencodeValue, port: BencodeValue) => new Map([['ip', ip], ['port', port]]);
+    const peer = (ip: BencodeValue, port: BencodeValue) =>
+      new Map([
+        ['ip', ip],
+        ['port', port],
+      ]);
     const peers = [peer(Buffer.from('::ffff:10.0.0.3'), 7), peer(Buffer.from('10.0.0.4'), 0), peer(5, 5), 3];
-    expect(readAnswer(new Map<string, BencodeValue>([['interval', 1], ['peers', peers]])).peers).toEqual([{ host: '10.0.0.3', port: 7 }]);
+    expect(
+      readAnswer(
+        new Map<string, BencodeValue>([
+          ['interval', 1],
+          ['peers', peers],
+        ]),
+      ).peers,
+    ).toEqual([{ host: '10.0.0.3', port: 7 }]);
   });
 
   test.each<[BencodeValue, RegExp]>([

@@ -1,0 +1,69 @@
+/** What is said to trackers, and what their answers mean. */
+import { isIPv4 } from 'node:net';
+import type { BencodeValue } from './bencode.ts';
+import type { SocketAddress } from './member.ts';
+
+/** What is said to a tracker. */
+export interface TrackerAnnounce {
+  /** 20 bytes. */
+  readonly infoHash: Uint8Array;
+  /** 20 bytes. */
+  readonly peerId: Uint8Array;
+  /** Where this node's data plane listens. */
+  readonly port: number;
+  readonly event: 'started' | 'stopped' | 'update';
+  /** Zero for a holder, more for one who looks for holders. */
+  readonly leftBytes: number;
+  /** How many peers the answer should hold. */
+  readonly wantedPeers: number;
+}
+
+/** What a tracker answers. */
+export interface TrackerAnswer {
+  /** When to announce again. */
+  readonly intervalMs: number;
+  readonly peers: readonly SocketAddress[];
+}
+
+/** Reads the answer to an announce, as bencoded values. @throws {Error} saying what is wrong with it */
+export function readAnswer(answer: BencodeValue): TrackerAnswer {
+  if (!(answer instanceof Map)) throw new Error('its answer is no dictionary');
+  const failure = answer.get('failure reason');
+  if (failure !== undefined)
+    throw new Error(`it refused: ${Buffer.isBuffer(failure) ? printable(failure) : 'no reason given'}`);
+  const interval = answer.get('interval');
+  if (typeof interval !== 'number' || interval < 0) throw new Error('its answer has no interval');
+  const peers = [...readPeers(answer.get('peers'), 4), ...readPeers(answer.get('peers6'), 16)];
+  return { intervalMs: interval * 1000, peers };
+}
+
+function readPeers(value: BencodeValue | undefined, hostBytes: 4 | 16): SocketAddress[] {
+  if (Buffer.isBuffer(value)) return compactPeers(value, hostBytes);
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((peer) => {
+    const [host, port] = peer instanceof Map ? [peer.get('ip'), peer.get('port')] : [];
+    const usable = Buffer.isBuffer(host) && typeof port === 'number' && port > 0 && port < 65_536;
+    return usable ? [{ host: host.toString('latin1').replace(/^::ffff:/, ''), port }] : [];
+  });
+}
+
+/** Peers as host bytes and port, one after the other; a piece that is left over is ignored. */
+export function compactPeers(bytes: Buffer, hostBytes: 4 | 16): SocketAddress[] {
+  const peers: SocketAddress[] = [];
+  for (let start = 0; start + hostBytes + 2 <= bytes.length; start += hostBytes + 2) {
+    const host = bytes.subarray(start, start + hostBytes);
+    const port = bytes.readUInt16BE(start + hostBytes);
+    if (port !== 0) peers.push({ host: hostBytes === 4 ? host.join('.') : sixText(host), port });
+  }
+  return peers;
+}
+
+function sixText(host: Buffer): string {
+  const groups = Array.from({ length: 8 }, (_, index) => host.readUInt16BE(2 * index).toString(16));
+  const mapped = groups.slice(0, 6).join(':') === '0:0:0:0:0:ffff' ? host.subarray(12).join('.') : '';
+  return isIPv4(mapped) ? mapped : groups.join(':');
+}
+
+function printable(bytes: Buffer): string {
+  return bytes.toString('utf8', 0, 200).replaceAll(/[^\x20-\x7e]/g, '?');
+}
