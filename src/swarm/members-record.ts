@@ -53,8 +53,10 @@ export function recordPeerId(signed: SignedRecord): PeerId {
   return signed.member.peerId;
 }
 
-/** Signs what this node says of itself. Lists and labels beyond their limits are cut. */
+/** Signs what this node says of itself. Lists and labels beyond their limits are cut; the incarnation is a whole number. */
 export function signRecord(identity: Identity, record: MemberRecord): SignedRecord {
+  if (!Number.isSafeInteger(record.incarnation))
+    throw new RangeError(`incarnation ${record.incarnation} is no whole number`);
   const body = encodeRecord(record, identity.publicKey);
   const signature = identity.sign(Buffer.concat([SIGNING_CONTEXT, body]));
   return withMember(record, identity.publicKey, body, signature);

@@ -35,7 +35,7 @@ export class MembershipState {
     this.#deps = deps;
     // The clock makes the incarnation after a restart higher than any before it; where it was set back, the first ill
     // news of this node does.
-    this.#self = { ...self, incarnation: deps.clock.nowMs(), left: false };
+    this.#self = { ...self, incarnation: Math.floor(deps.clock.nowMs()), left: false };
     this.table = new MemberTable(signRecord(deps.identity, this.#self), deps.random, config);
   }
 

@@ -156,6 +156,21 @@ describe('the state of a node', () => {
     expect(state.table.get(identity.peerId)?.state).toBe('alive');
   });
 
+  test('refutes what comes back over the wire, even where its clock tells fractions of a millisecond', () => {
+    const fractions = { ...deps, clock: { nowMs: () => 1_000.75 } };
+    const state = new MembershipState(
+      fractions,
+      { swarmAddresses: [], dataAddresses: [], topology: '' },
+      MEMBER_TABLE_DEFAULTS,
+    );
+    const before = state.selfUpdate().signed;
+    const { updates } = decodeMessage(
+      encodeMessage({ kind: 'probe', updates: [{ signed: before, state: 'suspect' }] }),
+    );
+    state.take(updates);
+    expect(state.selfUpdate().signed.record.incarnation).toBeGreaterThan(before.record.incarnation);
+  });
+
   test('lets nobody say that it has left', () => {
     const state = open();
     const message = encodeMessage({ kind: 'probe', updates: [{ signed: state.table.self, state: 'left' }] });
