@@ -11,6 +11,7 @@ import type { Repository } from '../oci/repository.ts';
 import { transferError } from './errors.ts';
 import { Journey, type JourneyDeps } from './journey.ts';
 import type { OriginBlobs } from './origin-feed.ts';
+import { PassingBlob, type PassingBlobDeps } from './passing-blob.ts';
 import type { PullReport } from './pull-report.ts';
 import type { SmallBlobs } from './small-blobs.ts';
 import type { TransferConfig } from './transfer-config.ts';
@@ -37,6 +38,7 @@ export interface BlobTransferDeps {
   /** Sizes that manifests tell. */
   readonly sizes: { sizeHint(digest: Digest): number | undefined };
   readonly journeys: Omit<JourneyDeps, 'onEnd'>;
+  readonly passing: PassingBlobDeps;
   readonly metrics: TransferMetrics;
   readonly log: Logger;
 }
@@ -71,8 +73,13 @@ export class BlobTransfer implements AsyncDisposable {
       return bytes === undefined ? undefined : memoryReading(digest, bytes);
     }
     const journey = await this.#join(digest, context.repository, sizeBytes);
-    const proven = await journey.prove(context.signal);
-    return proven === undefined ? undefined : journeyReading(journey, proven, context.signal);
+    try {
+      const proven = await journey.prove(context.signal);
+      return proven === undefined ? undefined : this.#journeyReading(journey, proven, context);
+    } catch (error) {
+      if (!isDockyardError(error, 'ERR_STORE_FULL')) throw error;
+      return await this.#passingReading(digest, context, sizeBytes);
+    }
   }
 
   /** The size of a blob, without fetching it. Undefined when nobody has it. */
@@ -138,6 +145,48 @@ export class BlobTransfer implements AsyncDisposable {
     return journey;
   }
 
+  /** Reads from the journey; where the disk gets full on the way, the rest is passed on without being kept. */
+  #journeyReading(journey: Journey, sizeBytes: number, context: TransferContext): TransferReading {
+    const release = journey.hold();
+    const close = async (): Promise<void> => await Promise.resolve(release());
+    const { digest } = journey.purpose;
+    const read = (range: ByteRange): AsyncIterable<Buffer> => this.#readOrPass(journey, range, { sizeBytes, ...context });
+    return { digest, sizeBytes, read, close, [Symbol.asyncDispose]: close };
+  }
+
+  async *#readOrPass(
+    journey: Journey,
+    range: ByteRange,
+    context: TransferContext & { sizeBytes: number },
+  ): AsyncGenerator<Buffer> {
+    let at = range.start;
+    try {
+      for await (const bytes of journey.read(range, context.signal)) {
+        at += bytes.length;
+        yield bytes;
+      }
+    } catch (error) {
+      if (!isDockyardError(error, 'ERR_STORE_FULL')) throw error;
+      await journey.ended;
+      this.#deps.log.warn({ err: error, digest: journey.purpose.digest, at }, 'a blob is passed on without being kept: the store is full');
+      const { digest } = journey.purpose;
+      yield* new PassingBlob(this.#deps.passing, { digest, ...context }, context.signal).read(range, at);
+    }
+  }
+
+  async #passingReading(
+    digest: Digest,
+    context: TransferContext,
+    sizeHint: number | undefined,
+  ): Promise<TransferReading | undefined> {
+    const sizeBytes = sizeHint ?? (await this.#deps.origin.statBlob(context.repository, digest, context))?.sizeBytes;
+    if (sizeBytes === undefined) return undefined;
+    this.#deps.log.warn({ digest }, 'a blob is passed on without being kept: the store is full');
+    const passing = new PassingBlob(this.#deps.passing, { digest, sizeBytes, ...context }, context.signal);
+    const close = async (): Promise<void> => await Promise.resolve();
+    return { digest, sizeBytes, read: (range) => passing.read(range, range.start), close, [Symbol.asyncDispose]: close };
+  }
+
   #onEnd(journey: Journey): void {
     this.#journeys.delete(journey.purpose.digest);
     const report = journey.recorder.report();
@@ -170,16 +219,4 @@ function memoryReading(digest: Digest, bytes: Buffer): TransferReading {
 
 async function* slices(bytes: Buffer): AsyncGenerator<Buffer> {
   if (bytes.length > 0) yield await Promise.resolve(bytes);
-}
-
-function journeyReading(journey: Journey, sizeBytes: number, signal: AbortSignal): TransferReading {
-  const release = journey.hold();
-  const close = async (): Promise<void> => await Promise.resolve(release());
-  return {
-    digest: journey.purpose.digest,
-    sizeBytes,
-    read: (range) => journey.read(range, signal),
-    close,
-    [Symbol.asyncDispose]: close,
-  };
 }

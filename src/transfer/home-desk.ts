@@ -3,17 +3,22 @@
  * that each byte leaves the origin about once. Every node answers whoever asks: that two think themselves home costs a
  * second read, nothing else.
  */
-import type { BlobStore } from '../content/blob-store.ts';
+import type { BlobStore, HeldBlob } from '../content/blob-store.ts';
+import { MAX_PIECE_SIZE_BYTES } from '../content/geometry.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
 import type { PeerId } from '../swarm/member.ts';
 import { swarmError } from '../swarm/errors.ts';
 import type { LinkMessage } from '../swarm/link/link.ts';
+import type { LinkIdentity } from '../swarm/link/handshake.ts';
+import { transferError } from './errors.ts';
 import type { ExchangeHub } from './exchange-hub.ts';
 import { asRecord, parseLocateQuestion, type HolderAddress, type LocateAnswer, type LocateQuestion } from './locate.ts';
 import type { Peers } from './peers.ts';
 import type { Rendezvous } from './rendezvous.ts';
+import { encodeStatement, makeStatement } from './statement.ts';
 
 export interface HomeDeskDeps {
+  readonly identity: LinkIdentity;
   readonly hub: ExchangeHub;
   readonly store: BlobStore;
   readonly peers: Peers;
@@ -43,6 +48,8 @@ export class HomeDesk {
     deps.hub.answer('locate', async (from, message) => await this.#locate(from, parseLocateQuestion(message.value)));
     deps.hub.answer('announce', async (from, message) => await Promise.resolve(this.#announce(from, message)));
     deps.hub.answer('read', async (_from, message) => await this.#read(message));
+    deps.hub.answer('map', async (_from, message) => await this.#map(message));
+    deps.hub.answer('range', async (_from, message) => await this.#range(message));
   }
 
   async #locate(from: PeerId, question: LocateQuestion): Promise<Answer> {
@@ -97,10 +104,35 @@ export class HomeDesk {
   }
 
   async #read(message: LinkMessage): Promise<Answer> {
-    const { digest } = asRecord(message.value);
-    if (typeof digest !== 'string' || !isDigest(digest)) throw swarmError('ERR_LINK_PROTOCOL', 'no digest is named');
-    const bytes = await this.#readWhole(digest);
+    const bytes = await this.#readWhole(digestIn(message));
     return bytes === undefined ? { value: { held: false } } : { value: { held: true }, bytes };
+  }
+
+  /** The piece map of a blob that is held, for one who cannot keep pieces and so takes no part in the exchange. */
+  async #map(message: LinkMessage): Promise<Answer> {
+    const digest = digestIn(message);
+    await using held = await this.#open(digest);
+    const { sizeBytes } = held.geometry;
+    const statement = makeStatement(this.#deps.identity, { digest, sizeBytes }, 0, await held.pieceHashes());
+    return { value: {}, bytes: encodeStatement(0, statement) };
+  }
+
+  async #range(message: LinkMessage): Promise<Answer> {
+    const { start, end } = asRecord(message.value);
+    await using held = await this.#open(digestIn(message));
+    const isRange = Number.isSafeInteger(start) && Number.isSafeInteger(end) && typeof start === 'number' && typeof end === 'number';
+    if (!isRange || start < 0 || end <= start || end > held.geometry.sizeBytes || end - start > MAX_PIECE_SIZE_BYTES) {
+      throw swarmError('ERR_LINK_PROTOCOL', 'a range is asked for that makes no sense');
+    }
+    const bytes = await held.read({ start, end });
+    this.#deps.hub.countSent(bytes.length);
+    return { value: {}, bytes };
+  }
+
+  async #open(digest: Digest): Promise<HeldBlob> {
+    const held = await this.#deps.store.open(digest);
+    if (held === undefined) throw transferError('ERR_TRANSFER_UNAVAILABLE', `${digest} is not held here`);
+    return held;
   }
 
   async #readWhole(digest: Digest): Promise<Buffer | undefined> {
@@ -112,4 +144,11 @@ export class HomeDesk {
     this.#deps.hub.countSent(bytes.length);
     return bytes;
   }
+}
+
+/** @throws {DockyardError} ERR_LINK_PROTOCOL */
+function digestIn(message: LinkMessage): Digest {
+  const { digest } = asRecord(message.value);
+  if (typeof digest === 'string' && isDigest(digest)) return digest;
+  throw swarmError('ERR_LINK_PROTOCOL', 'no digest is named');
 }

@@ -40,6 +40,7 @@ export interface DataPlane extends AsyncDisposable {
   readonly uploadRate: RateLimit;
   readonly downloadRate: RateLimit;
   readonly identity: LinkIdentity;
+  readonly verify: VerifySignature;
   close(): Promise<void>;
 }
 
@@ -64,7 +65,7 @@ export async function openDataPlane(deps: DataPlaneDeps, config: TransferConfig 
     await hub.close();
     await links.close();
   };
-  return { hub, links, recent, uploadRate, downloadRate, identity, close, [Symbol.asyncDispose]: close };
+  return { hub, links, recent, uploadRate, downloadRate, identity, verify, close, [Symbol.asyncDispose]: close };
 }
 
 export interface TransferDeps {
@@ -121,9 +122,11 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   };
   const small = new SmallBlobs({ store, peers, search, origin, metrics, log, onComplete, onLie, signal: stopping.signal });
   const journeys = { hub, store, recent, peers, search, origin, identity, downloadRate, metrics, clock, random, log, onComplete };
-  const blobs = new BlobTransfer({ store, small, origin, sizes: deps.sizes, journeys, metrics, log }, config);
+  const passing = { store, peers, search, origin, verify: dataPlane.verify, metrics, log, askTimeoutMs: config.askTimeoutMs };
+  const blobs = new BlobTransfer({ store, small, origin, sizes: deps.sizes, journeys, passing, metrics, log }, config);
   new HomeDesk(
     {
+      identity,
       hub,
       store,
       peers,

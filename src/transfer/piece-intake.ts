@@ -87,13 +87,12 @@ export class PieceIntake {
   async finish(): Promise<IntakeEnd> {
     const publishing = this.#publish();
     this.#deps.local.whilePublishing(publishing);
-    const end = await publishing;
-    if (end === 'complete') this.#finished.resolve();
-    return end;
+    return await publishing;
   }
 
   async #publish(): Promise<IntakeEnd> {
-    const end = await this.#deps.partial.complete();
+    // Readers wait for the digest of the whole, not for the disk.
+    const end = await this.#deps.partial.complete({ onVerified: () => this.#finished.resolve() });
     const held = end === 'complete' ? await this.#deps.openHeld() : undefined;
     if (held !== undefined) this.#deps.local.becomeHeld(held);
     return end;

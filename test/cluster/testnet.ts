@@ -157,7 +157,7 @@ export class Testnet implements AsyncDisposable {
     const config = { ...TEST_TRANSFER_CONFIG, ...options.config };
     const content = await openContent(
       { clock, log, metrics },
-      { directory, maxSizeBytes: options.maxSizeBytes ?? 100 * 1024 ** 3, minFreeDiskBytes: 0, maxManifestBytes: 64 * 1024 ** 2 },
+      { directory, maxSizeBytes: options.maxSizeBytes ?? 100 * 1024 ** 3, minFreeDiskBytes: 0, maxManifestBytes: 64 * 1024 ** 2, maxTags: 10_000 },
     );
     const links = {
       listen: { host: '127.0.0.1', port: 0 },

@@ -60,3 +60,25 @@ test('a small blob with a known size takes the short path, from origin to home t
   for (const node of nodes) expect(await node.pull(digest)).toEqual(blob);
   expect(net.origin.openCount).toBe(1);
 });
+
+test('a blob for which the store has no room is passed on from a peer, verified, without being kept', async () => {
+  const net = await startNet();
+  const blob = randomBlob(9 * MIB + 5);
+  const digest = net.origin.add(blob);
+  const [holder] = await net.add(1);
+  expect((await holder?.pull(digest))?.equals(blob)).toBe(true);
+  await expect.poll(() => holder?.content.blobs.stat(digest)?.sizeBytes).toBe(blob.length);
+  net.origin.failure = new Error('down');
+  const [full] = await net.add(1, { maxSizeBytes: 4 * MIB });
+  full?.sizes.set(digest, blob.length);
+  expect((await full?.pull(digest))?.equals(blob)).toBe(true);
+  expect(full?.content.blobs.stat(digest)).toBeUndefined();
+});
+
+test('a blob for which the store has no room is passed on from the origin', async () => {
+  const net = await startNet();
+  const blob = randomBlob(9 * MIB + 5);
+  const digest = net.origin.add(blob);
+  const [full] = await net.add(1, { maxSizeBytes: 4 * MIB });
+  expect((await full?.pull(digest))?.equals(blob)).toBe(true);
+});
