@@ -12,34 +12,20 @@ import type { ByteRange } from '../../src/oci/byte-range.ts';
 import { DockyardError } from '../../src/oci/error.ts';
 import { requirement } from '../skip-reasons.ts';
 import { openTestFacade, type TestFacade } from '../unit/registry/facade-fixture.ts';
-import {
-  isInstalled,
-  makeImage,
-  run,
-  serveImage,
-  TestContainerd,
-  TestDockerd,
-  type ProgramResult,
-  type TestImage,
-} from './facade-short-body-fixture.ts';
+import { requireContainerd, TestContainerd } from '../support/containerd-process.ts';
+import { requireDockerd, TestDockerd } from '../support/dockerd-process.ts';
+import { isInstalled, run, type ProgramResult } from '../support/programs.ts';
+import { makeImage, REFERENCE, serveImage, type TestImage } from './facade-short-body-fixture.ts';
 
 const LAYER_FILE_BYTES = 8 * 1024 * 1024;
 /** Not a multiple of anything that a client may read in. */
 const CUT_AT_BYTES = 3_000_001;
 
 const isRoot = process.getuid?.() === 0;
-const hasContainerd = requirement(
-  'containerd',
-  isRoot && isInstalled('containerd') && isInstalled('ctr'),
-  'apt-get install containerd, and run as root',
-);
+const hasContainerd = requireContainerd();
 const hasSkopeo = requirement('skopeo', isInstalled('skopeo'), 'apt-get install skopeo');
 const hasPodman = requirement('podman', isRoot && isInstalled('podman'), 'apt-get install podman, and run as root');
-const hasDockerd = requirement(
-  'dockerd',
-  isRoot && isInstalled('dockerd') && isInstalled('docker'),
-  'apt-get install docker.io, and run as root',
-);
+const hasDockerd = requireDockerd();
 const hasCurl = requirement('curl', isInstalled('curl'), 'apt-get install curl');
 
 let image: TestImage;
@@ -128,14 +114,14 @@ describe.skipIf(!hasContainerd)('containerd', () => {
   });
 
   test('pulls an image whole', async () => {
-    const { exitCode, output } = await containerd.pull([node.url], node.url);
+    const { exitCode, output } = await containerd.pull(REFERENCE, [node.url], node.url);
     expect(exitCode, output).toBe(0);
     expect(await containerd.digestOfHeld(image.layerDigest)).toBe(image.layerDigest);
   });
 
   test('goes on by Range at the same node after a body that ended short', async () => {
     breakLayer('right');
-    const { exitCode, output } = await containerd.pull([node.url], node.url);
+    const { exitCode, output } = await containerd.pull(REFERENCE, [node.url], node.url);
     expect(exitCode, output).toBe(0);
     expect(reads).toEqual([
       { start: 0, end: image.layer.length },
@@ -153,7 +139,7 @@ describe.skipIf(!hasContainerd)('containerd', () => {
       return origin.blobs.chunks(bytes, range);
     };
     breakLayer('refused');
-    const { exitCode, output } = await containerd.pull([node.url], origin.url);
+    const { exitCode, output } = await containerd.pull(REFERENCE, [node.url], origin.url);
     expect(exitCode, output).toBe(0);
     expect(originReads).toEqual([{ start: CUT_AT_BYTES, end: image.layer.length }]);
     expect(await containerd.digestOfHeld(image.layerDigest)).toBe(image.layerDigest);
@@ -161,7 +147,7 @@ describe.skipIf(!hasContainerd)('containerd', () => {
 
   test('fails the pull after a reset, and does not ask again: so bodies never end by one', async () => {
     await using proxy = await openResettingProxy();
-    const { exitCode, output } = await containerd.pull([proxy.url], node.url);
+    const { exitCode, output } = await containerd.pull(REFERENCE, [proxy.url], node.url);
     expect(exitCode).not.toBe(0);
     expect(output).toMatch(/connection reset by peer/);
     expect(proxy.ranges).toEqual([undefined]);

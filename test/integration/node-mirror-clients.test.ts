@@ -10,21 +10,15 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { installMirror } from '../../node/mirror/install.ts';
 import type { MirrorRequest } from '../../node/mirror/plan.ts';
 import { requirement } from '../skip-reasons.ts';
-import { isInstalled, until } from './node-fixture.ts';
+import { requireContainerd } from '../support/containerd-process.ts';
+import { requireDockerd } from '../support/dockerd-process.ts';
+import { isInstalled, until } from '../support/programs.ts';
 
 const isRoot = process.getuid?.() === 0;
-const hasContainerd = requirement(
-  'containerd',
-  isInstalled('containerd') && isRoot,
-  'apt-get install containerd, and run as root',
-);
+const hasContainerd = requireContainerd();
 const hasSkopeo = requirement('skopeo', isInstalled('skopeo'), 'apt-get install skopeo');
 const hasPodman = requirement('podman', isInstalled('podman') && isRoot, 'apt-get install podman, and run as root');
-const hasDockerd = requirement(
-  'dockerd',
-  isInstalled('dockerd') && isInstalled('docker') && isRoot,
-  'apt-get install docker.io, and run as root',
-);
+const hasDockerd = requireDockerd();
 
 let root = '';
 let node: Server;

@@ -14,7 +14,8 @@ import { CONFIG_TREE } from '../../node/config/tree.ts';
 import type { GroupOptions } from '../../node/config/option.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { makeFacts } from '../unit/node/config/facts.ts';
-import { freePort, NodeProcess, until } from './node-fixture.ts';
+import { NodeProcess } from '../support/node-process.ts';
+import { freePort, until } from '../support/programs.ts';
 
 let directory = '';
 let origin: Server;

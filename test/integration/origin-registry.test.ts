@@ -13,20 +13,17 @@ import type { UpstreamOptions } from '../../src/origin/upstream-config.ts';
 import { makeCertificate } from '../unit/origin/tls-fixture.ts';
 import { collect, LATEST, makeOrigin, REPOSITORY } from '../unit/origin/origin-fixture.ts';
 import {
+  HTPASSWD,
+  LOGIN,
   pushBlob,
   pushManifest,
   requireDockerRegistry,
   startDockerRegistry,
   type DockerRegistry,
-} from './docker-registry-fixture.ts';
+} from '../support/docker-registry.ts';
 import { startTokenServer, TOKEN_ISSUER, TOKEN_SERVICE } from './token-server-fixture.ts';
 
 const LAYER = randomBytes(8 << 20);
-const LOGIN = { username: 'me', password: 's3cret' };
-
-/** `s3cret`, hashed by bcrypt: the one form of htpasswd that docker-registry takes. */
-const HTPASSWD = 'me:$2b$04$.BqkbEbTddnUPpJTyyRAv.9B4JzucAepBsb5.CrmxrspF1nLDI/f6\n';
-
 describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry', () => {
   let folder = '';
   let open: DockerRegistry | undefined;
@@ -36,7 +33,7 @@ describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry',
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dockyard-origin-'));
     await writeFile(join(folder, 'htpasswd'), HTPASSWD);
-    open = await startDockerRegistry(folder, undefined);
+    open = await startDockerRegistry(folder);
     layer = await pushBlob(open.url, REPOSITORY.name, LAYER);
     const config = Buffer.from('{}');
     const document = {
@@ -103,7 +100,7 @@ describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry',
 
   test('is read with basic authentication, and denies without', async () => {
     const auth = { htpasswd: { realm: 'test', path: join(folder, 'htpasswd') } };
-    await using registry = await startDockerRegistry(folder, auth);
+    await using registry = await startDockerRegistry(folder, { auth });
     await expectPull(client(registry.url, LOGIN).origin);
     const stranger = client(registry.url, { ...LOGIN, password: 'wrong' }).origin;
     await expect(stranger.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_DENIED' });
@@ -119,7 +116,7 @@ describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry',
       issuer: TOKEN_ISSUER,
       rootcertbundle: join(folder, 'token.pem'),
     };
-    await using registry = await startDockerRegistry(folder, { token });
+    await using registry = await startDockerRegistry(folder, { auth: { token } });
     await expectPull(client(registry.url, LOGIN).origin);
     expect(tokens.given.count).toBe(1);
     const stranger = client(registry.url, { ...LOGIN, password: 'wrong' }).origin;
@@ -150,7 +147,7 @@ describe.skipIf(!requireDockerRegistry())('an upstream that is docker-registry',
   });
 
   test('that is killed is unavailable', async () => {
-    const registry = await startDockerRegistry(folder, undefined);
+    const registry = await startDockerRegistry(folder);
     const { origin } = client(registry.url);
     expect(await origin.resolveTag(REPOSITORY, LATEST)).toBeDefined();
     await registry.stop();

@@ -1,55 +1,93 @@
 /** Debian's docker-registry as a real upstream. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { requirement } from '../skip-reasons.ts';
+import { isInstalled } from './programs.ts';
 
 /** True when docker-registry can be run; states the requirement otherwise. */
 export function requireDockerRegistry(): boolean {
-  const isThere = spawnSync('docker-registry', ['--version']).status === 0;
-  return requirement('docker-registry', isThere, 'apt-get install docker-registry');
+  return requirement('docker-registry', isInstalled('docker-registry'), 'apt-get install docker-registry');
+}
+
+/** The one account of a registry with HTPASSWD. */
+export const LOGIN = { username: 'me', password: 's3cret' };
+
+/** LOGIN, hashed by bcrypt: the one form of htpasswd that docker-registry takes. */
+export const HTPASSWD = 'me:$2b$04$.BqkbEbTddnUPpJTyyRAv.9B4JzucAepBsb5.CrmxrspF1nLDI/f6\n';
+
+/** A request that the registry has answered. */
+export interface AnsweredRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  /** Bytes of the body that were written. */
+  readonly sentBytes: number;
 }
 
 export interface DockerRegistry extends AsyncDisposable {
   readonly url: string;
+  readonly port: number;
+  /** All requests that were answered to their end, oldest first. A line comes some moments after its answer. */
+  requests(): readonly AnsweredRequest[];
   stop(): Promise<void>;
 }
 
+/** What can be chosen of a registry. */
+export interface DockerRegistryOptions {
+  /** The `auth` section of its configuration; without one everybody may do everything. */
+  readonly auth?: object | undefined;
+  /** Default: one that the system chooses. */
+  readonly port?: number | undefined;
+}
+
 /**
- * Starts a registry on a port of its own.
+ * Starts a registry.
  * @param folder holds `storage` (several registries may share it) and the config file
- * @param auth the `auth` section of its configuration, indented by nothing, empty for none
  */
-export async function startDockerRegistry(folder: string, auth: object | undefined): Promise<DockerRegistry> {
+export async function startDockerRegistry(
+  folder: string,
+  options: DockerRegistryOptions = {},
+): Promise<DockerRegistry> {
   const config = {
     version: '0.1',
     log: { level: 'info' },
     storage: { filesystem: { rootdirectory: join(folder, 'storage') } },
-    http: { addr: '127.0.0.1:0' },
-    ...(auth === undefined ? {} : { auth }),
+    http: { addr: `127.0.0.1:${options.port ?? 0}` },
+    ...(options.auth === undefined ? {} : { auth: options.auth }),
   };
   const path = join(folder, `config-${process.hrtime.bigint()}.yml`);
   // JSON is YAML.
   await writeFile(path, JSON.stringify(config));
-  const child = spawn('docker-registry', ['serve', path], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn('docker-registry', ['serve', path], { stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   const stop = async (): Promise<void> => {
     child.kill('SIGKILL');
     await exited;
   };
+  const requests: AnsweredRequest[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => requests.push(...parseAccessLine(line)));
   const lines: string[] = [];
   for await (const line of createInterface({ input: child.stderr })) {
     lines.push(line);
-    const address = /listening on (127\.0\.0\.1:\d+)/.exec(line)?.[1];
-    if (address === undefined) continue;
+    const port = /listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+    if (port === undefined) continue;
     child.stderr.resume();
-    return { url: `http://${address}`, stop, [Symbol.asyncDispose]: stop };
+    const url = `http://127.0.0.1:${port}`;
+    return { url, port: Number(port), requests: () => requests, stop, [Symbol.asyncDispose]: stop };
   }
   await stop();
   throw new Error(`docker-registry did not start: ${lines.join('\n')}`);
+}
+
+/** One line in the combined log format, or nothing. */
+function parseAccessLine(line: string): AnsweredRequest[] {
+  const [, method, path, status, sentBytes] = /"([A-Z]+) (\S+) HTTP[^"]*" (\d+) (\d+|-)/.exec(line) ?? [];
+  if (method === undefined || path === undefined) return [];
+  return [{ method, path, status: Number(status), sentBytes: Number(sentBytes) || 0 }];
 }
 
 async function mustSucceed(answer: Response): Promise<Response> {

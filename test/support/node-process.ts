@@ -1,0 +1,118 @@
+/** A real node in a process of its own, for tests from outside. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { freePort, until } from './programs.ts';
+
+/** The program that is run: the node from the checkout. */
+export const MAIN = fileURLToPath(new URL('../../node/main.ts', import.meta.url));
+
+/** A line of the log. */
+export type LogLine = Readonly<Record<string, unknown>>;
+
+/** `dockyard …` in a process of its own. */
+export class NodeProcess implements AsyncDisposable {
+  readonly child: ChildProcess;
+  /** `HOST:PORT` of the registry for clients. */
+  readonly facade: string;
+  readonly admin: string;
+  out = '';
+  err = '';
+  readonly #exited: Promise<number | null>;
+
+  constructor(
+    args: readonly string[],
+    ports: { facade: number; admin: number },
+    environment: Record<string, string> = {},
+  ) {
+    this.facade = `127.0.0.1:${ports.facade}`;
+    this.admin = `127.0.0.1:${ports.admin}`;
+    this.child = spawn(process.execPath, [MAIN, ...args], {
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child.stdout?.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.err += chunk.toString()));
+    this.#exited = once(this.child, 'close').then(([code]) => code as number | null);
+  }
+
+  /** Starts a node with free ports and waits until it is ready. */
+  static async start(args: readonly string[], environment: Record<string, string> = {}): Promise<NodeProcess> {
+    const ports = { facade: await freePort(), admin: await freePort() };
+    const addresses = [
+      '--listen',
+      `127.0.0.1:${ports.facade}`,
+      '--admin',
+      `127.0.0.1:${ports.admin}`,
+      '--swarm',
+      '127.0.0.1:0',
+    ];
+    const node = new NodeProcess(['node', ...addresses, '--swarm-mdns=false', ...args], ports, environment);
+    await until(
+      () => `the node is ready\n${node.err}`,
+      async () => {
+        if (node.child.exitCode !== null) throw new Error(`the node ended: ${node.err}`);
+        return await fetch(`http://${node.admin}/readyz`).then(
+          (response) => response.ok,
+          () => false,
+        );
+      },
+    );
+    return node;
+  }
+
+  /** The exit code, once the process has ended. */
+  exited(): Promise<number | null> {
+    return this.#exited;
+  }
+
+  /** The log, one object to a line. */
+  log(): LogLine[] {
+    const lines = this.err.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+    return lines.map((line) => JSON.parse(line) as LogLine);
+  }
+
+  /** Waits for a message in the log. */
+  async logged(message: string): Promise<LogLine> {
+    return await until(
+      () => `"${message}" in the log:\n${this.err}`,
+      () => this.log().find(({ msg }) => msg === message),
+    );
+  }
+
+  /** `HOST:PORT` where other nodes meet this one. */
+  async swarm(): Promise<string> {
+    const { addresses } = (await this.logged('node started')) as {
+      addresses: { swarm: { host: string; port: number } };
+    };
+    return `${addresses.swarm.host}:${addresses.swarm.port}`;
+  }
+
+  /** Waits until this node knows so many nodes, itself included. */
+  async untilMembers(count: number): Promise<void> {
+    await until(`${count} nodes know each other`, async () => {
+      const peers = (await this.report('peers')) as unknown[];
+      return peers.length === count;
+    });
+  }
+
+  /** What the admin server tells: `status`, `peers`, `blobs`, `pulls`. */
+  async report(name: string): Promise<unknown> {
+    return await (await fetch(`http://${this.admin}/${name}`)).json();
+  }
+
+  /** The sum of a metric over the label values that are not given; 0 when it was never counted. */
+  async metric(name: string, labels: Record<string, string> = {}): Promise<number> {
+    const text = await (await fetch(`http://${this.admin}/metrics`)).text();
+    const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+    const lines = text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+    const matching = lines.filter((line) => wanted.every((label) => line.includes(label)));
+    return matching.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A stopped process is ended by SIGKILL too.
+    this.child.kill('SIGKILL');
+    await this.#exited;
+  }
+}
