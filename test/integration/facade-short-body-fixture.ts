@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { MEDIA_TYPES } from '../../src/oci/media-type.ts';
-import { tarOf } from '../support/image-builder.ts';
+import { HOST_ARCHITECTURE, tarOf } from '../support/image-builder.ts';
 import type { TestFacade } from '../unit/registry/facade-fixture.ts';
 
 /** Where the image is. */
@@ -22,7 +22,7 @@ export function makeImage(fileSizeBytes: number): TestImage {
   const layerDigest = digestOf(layer);
   const config = Buffer.from(
     JSON.stringify({
-      architecture: 'amd64',
+      architecture: HOST_ARCHITECTURE,
       os: 'linux',
       config: {},
       rootfs: { type: 'layers', diff_ids: [layerDigest] },

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Digest } from '../../src/oci/digest.ts';
 import { requirement } from '../skip-reasons.ts';
+import { HOST_ARCHITECTURE } from './image-builder.ts';
 import { endProcess, isInstalled, run, until, type ProgramResult } from './programs.ts';
 
 /** True when containerd and ctr can be run; states the requirement otherwise. */
@@ -80,16 +81,17 @@ export class TestContainerd implements AsyncDisposable {
 
   /** Pulls an image by a folder with `hosts.toml` files. */
   async pullWithHosts(reference: string, hosts: string): Promise<ProgramResult> {
-    const options = ['--snapshotter', 'native', '--platform', 'linux/amd64', '--plain-http'];
+    const options = ['--snapshotter', 'native', '--platform', `linux/${HOST_ARCHITECTURE}`, '--plain-http'];
     return await this.ctr('images', 'pull', ...options, '--hosts-dir', hosts, reference);
   }
 
-  /** Removes an image and all that belongs to it. */
-  async forget(reference: string): Promise<void> {
-    await this.ctr('images', 'rm', '--sync', reference);
-    // Blobs without an image are kept for as long as a lease of the pull is there.
-    const { output } = await this.ctr('content', 'ls', '-q');
-    await this.ctr('content', 'rm', ...output.split('\n').filter((line) => line !== ''));
+  /** Removes all images and all that belongs to them. */
+  async forgetAll(): Promise<void> {
+    const images = await this.ctr('images', 'ls', '-q');
+    for (const reference of linesOf(images.output)) await this.ctr('images', 'rm', '--sync', reference);
+    // Blobs outlive their image for as long as a lease of the pull is there.
+    const blobs = await this.ctr('content', 'ls', '-q');
+    await this.ctr('content', 'rm', ...linesOf(blobs.output));
   }
 
   /** The SHA-256 of a blob as containerd holds it. */
@@ -107,4 +109,8 @@ export class TestContainerd implements AsyncDisposable {
     await endProcess(this.#process);
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+function linesOf(output: string): string[] {
+  return output.split('\n').filter((line) => line !== '');
 }

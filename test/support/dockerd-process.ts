@@ -15,10 +15,12 @@ export function requireDockerd(): boolean {
 /** Start it with `open`, close it with `await using`. */
 export class TestDockerd implements AsyncDisposable {
   readonly #directory: string;
+  readonly #configFile: string;
   readonly #process: ChildProcess;
 
-  private constructor(directory: string, process: ChildProcess) {
+  private constructor(directory: string, configFile: string, process: ChildProcess) {
     this.#directory = directory;
+    this.#configFile = configFile;
     this.#process = process;
   }
 
@@ -40,7 +42,7 @@ export class TestDockerd implements AsyncDisposable {
       `--pidfile=${directory}/docker.pid`,
     ];
     const child = spawn('dockerd', args, { stdio: 'ignore' });
-    const dockerd = new TestDockerd(directory, child);
+    const dockerd = new TestDockerd(directory, config, child);
     try {
       await until(
         'dockerd answers',
@@ -60,6 +62,22 @@ export class TestDockerd implements AsyncDisposable {
   /** Runs `docker`, the client of dockerd. */
   docker(...args: string[]): Promise<ProgramResult> {
     return run('docker', ['--host', `unix://${this.#directory}/docker.sock`, ...args]);
+  }
+
+  /** Lets dockerd ask these, each `http://HOST:PORT`, before Docker Hub, as after `systemctl reload docker`. */
+  async useMirrors(urls: readonly string[]): Promise<void> {
+    await writeFile(this.#configFile, JSON.stringify({ 'registry-mirrors': urls }));
+    await this.reload(urls);
+  }
+
+  /** Has dockerd read its configuration again, and waits until it has these mirrors. */
+  async reload(urls: readonly string[]): Promise<void> {
+    this.#process.kill('SIGHUP');
+    const wanted = JSON.stringify(urls.map((url) => `${url}/`));
+    await until(`dockerd has the mirrors ${wanted}`, async () => {
+      const { output } = await this.docker('info', '--format', '{{json .RegistryConfig.Mirrors}}');
+      return output.split('\n')[0] === wanted || (urls.length === 0 && output.startsWith('null'));
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

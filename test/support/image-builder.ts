@@ -8,6 +8,9 @@ import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { MEDIA_TYPES } from '../../src/oci/media-type.ts';
 import { mustRun } from './programs.ts';
 
+/** The architecture of this machine, as images name it. */
+export const HOST_ARCHITECTURE = process.arch === 'arm64' ? 'arm64' : 'amd64';
+
 /** A document or a layer, under its digest. */
 export interface ImagePart {
   readonly bytes: Buffer;
@@ -36,7 +39,7 @@ export function makeLayer(fileSizeBytes: number): Layer {
 }
 
 /** Makes an image of layers that may belong to other images too. */
-export function makeImage(layers: readonly Layer[], architecture = 'amd64'): Image {
+export function makeImage(layers: readonly Layer[], architecture: string = HOST_ARCHITECTURE): Image {
   const config = makePart({
     architecture,
     os: 'linux',
