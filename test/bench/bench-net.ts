@@ -1,0 +1,182 @@
+/** What benchmarks run against: a docker-registry with random blobs, and nodes in processes of their own. */
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isDigest, type Digest } from '../../src/oci/digest.ts';
+import { startDockerRegistry, type DockerRegistry } from '../support/docker-registry.ts';
+import { NodeProcess } from '../support/node-process.ts';
+import { isInstalled, mustRun, run } from '../support/programs.ts';
+
+/** The name under which nodes know the registry. */
+export const UPSTREAM = 'bench.local';
+/** Where all blobs are. */
+export const REPOSITORY = 'team/app';
+
+const CHUNK_BYTES = 4 * 1024 * 1024;
+/** How long a node that is asked to end may take, so that it can write its profile. */
+const END_TIMEOUT_MS = 20_000;
+
+/** How a node is started. */
+export interface NodeOptions {
+  /** Default: the registry of this net. */
+  readonly upstreamUrl?: string | undefined;
+  /** The node to meet the others through. */
+  readonly bootstrap?: BenchNode | undefined;
+}
+
+/** A node and its folder. */
+export interface BenchNode {
+  readonly process: NodeProcess;
+  readonly folder: string;
+}
+
+/** Made by `BenchNet.open`; `await using` ends all processes and removes all files. */
+export class BenchNet implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #profileFolder: string | undefined;
+  readonly #nodes = new Set<BenchNode>();
+  readonly registry: DockerRegistry;
+  #nextNode = 1;
+
+  private constructor(folder: string, registry: DockerRegistry, profileFolder: string | undefined) {
+    this.#folder = folder;
+    this.registry = registry;
+    this.#profileFolder = profileFolder;
+  }
+
+  /**
+   * @param profileFolder where nodes write a CPU profile when they end; default: they write none
+   * @throws {Error} when a program is not installed
+   */
+  static async open(profileFolder?: string): Promise<BenchNet> {
+    for (const program of ['docker-registry', 'curl', 'openssl']) {
+      if (!isInstalled(program))
+        throw new Error(`${program} is not installed: apt-get install docker-registry curl openssl`);
+    }
+    const folder = await mkdtemp(join(tmpdir(), 'dockyard-bench-'));
+    try {
+      return new BenchNet(folder, await startDockerRegistry(folder), profileFolder);
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Puts a blob of random bytes into the registry. */
+  async pushBlob(sizeBytes: number): Promise<Digest> {
+    const path = join(this.#folder, 'pushed');
+    const digest = await writeRandomFile(path, sizeBytes);
+    const opened = await fetch(`${this.registry.url}/v2/${REPOSITORY}/blobs/uploads/`, { method: 'POST' });
+    const location = new URL(opened.headers.get('location') ?? '', this.registry.url);
+    location.searchParams.set('digest', digest);
+    await mustRun('curl', ['-sfS', '-T', path, '-H', 'Content-Type: application/octet-stream', location.href]);
+    await rm(path);
+    return digest;
+  }
+
+  /** Where the registry serves a blob. */
+  registryUrl(digest: Digest): string {
+    return `${this.registry.url}/v2/${REPOSITORY}/blobs/${digest}`;
+  }
+
+  /** Where a node serves a blob. */
+  nodeUrl(node: BenchNode, digest: Digest): string {
+    return `http://${node.process.facade}/v2/${UPSTREAM}/${REPOSITORY}/blobs/${digest}`;
+  }
+
+  /** Starts a node with an empty folder; answers when it is ready and knows the node that it meets the others through. */
+  async startNode(options: NodeOptions = {}): Promise<BenchNode> {
+    const folder = join(this.#folder, `node-${this.#nextNode++}`);
+    await mkdir(folder);
+    const flags = ['--data', folder, '--upstream', `${UPSTREAM}=${options.upstreamUrl ?? this.registry.url}`];
+    if (options.bootstrap !== undefined) flags.push('--bootstrap', await options.bootstrap.process.swarm());
+    const environment =
+      this.#profileFolder === undefined
+        ? {}
+        : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${this.#profileFolder} --cpu-prof-interval=500` };
+    const node = { process: await NodeProcess.start(flags, environment), folder };
+    this.#nodes.add(node);
+    if (options.bootstrap !== undefined) {
+      await node.process.untilMembers(2);
+      await options.bootstrap.process.untilMembers(2);
+    }
+    return node;
+  }
+
+  /** Ends a node; its files stay until `removeFiles`. */
+  async stopNode(node: BenchNode): Promise<void> {
+    this.#nodes.delete(node);
+    node.process.child.kill('SIGTERM');
+    const timer = setTimeout(() => node.process.child.kill('SIGKILL'), END_TIMEOUT_MS);
+    await node.process.exited();
+    clearTimeout(timer);
+  }
+
+  /** Removes what an ended node kept. */
+  async removeFiles(node: BenchNode): Promise<void> {
+    await rm(node.folder, { recursive: true, force: true });
+  }
+
+  /** Brings a blob to a node through the front door. */
+  async warm(node: BenchNode, digest: Digest): Promise<void> {
+    const { exitCode, output } = await run('curl', ['-sfS', '-o', '/dev/null', this.nodeUrl(node, digest)]);
+    if (exitCode !== 0) throw new Error(`the node did not get ${digest}: ${output}\n${node.process.err.slice(-4000)}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const node of this.#nodes) await this.stopNode(node);
+    await this.registry.stop();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function writeRandomFile(path: string, sizeBytes: number): Promise<Digest> {
+  const hash = createHash('sha256');
+  await using file = await open(path, 'w');
+  for (let at = 0; at < sizeBytes; at += CHUNK_BYTES) {
+    const chunk = randomBytes(Math.min(CHUNK_BYTES, sizeBytes - at));
+    hash.update(chunk);
+    await file.write(chunk);
+  }
+  const digest = `sha256:${hash.digest('hex')}`;
+  if (!isDigest(digest)) throw new TypeError(`${digest} is no digest`);
+  return digest;
+}
+
+/** A URL at which nobody answers: an origin that is gone. */
+export async function deadUrl(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new TypeError('a TCP server has a port');
+  return `http://127.0.0.1:${address.port}`;
+}
+
+/** Seconds that a shell command takes; its standard output has to contain `expected`. */
+export async function timeCommand(command: string, expected: string): Promise<number> {
+  const startMs = performance.now();
+  const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  await once(child, 'close');
+  const seconds = (performance.now() - startMs) / 1000;
+  if (!output.includes(expected)) throw new Error(`${command} wrote ${JSON.stringify(output)}, not ${expected}`);
+  return seconds;
+}
+
+/** Seconds that curl takes for a whole blob. */
+export async function timeCurl(url: string, sizeBytes: number): Promise<number> {
+  return await timeCommand(`curl -s -o /dev/null -w '%{http_code} %{size_download}' '${url}'`, `200 ${sizeBytes}`);
+}
+
+/** The most memory that a process had resident so far. */
+export async function peakResidentBytes(node: BenchNode): Promise<number> {
+  const status = await readFile(`/proc/${node.process.child.pid}/status`, 'utf8');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+}

@@ -1,0 +1,56 @@
+/**
+ * A blob through a node that has nothing, whose peer is the only holder, against curl piped to `openssl dgst -sha256` from
+ * docker-registry. The node is a fresh process with an empty folder in every round.
+ */
+import type { Bench } from './bench.ts';
+import { BenchNet, deadUrl, timeCommand, timeCurl, type BenchNode } from './bench-net.ts';
+import { repeat } from './rounds.ts';
+import { spreadOf } from './spread.ts';
+
+export const relay: Bench = {
+  name: 'relay',
+  summary: 'a blob from the only holder through a cold node, against curl | openssl dgst -sha256 from docker-registry',
+  flags: {
+    blob: 'size of the blob (1GiB)',
+    rounds: 'how often each side is measured (5)',
+    profile: 'folder for CPU profiles of the nodes',
+  },
+  async run(flags, log) {
+    const sizeBytes = flags.sizeBytes('blob', 1024 ** 3);
+    await using net = await BenchNet.open(flags.text('profile'));
+    const digest = await net.pushBlob(sizeBytes);
+    const holder = await net.startNode();
+    await net.warm(holder, digest);
+    const upstreamUrl = await deadUrl();
+    let before: BenchNode | undefined;
+    const rounds = await repeat(
+      { warmups: 1, rounds: flags.count('rounds', 5) },
+      async () => {
+        const node = await net.startNode({ upstreamUrl, bootstrap: holder });
+        const dgst = `curl -sf '${net.registryUrl(digest)}' | openssl dgst -sha256`;
+        const registrySeconds = await timeCommand(dgst, digest.slice('sha256:'.length));
+        // Only now, so that its memory in the page cache is at hand for this round's files.
+        if (before !== undefined) await net.removeFiles(before);
+        const nodeSeconds = await timeCurl(net.nodeUrl(node, digest), sizeBytes);
+        await expectFromPeer(node, sizeBytes);
+        await net.stopNode(node);
+        before = node;
+        return { registrySeconds, nodeSeconds, rateRatio: registrySeconds / nodeSeconds };
+      },
+      log,
+    );
+    const spread = spreadOf(rounds.map(({ rateRatio }) => rateRatio));
+    const bound = { direction: 'at least', value: 0.5, unit: '×' } as const;
+    return {
+      figures: [{ what: 'blob from a peer to curl: rate against curl | openssl dgst', bound, spread }],
+      skipped: [],
+      details: { sizeBytes, rounds },
+    };
+  },
+};
+
+/** @throws {Error} when the node did not take in so many bytes from peers, give or take what arrived twice */
+async function expectFromPeer(node: BenchNode, sizeBytes: number): Promise<void> {
+  const fromPeers = await node.process.metric('dockyard_received_bytes_total', { source: 'peer' });
+  if (fromPeers < sizeBytes) throw new Error(`only ${fromPeers} of ${sizeBytes} bytes came from the peer`);
+}
