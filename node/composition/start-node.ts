@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { BufferPool } from '../../src/content/buffer-pool.ts';
 import { openContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { OriginRegistry } from '../../src/origin/origin-registry.ts';
@@ -71,13 +72,14 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
   const { random } = Math;
   const ground: Ground = { log, metrics, random };
 
-  const content = starting.use(await openContent({ clock: systemClock, log, metrics }, contentConfig(config)));
+  const memory = new BufferPool(transferConfig(config).recentPiecesBytes);
+  const content = starting.use(await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config)));
 
   const credentials = new ReplaceableCredentials({ log, clock: systemClock }, config.credentials.dockerConfig);
   const originDeps = { ...ground, clock: systemClock, credentials };
   const origin = starting.use(new OriginRegistry(originDeps, await originConfig(config)));
 
-  const swarm = starting.use(await openSwarmParts({ ...ground, store: content.blobs, clock: steadyClock }, config));
+  const swarm = starting.use(await openSwarmParts({ ...ground, store: content.blobs, memory, clock: steadyClock }, config));
   const { dataPlane, members, discoveries } = swarm;
 
   const sizes = new BlobSizeHints();

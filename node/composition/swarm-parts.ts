@@ -2,6 +2,7 @@
  * The node's place among others: who it is, the data plane where others fetch from it, and the swarm that tells them
  * where that is. A node outside of any swarm has a data plane that nobody can enter.
  */
+import type { BufferPool } from '../../src/content/buffer-pool.ts';
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -22,6 +23,7 @@ const LINK_KEY_PURPOSE = 'link';
 /** Collaborators from the floors below. */
 export interface SwarmPartsDeps {
   readonly store: BlobStore;
+  readonly memory: BufferPool;
   readonly clock: { nowMs(): number };
   readonly random: () => number;
   readonly log: Logger;
@@ -47,8 +49,8 @@ export async function openSwarmParts(deps: SwarmPartsDeps, config: NodeConfig): 
   const { key, enabled } = config.swarm;
   const swarmKey = enabled && key !== undefined ? await loadSwarmKey(key, deps.log) : undefined;
   const memberKey = enabled ? swarmKey?.deriveKey(LINK_KEY_PURPOSE) : randomBytes(32);
-  const { store, clock, log, metrics } = deps;
-  const dataPlaneDeps = { identity, verify: verifyPeerSignature, memberKey, store, clock, log, metrics };
+  const { store, memory, clock, log, metrics } = deps;
+  const dataPlaneDeps = { identity, verify: verifyPeerSignature, memberKey, store, memory, clock, log, metrics };
   const dataPlane = starting.use(
     await openDataPlane(dataPlaneDeps, { ...transferConfig(config), links: linkConfig(config) }),
   );

@@ -24,9 +24,9 @@ export interface HeldBlob extends AsyncDisposable {
   readonly geometry: PieceGeometry;
   /** The SHA-256 of every piece, in order, 32 bytes each; computed once and kept. */
   pieceHashes(): Promise<Buffer>;
-  /** Reads a range whole: for pieces, never for blobs. */
+  /** Reads a range whole: for pieces, never for blobs. The caller owns the buffer and may release it, see BufferPool. */
   read(range: ByteRange): Promise<Buffer>;
-  /** Streams a range in large chunks; the consumer sets the pace. */
+  /** Streams a range in large chunks; the consumer sets the pace, owns the chunks, and may release them. */
   stream(range: ByteRange, options?: { signal?: AbortSignal | undefined }): AsyncIterable<Buffer>;
   close(): Promise<void>;
 }
@@ -45,7 +45,7 @@ export interface PartialBlob extends AsyncDisposable {
    * @throws {DockyardError} ERR_STORE_FULL when the disk is full or the size limit cannot be met; nothing is lost by it
    */
   writePiece(index: number, bytes: Uint8Array, pieceHash: Uint8Array): Promise<void>;
-  /** Reads bytes whose pieces are all held. */
+  /** Reads bytes whose pieces are all held. The caller owns the buffer and may release it. */
   read(range: ByteRange): Promise<Buffer>;
   /**
    * To be called when all pieces are held: hashes the whole and, if it is what the digest says, publishes the blob

@@ -4,6 +4,7 @@
  * Invariants: a file among the blobs was hashed as a whole and synced before its rename put it there; the catalog says
  * what is there; one lock for each digest orders renames and unlinks of its file; what is open or pinned is never evicted.
  */
+import type { BufferPool } from './buffer-pool.ts';
 import { hash } from 'node:crypto';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
@@ -24,6 +25,7 @@ import type { StoreMetrics } from './store-metrics.ts';
 import type { Eviction } from './store-space.ts';
 
 export interface CompleteBlobsDeps {
+  readonly memory: BufferPool;
   readonly clock: { nowMs(): number };
   readonly disk: Disk;
   readonly layout: StoreLayout;
@@ -175,6 +177,7 @@ export class CompleteBlobs {
     return new FsHeldBlob({
       entry,
       file,
+      memory: this.#deps.memory,
       pieceHashes: async (blob) => await this.#pieceHashes(entry, blob),
       onDamage: async () => await this.setAside(entry),
       onClose: async () => {

@@ -1,4 +1,5 @@
 /** The calls of the file system that the store makes; a port, so that tests can make any of them fail. */
+import type { BufferPool } from './buffer-pool.ts';
 import { chmod, mkdir, open, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 
 /** An open file. `close` waits for the calls that are under way. */
@@ -64,10 +65,15 @@ export async function writeFully(file: DiskFile, bytes: Uint8Array, position: nu
   }
 }
 
-/** Reads up to `length` bytes at `position` into fresh memory; fewer only where the file ends. */
-export async function readFully(file: DiskFile, position: number, length: number): Promise<Buffer> {
-  // Not from the shared pool: consumers keep these buffers, and a slice would keep the whole pool alive.
-  const buffer = Buffer.allocUnsafeSlow(length);
+/** Reads up to `length` bytes at `position` into memory that the caller then owns; fewer only where the file ends. */
+export async function readFully(
+  file: DiskFile,
+  position: number,
+  length: number,
+  memory?: Pick<BufferPool, 'acquire'>,
+): Promise<Buffer> {
+  // Not from Node's shared pool: consumers keep these buffers, and a slice would keep the whole pool alive.
+  const buffer = memory?.acquire(length) ?? Buffer.allocUnsafeSlow(length);
   let done = 0;
   while (done < length) {
     const { bytesRead } = await file.read(buffer, done, length - done, position + done);

@@ -1,4 +1,5 @@
 /** The content store on disk. See layout.ts for where things lie, and docs/decisions/0001-content-store.md for why. */
+import { BufferPool } from './buffer-pool.ts';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -15,6 +16,9 @@ import { makeStoreParts, type StoreParts } from './store-parts.ts';
 import { verifyBlob } from './store-verifying.ts';
 import { StoreSpace, type Eviction, type EvictionReason } from './store-space.ts';
 
+/** What a store keeps for reading when it shares no pool. */
+const OWN_MEMORY_BYTES = 8 * 1024 * 1024;
+
 export interface FsBlobStoreDeps {
   readonly clock: { nowMs(): number };
   readonly log: Logger;
@@ -23,6 +27,8 @@ export interface FsBlobStoreDeps {
   readonly index?: ContentIndex | undefined;
   /** The file system; the real one when left out. */
   readonly disk?: Disk | undefined;
+  /** Memory for what is read; of its own when left out. */
+  readonly memory?: BufferPool | undefined;
 }
 
 export interface FsBlobStoreConfig {
@@ -78,7 +84,7 @@ export class FsBlobStore implements BlobStore {
     const layout = new StoreLayout(config.directory);
     await prepareDirectory(disk, layout);
     const index = deps.index ?? (await ContentIndex.open(layout.indexFolder, deps.log));
-    const parts = makeStoreParts({ ...deps, disk, index, layout, registry: deps.metrics });
+    const parts = makeStoreParts({ ...deps, memory: deps.memory ?? new BufferPool(OWN_MEMORY_BYTES), disk, index, layout, registry: deps.metrics });
     try {
       await prepareFolders(disk, layout);
       await parts.quarantine.load();

@@ -3,6 +3,7 @@ import type { ByteRange } from '../oci/byte-range.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { CatalogEntry } from './blob-catalog.ts';
 import type { HeldBlob } from './blob-store.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import { readFully, type DiskFile } from './disk.ts';
 import { contentError } from './errors.ts';
 import { pieceGeometry, type PieceGeometry } from './geometry.ts';
@@ -11,6 +12,7 @@ import { pieceGeometry, type PieceGeometry } from './geometry.ts';
 const STREAM_CHUNK_BYTES = 1024 * 1024;
 
 export interface FsHeldBlobDeps {
+  readonly memory: BufferPool;
   readonly entry: CatalogEntry;
   readonly file: DiskFile;
   /** Finds or computes the piece hashes. */
@@ -84,7 +86,7 @@ export class FsHeldBlob implements HeldBlob {
     this.#assertReadable();
     let bytes: Buffer;
     try {
-      bytes = await readFully(this.#deps.file, position, length);
+      bytes = await readFully(this.#deps.file, position, length, this.#deps.memory);
     } catch (cause) {
       throw contentError('ERR_STORE_IO', `${this.digest} could not be read`, { cause });
     }

@@ -4,6 +4,7 @@
  * A piece's bytes are written before its hash, and nothing waits for the disk: after a crash of this process the page
  * cache has both, and after a loss of power recovery (partial-shelf.ts) believes only bytes that match their hash.
  */
+import type { BufferPool } from './buffer-pool.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
 import { isDockyardError } from '../oci/error.ts';
@@ -22,6 +23,7 @@ import type { StoreSpace } from './store-space.ts';
 const HASH_AT_ONCE_BYTES = 1024 * 1024;
 
 export interface FsPartialBlobDeps {
+  readonly memory: BufferPool;
   readonly space: StoreSpace;
   readonly hashes: HashThread;
   readonly data: DiskFile;
@@ -108,7 +110,7 @@ export class FsPartialBlob implements PartialBlob {
     }
     let bytes: Buffer;
     try {
-      bytes = await readFully(this.#deps.data, range.start, range.end - range.start);
+      bytes = await readFully(this.#deps.data, range.start, range.end - range.start, this.#deps.memory);
     } catch (cause) {
       throw contentError('ERR_STORE_IO', `${this.digest} could not be read`, { cause });
     }

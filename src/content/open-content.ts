@@ -1,4 +1,5 @@
 /** Opens all that a node keeps on disk as one thing: blobs and manifests, which share one index. */
+import type { BufferPool } from './buffer-pool.ts';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { BlobStore } from './blob-store.ts';
@@ -16,6 +17,8 @@ export interface ContentDeps {
   readonly metrics: Registry;
   /** The file system; the real one when left out. */
   readonly disk?: Disk | undefined;
+  /** Memory for what is read, shared with others; of its own when left out. */
+  readonly memory?: BufferPool | undefined;
 }
 
 export interface ContentConfig extends FsBlobStoreConfig, LevelManifestStoreConfig {}

@@ -4,6 +4,7 @@
  * What a closed one holds is known for sure while this process lives. After a restart it is known when it is opened:
  * its pieces are then hashed on the worker thread and compared with its map. So a start does not wait for many GiB.
  */
+import type { BufferPool } from './buffer-pool.ts';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { digestAlgorithm, type Digest } from '../oci/digest.ts';
@@ -31,6 +32,7 @@ interface PartialRecord {
 }
 
 export interface PartialShelfDeps {
+  readonly memory: BufferPool;
   readonly disk: Disk;
   readonly layout: StoreLayout;
   readonly hashes: HashThread;
@@ -166,6 +168,7 @@ export class PartialShelf {
     return new FsPartialBlob(
       {
         space,
+        memory: this.#deps.memory,
         hashes: this.#deps.hashes,
         data: files.data,
         map: files.map,

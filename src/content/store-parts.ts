@@ -1,4 +1,5 @@
 /** The parts of a store on disk, put together. */
+import type { BufferPool } from './buffer-pool.ts';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { BlobCatalog } from './blob-catalog.ts';
@@ -13,6 +14,7 @@ import { Quarantine } from './quarantine.ts';
 import { StoreMetrics } from './store-metrics.ts';
 
 export interface StorePartsDeps {
+  readonly memory: BufferPool;
   readonly clock: { nowMs(): number };
   readonly disk: Disk;
   readonly index: ContentIndex;
@@ -37,14 +39,15 @@ export interface StoreParts {
 
 /** Makes the parts; nothing is read, written or started yet. */
 export function makeStoreParts(deps: StorePartsDeps): StoreParts {
-  const { clock, disk, index, layout, log } = deps;
+  const { clock, disk, index, layout, log, memory } = deps;
   const metrics = new StoreMetrics(deps.registry);
   const catalog = new BlobCatalog();
   const hashes = new HashThread();
   const quarantine = new Quarantine({ clock, disk, layout, log });
   const records = new BlobRecords({ index, log, metrics });
-  const complete = new CompleteBlobs({ clock, disk, layout, catalog, records, quarantine, hashes, metrics, log });
+  const complete = new CompleteBlobs({ memory, clock, disk, layout, catalog, records, quarantine, hashes, metrics, log });
   const shelf = new PartialShelf({
+    memory,
     disk,
     layout,
     hashes,

@@ -82,6 +82,7 @@ export class BlobHandler {
     const writer = new BodyWriter(ctx.res, signal, {
       lingerTimeoutMs: this.#config.lingerTimeoutMs,
       countBytes: this.#deps.metrics.countServedBytes,
+      recycle: (chunk) => reading.recycle?.(chunk),
     });
     const outcome = await writer.send(head, reading.read(wanted)[Symbol.asyncIterator]());
     ctx.respond = false;

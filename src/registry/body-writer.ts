@@ -31,6 +31,8 @@ export interface BodyWriterConfig {
   readonly lingerTimeoutMs: number;
   /** Called with every number of body bytes that the system took. */
   readonly countBytes: (sizeBytes: number) => void;
+  /** Called with every chunk that the system took whole: its memory may serve again. */
+  readonly recycle?: ((chunk: Uint8Array) => void) | undefined;
 }
 
 /** Stands for "the client left, or the node ends the request" among the results of a read. */
@@ -110,6 +112,7 @@ export class BodyWriter {
         this.#pendingBytes -= sizeBytes;
         this.#sentBytes += sizeBytes;
         this.#config.countBytes(sizeBytes);
+        this.#config.recycle?.(chunk);
       }
       this.#wake?.();
     };

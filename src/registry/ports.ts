@@ -21,6 +21,8 @@ export interface BlobReading extends AsyncDisposable {
    * Ends with an error (ERR_TRANSFER_BROKEN …) when no source can go on; then the response is to end short.
    */
   read(range: ByteRange): AsyncIterable<Uint8Array>;
+  /** Tells that a chunk of `read` was used up and its memory may serve again. Chunks that are never told do no harm. */
+  recycle?(chunk: Uint8Array): void;
   close(): Promise<void>;
 }
 

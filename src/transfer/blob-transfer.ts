@@ -3,6 +3,7 @@
  * from disk; a small one is fetched in one answer; for all others there is one journey, which all who ask share.
  */
 import type { Logger } from 'pino';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore, HeldBlob } from '../content/blob-store.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
 import { isDockyardError } from '../oci/error.ts';
@@ -28,10 +29,13 @@ export interface TransferReading extends AsyncDisposable {
   readonly digest: Digest;
   readonly sizeBytes: number;
   read(range: ByteRange): AsyncIterable<Uint8Array>;
+  /** Tells that a chunk of `read` was used up and its memory may serve again. Chunks that are never told do no harm. */
+  recycle(chunk: Uint8Array): void;
   close(): Promise<void>;
 }
 
 export interface BlobTransferDeps {
+  readonly memory: BufferPool;
   readonly store: BlobStore;
   readonly small: SmallBlobs;
   readonly origin: OriginBlobs;
@@ -51,6 +55,7 @@ export class BlobTransfer implements AsyncDisposable {
   readonly #config: TransferConfig;
   readonly #journeys = new Map<Digest, Journey>();
   readonly #reports: PullReport[] = [];
+  readonly #recycle = (chunk: Uint8Array): void => this.#deps.memory.release(chunk);
   #closed = false;
 
   constructor(deps: BlobTransferDeps, config: TransferConfig) {
@@ -65,7 +70,7 @@ export class BlobTransfer implements AsyncDisposable {
   async open(digest: Digest, context: TransferContext): Promise<TransferReading | undefined> {
     context.signal.throwIfAborted();
     const held = await this.#deps.store.open(digest);
-    if (held !== undefined) return heldReading(held, context.signal);
+    if (held !== undefined) return this.#heldReading(held, context.signal);
     const sizeBytes = this.#deps.sizes.sizeHint(digest);
     if (sizeBytes !== undefined && sizeBytes <= this.#config.inlineMaxBytes) {
       const { repository, signal } = context;
@@ -145,13 +150,24 @@ export class BlobTransfer implements AsyncDisposable {
     return journey;
   }
 
+  #heldReading(held: HeldBlob, signal: AbortSignal): TransferReading {
+    return {
+      digest: held.digest,
+      sizeBytes: held.geometry.sizeBytes,
+      read: (range) => held.stream(range, { signal }),
+      recycle: this.#recycle,
+      close: async () => await held.close(),
+      [Symbol.asyncDispose]: async () => await held.close(),
+    };
+  }
+
   /** Reads from the journey; where the disk gets full on the way, the rest is passed on without being kept. */
   #journeyReading(journey: Journey, sizeBytes: number, context: TransferContext): TransferReading {
     const release = journey.hold();
     const close = async (): Promise<void> => await Promise.resolve(release());
     const { digest } = journey.purpose;
     const read = (range: ByteRange): AsyncIterable<Buffer> => this.#readOrPass(journey, range, { sizeBytes, ...context });
-    return { digest, sizeBytes, read, close, [Symbol.asyncDispose]: close };
+    return { digest, sizeBytes, read, recycle: this.#recycle, close, [Symbol.asyncDispose]: close };
   }
 
   async *#readOrPass(
@@ -184,7 +200,7 @@ export class BlobTransfer implements AsyncDisposable {
     this.#deps.log.warn({ digest }, 'a blob is passed on without being kept: the store is full');
     const passing = new PassingBlob(this.#deps.passing, { digest, sizeBytes, ...context }, context.signal);
     const close = async (): Promise<void> => await Promise.resolve();
-    return { digest, sizeBytes, read: (range) => passing.read(range, range.start), close, [Symbol.asyncDispose]: close };
+    return { digest, sizeBytes, read: (range) => passing.read(range, range.start), recycle: this.#recycle, close, [Symbol.asyncDispose]: close };
   }
 
   #onEnd(journey: Journey): void {
@@ -197,21 +213,12 @@ export class BlobTransfer implements AsyncDisposable {
   }
 }
 
-function heldReading(held: HeldBlob, signal: AbortSignal): TransferReading {
-  return {
-    digest: held.digest,
-    sizeBytes: held.geometry.sizeBytes,
-    read: (range) => held.stream(range, { signal }),
-    close: async () => await held.close(),
-    [Symbol.asyncDispose]: async () => await held.close(),
-  };
-}
-
 function memoryReading(digest: Digest, bytes: Buffer): TransferReading {
   return {
     digest,
     sizeBytes: bytes.length,
     read: (range) => slices(bytes.subarray(range.start, range.end)),
+    recycle: () => undefined,
     close: async () => await Promise.resolve(),
     [Symbol.asyncDispose]: async () => await Promise.resolve(),
   };

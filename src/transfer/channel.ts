@@ -1,5 +1,6 @@
 /** One blob on one link: what the peer has of it, what it asked for, and what it was asked for. */
 import { Bitfield } from '../content/bitfield.ts';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import { pieceRange, type PieceGeometry } from '../content/geometry.ts';
 import type { Link } from '../swarm/link/link.ts';
 import { swarmError } from '../swarm/errors.ts';
@@ -19,6 +20,7 @@ export class Channel {
   readonly link: Link;
   /** The number by which this side knows the channel. */
   readonly localId: number;
+  readonly #memory: BufferPool;
   readonly pace: HolderPace;
   readonly openedAtMs: number;
   /** The peer's number for the channel; undefined until it has joined. */
@@ -38,7 +40,14 @@ export class Channel {
   joinSent = false;
 
   /** @param allocateId gives the channel its number, unique on this node */
-  constructor(link: Link, allocateId: (channel: Channel) => number, pace: HolderPace, nowMs: number) {
+  constructor(
+    link: Link,
+    allocateId: (channel: Channel) => number,
+    pace: HolderPace,
+    memory: BufferPool,
+    nowMs: number,
+  ) {
+    this.#memory = memory;
     this.openedAtMs = nowMs;
     this.link = link;
     this.pace = pace;
@@ -115,7 +124,7 @@ export class Channel {
     let arriving = this.#arriving.get(piece);
     if (arriving === undefined) {
       const range = pieceRange(this.#geometry, piece);
-      arriving = { buffer: Buffer.allocUnsafeSlow(range.end - range.start), filledBytes: 0 };
+      arriving = { buffer: this.#memory.acquire(range.end - range.start), filledBytes: 0 };
       this.#arriving.set(piece, arriving);
     }
     if (offset !== arriving.filledBytes || offset + length > arriving.buffer.length) {
@@ -124,7 +133,7 @@ export class Channel {
     return arriving.buffer.subarray(offset, offset + length);
   }
 
-  /** A chunk has been copied; answers the piece when it is whole. */
+  /** A chunk has been copied; answers the piece when it is whole, which the caller then owns. */
   onChunkEnd(piece: number, length: number): Buffer | undefined {
     const arriving = this.#arriving.get(piece);
     if (arriving === undefined) return undefined;

@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Logger } from 'pino';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import { asError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -26,6 +27,7 @@ import { decodeChannel, decodeJoin, encodeLeave, REFUSAL, type LeaveReason } fro
 export type QuestionHandler = (from: PeerId, message: LinkMessage) => Promise<{ value: unknown; bytes?: Uint8Array }>;
 
 export interface ExchangeHubDeps {
+  readonly memory: BufferPool;
   readonly identity: LinkIdentity;
   readonly verify: VerifySignature;
   readonly store: BlobStore;
@@ -78,6 +80,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     this.#uploads = new UploadQueue(
       {
         rate: deps.uploadRate,
+        memory: deps.memory,
         onSent: (_channel, bytes) => this.#countSent(bytes),
         onUnreadable: (channel, piece, error) => this.#onUnreadable(channel, piece, error),
       },
@@ -113,6 +116,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
       forgetChannel: (channel) => this.#channels.delete(channel.localId),
       onEmpty: (empty) => this.releaseIfIdle(empty),
       uploads: this.#uploads,
+      memory: this.#deps.memory,
       verify: this.#deps.verify,
       nowMs: () => this.#deps.clock.nowMs(),
       maxWindowBytes: this.#config.maxWindowBytes,

@@ -2,6 +2,7 @@
  * One blob on this node, towards the peers: a channel for each peer that takes part, what this node has of the blob, and
  * the piece map. It serves what is asked; what comes in goes to the journey, if there is one.
  */
+import type { BufferPool } from '../content/buffer-pool.ts';
 import { pieceGeometry, type PieceGeometry } from '../content/geometry.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Link } from '../swarm/link/link.ts';
@@ -21,6 +22,7 @@ export interface ExchangeListener {
   onJoined(channel: Channel): void;
   onHave(channel: Channel, pieces: readonly number[]): void;
   onHashes(pieces: readonly number[]): void;
+  /** The bytes are the listener's. */
   onPiece(channel: Channel, piece: number, bytes: Buffer): void;
   onRefused(channel: Channel, reason: number, pieces: readonly number[]): void;
   onNeed(channel: Channel): void;
@@ -28,6 +30,7 @@ export interface ExchangeListener {
 }
 
 export interface ExchangeDeps {
+  readonly memory: BufferPool;
   readonly nextChannelId: (exchange: Exchange, channel: Channel) => number;
   readonly forgetChannel: (channel: Channel) => void;
   readonly onEmpty: (exchange: Exchange) => void;
@@ -203,7 +206,7 @@ export class Exchange {
   #open(link: Link): Channel {
     const nowMs = this.#deps.nowMs();
     const pace = new HolderPace(nowMs, this.#deps.maxWindowBytes);
-    const channel = new Channel(link, (opened) => this.#deps.nextChannelId(this, opened), pace, nowMs);
+    const channel = new Channel(link, (opened) => this.#deps.nextChannelId(this, opened), pace, this.#deps.memory, nowMs);
     this.#channels.set(link, channel);
     return channel;
   }

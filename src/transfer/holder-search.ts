@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import { asError, isAbortError } from '../oci/error.ts';
 import { digestBytes, digestOf, type Digest } from '../oci/digest.ts';
-import type { HolderDiscovery, PeerId, SocketAddress } from '../swarm/member.ts';
+import type { HolderDiscovery, Member, PeerId, SocketAddress } from '../swarm/member.ts';
 import { formatLocateQuestion, parseLocateAnswer, type LocateQuestion } from './locate.ts';
 import type { Peers } from './peers.ts';
 import type { Rendezvous } from './rendezvous.ts';
@@ -24,6 +24,9 @@ export interface SearchOutcome {
   readonly inline: Buffer | undefined;
   readonly foundCount: number;
 }
+
+/** What is known when no home could be asked. */
+const NOBODY: SearchOutcome = { role: 'reader', home: undefined, sizeBytes: undefined, inline: undefined, foundCount: 0 };
 
 export interface HolderSearchDeps {
   readonly peers: Peers;
@@ -56,24 +59,42 @@ export class HolderSearch {
     question: LocateQuestion,
     options: { except: ReadonlySet<PeerId>; onHolder: (holder: FoundHolder) => void; signal: AbortSignal },
   ): Promise<SearchOutcome> {
-    const { peers, log } = this.#deps;
+    const { peers } = this.#deps;
+    let isHome = false;
     for (const home of peers.homes(question.digest, options.except)) {
-      if (home.peerId === peers.self.peerId) return this.#ownTable(question.digest, options);
-      try {
-        const message = await peers.ask(home, 'locate', formatLocateQuestion(question), { signal: options.signal });
-        const answer = parseLocateAnswer(message.value);
-        const inline = answer.inline ? message.bytes : undefined;
-        const holders = answer.holders.filter((holder) => !options.except.has(holder.peerId));
-        for (const holder of holders) options.onHolder(holder);
-        const knowsSome = holders.length > 0 || inline !== undefined;
-        const { sizeBytes } = answer;
-        return { role: knowsSome ? 'follower' : 'reader', home: home.peerId, sizeBytes, inline, foundCount: holders.length };
-      } catch (thrown) {
-        options.signal.throwIfAborted();
-        log.debug({ err: asError(thrown), home: home.peerId, digest: question.digest }, 'a home did not answer');
+      if (home.peerId === peers.self.peerId) {
+        const own = this.#ownTable(question.digest, options);
+        if (own.foundCount > 0) return own;
+        // Whoever was home before this node joined may know more; it is not to begin to read, since this node does.
+        isHome = true;
+        continue;
       }
+      const outcome = await this.#askHome(home, isHome ? { ...question, isReading: true } : question, options);
+      if (isHome) return { ...NOBODY, ...outcome, role: 'reader', home: undefined };
+      if (outcome !== undefined) return outcome;
     }
-    return { role: 'reader', home: undefined, sizeBytes: undefined, inline: undefined, foundCount: 0 };
+    return NOBODY;
+  }
+
+  async #askHome(
+    home: Member,
+    question: LocateQuestion,
+    options: { except: ReadonlySet<PeerId>; onHolder: (holder: FoundHolder) => void; signal: AbortSignal },
+  ): Promise<SearchOutcome | undefined> {
+    const { peers, log } = this.#deps;
+    try {
+      const message = await peers.ask(home, 'locate', formatLocateQuestion(question), { signal: options.signal });
+      const answer = parseLocateAnswer(message.value);
+      const inline = answer.inline ? message.bytes : undefined;
+      const holders = answer.holders.filter((holder) => !options.except.has(holder.peerId));
+      for (const holder of holders) options.onHolder(holder);
+      const role = holders.length > 0 || inline !== undefined ? 'follower' : 'reader';
+      return { role, home: home.peerId, sizeBytes: answer.sizeBytes, inline, foundCount: holders.length };
+    } catch (thrown) {
+      options.signal.throwIfAborted();
+      log.debug({ err: asError(thrown), home: home.peerId, digest: question.digest }, 'a home did not answer');
+      return undefined;
+    }
   }
 
   /** Asks DHT and trackers all at once; ends when they have, or after a few seconds. Answers how many were found. */

@@ -9,6 +9,7 @@
  * What to do next is decided by planJourney, which piece to ask of whom by PieceScheduler; this class only carries out.
  */
 import type { Logger } from 'pino';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore, PartialBlob } from '../content/blob-store.ts';
 import { piecesCovering, type PieceGeometry } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
@@ -40,6 +41,7 @@ import type { TransferMetrics } from './transfer-metrics.ts';
 import type { LeaveReason } from './wire.ts';
 
 export interface JourneyDeps {
+  readonly memory: BufferPool;
   readonly hub: ExchangeHub;
   readonly store: BlobStore;
   readonly recent: RecentPieces;
@@ -173,7 +175,7 @@ export class Journey implements ExchangeListener {
   }
 
   /**
-   * Verified bytes of a range, in order, as they come. The end of the blob is held back until the whole was found right,
+   * Verified bytes of a range, in order, as they come; the consumer owns them and may release them. The end of the blob is held back until the whole was found right,
    * except for a range within the last piece alone, as lazy readers ask for it.
    * @throws {DockyardError} ERR_TRANSFER_BROKEN, ERR_TRANSFER_CORRUPT, ERR_STORE_FULL
    */
@@ -341,7 +343,7 @@ export class Journey implements ExchangeListener {
     const { digest } = this.purpose;
     const partial = await store.openPartial(digest, sizeBytes);
     const local = new LocalPieces(partial, recent);
-    const intake = new PieceIntake({ partial, local, openHeld: async () => await store.open(digest) });
+    const intake = new PieceIntake({ memory: this.#deps.memory, partial, local, openHeld: async () => await store.open(digest) });
     this.#intake = intake;
     this.#scheduler = new PieceScheduler(intake.geometry.pieceCount, random);
     this.#scheduler.addHolder(ORIGIN_KEY);
@@ -427,6 +429,7 @@ export class Journey implements ExchangeListener {
   #createOriginReader(): OriginReader {
     const { origin, downloadRate } = this.#deps;
     return new OriginReader({
+      memory: this.#deps.memory,
       origin,
       repository: this.purpose.repository,
       digest: this.purpose.digest,

@@ -1,17 +1,21 @@
 /** What this node itself has of one blob: nothing yet, some pieces, or all. Serves reads to peers and to clients. */
 import { PIECE_HASH_BYTES, pieceRange, type PieceGeometry } from '../content/geometry.ts';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import type { HeldBlob, PartialBlob } from '../content/blob-store.ts';
 
 /** The bytes of pieces that were verified a moment ago; they need not be read from disk again. */
 export class RecentPieces {
+  readonly #memory: BufferPool;
   readonly #limitBytes: number;
   readonly #pieces = new Map<string, Buffer>();
   #bytes = 0;
 
-  constructor(limitBytes: number) {
+  constructor(memory: BufferPool, limitBytes: number) {
+    this.#memory = memory;
     this.#limitBytes = limitBytes;
   }
 
+  /** Takes the caller's ownership of the bytes over. */
   put(key: string, bytes: Buffer): void {
     this.#drop(key);
     this.#pieces.set(key, bytes);
@@ -22,8 +26,11 @@ export class RecentPieces {
     }
   }
 
+  /** The bytes, which the caller then owns too. */
   get(key: string): Buffer | undefined {
-    return this.#pieces.get(key);
+    const bytes = this.#pieces.get(key);
+    if (bytes !== undefined) this.#memory.retain(bytes);
+    return bytes;
   }
 
   #drop(key: string): void {
@@ -31,6 +38,7 @@ export class RecentPieces {
     if (held === undefined) return;
     this.#pieces.delete(key);
     this.#bytes -= held.length;
+    this.#memory.release(held);
   }
 }
 
@@ -79,12 +87,12 @@ export class LocalPieces {
     return 'held' in this.#source ? this.#source.held.toBytes() : undefined;
   }
 
-  /** Remembers bytes that will be asked for soon. */
+  /** Remembers bytes that will be asked for soon; takes the caller's ownership over. */
   remember(piece: number, bytes: Buffer): void {
     this.#recent.put(`${this.digest}/${piece}`, bytes);
   }
 
-  /** The bytes of a piece that is held. */
+  /** The bytes of a piece that is held; the caller owns them and may release them. */
   async read(piece: number): Promise<Buffer> {
     const recent = this.#recent.get(`${this.digest}/${piece}`);
     if (recent !== undefined) return recent;

@@ -1,6 +1,7 @@
 /** The transfer layer, put together: first the data plane, whose port others must know, then what fetches over it. */
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import type { ManifestStore } from '../content/manifest-store.ts';
 import type { LinkIdentity, VerifySignature } from '../swarm/link/handshake.ts';
@@ -22,6 +23,8 @@ import type { TransferConfig } from './transfer-config.ts';
 import { TransferMetrics } from './transfer-metrics.ts';
 
 export interface DataPlaneDeps {
+  /** Memory for pieces, shared with the store. */
+  readonly memory: BufferPool;
   readonly identity: LinkIdentity;
   readonly verify: VerifySignature;
   /** 32 bytes derived from the swarm key; undefined in an open network. */
@@ -36,6 +39,7 @@ export interface DataPlaneDeps {
 export interface DataPlane extends AsyncDisposable {
   readonly hub: ExchangeHub;
   readonly links: LinkNetwork;
+  readonly memory: BufferPool;
   readonly recent: RecentPieces;
   readonly uploadRate: RateLimit;
   readonly downloadRate: RateLimit;
@@ -50,7 +54,7 @@ export interface DataPlane extends AsyncDisposable {
  */
 export async function openDataPlane(deps: DataPlaneDeps, config: TransferConfig & { links: LinkNetworkConfig }): Promise<DataPlane> {
   const nowMs = (): number => deps.clock.nowMs();
-  const recent = new RecentPieces(config.recentPiecesBytes);
+  const recent = new RecentPieces(deps.memory, config.recentPiecesBytes);
   const uploadRate = new RateLimit(config.uploadRateBytesPerSecond, nowMs);
   const downloadRate = new RateLimit(config.downloadRateBytesPerSecond, nowMs);
   const log = deps.log.child({ component: 'transfer' });
@@ -65,7 +69,7 @@ export async function openDataPlane(deps: DataPlaneDeps, config: TransferConfig 
     await hub.close();
     await links.close();
   };
-  return { hub, links, recent, uploadRate, downloadRate, identity, verify, close, [Symbol.asyncDispose]: close };
+  return { memory: deps.memory, hub, links, recent, uploadRate, downloadRate, identity, verify, close, [Symbol.asyncDispose]: close };
 }
 
 export interface TransferDeps {
@@ -102,7 +106,7 @@ const GATHERING_TTL_MS = 30_000;
 /** Puts the transfer layer together over an open data plane. */
 export function createTransfer(deps: TransferDeps, config: TransferConfig): Transfer {
   const { dataPlane, store, members, discoveries, clock, random, origin } = deps;
-  const { hub, recent, downloadRate, identity } = dataPlane;
+  const { hub, recent, downloadRate, identity, memory } = dataPlane;
   const log = deps.log.child({ component: 'transfer' });
   const nowMs = (): number => clock.nowMs();
   const stopping = new AbortController();
@@ -121,9 +125,9 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
     if (link !== undefined) hub.ban(link, 'wrong-piece');
   };
   const small = new SmallBlobs({ store, peers, search, origin, metrics, log, onComplete, onLie, signal: stopping.signal });
-  const journeys = { hub, store, recent, peers, search, origin, identity, downloadRate, metrics, clock, random, log, onComplete };
+  const journeys = { memory, hub, store, recent, peers, search, origin, identity, downloadRate, metrics, clock, random, log, onComplete };
   const passing = { store, peers, search, origin, verify: dataPlane.verify, metrics, log, askTimeoutMs: config.askTimeoutMs };
-  const blobs = new BlobTransfer({ store, small, origin, sizes: deps.sizes, journeys, passing, metrics, log }, config);
+  const blobs = new BlobTransfer({ memory, store, small, origin, sizes: deps.sizes, journeys, passing, metrics, log }, config);
   new HomeDesk(
     {
       identity,

@@ -4,6 +4,7 @@
  * node's word; the digest of the whole decides in the end.
  */
 import { hash } from 'node:crypto';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import { pieceRange, type PieceGeometry } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -33,7 +34,7 @@ export interface OriginBlobs {
   ): Promise<{ sizeBytes: number } | undefined>;
 }
 
-/** A piece cut from the origin's bytes. */
+/** A piece cut from the origin's bytes; whoever gets it owns the bytes. */
 export interface OriginPiece {
   readonly piece: number;
   readonly bytes: Buffer;
@@ -49,10 +50,11 @@ export async function* cutPieces(
   geometry: PieceGeometry,
   first: number,
   count: number,
+  memory: BufferPool,
 ): AsyncGenerator<OriginPiece> {
   let piece = first;
   const end = first + count;
-  let buffer = pieceBuffer(geometry, piece);
+  let buffer = pieceBuffer(geometry, piece, memory);
   let filled = 0;
   for await (const chunk of body) {
     let at = 0;
@@ -65,7 +67,7 @@ export async function* cutPieces(
       yield { piece, bytes: buffer, hash: hash('sha256', buffer, 'buffer') };
       piece += 1;
       filled = 0;
-      if (piece < end) buffer = pieceBuffer(geometry, piece);
+      if (piece < end) buffer = pieceBuffer(geometry, piece, memory);
     }
     if (piece === end) return;
   }
@@ -74,9 +76,9 @@ export async function* cutPieces(
   }
 }
 
-function pieceBuffer(geometry: PieceGeometry, piece: number): Buffer {
+function pieceBuffer(geometry: PieceGeometry, piece: number, memory: BufferPool): Buffer {
   const range = pieceRange(geometry, piece);
-  return Buffer.allocUnsafeSlow(range.end - range.start);
+  return memory.acquire(range.end - range.start);
 }
 
 /** The bytes of a run of pieces. */

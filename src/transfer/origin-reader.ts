@@ -3,6 +3,7 @@
  * and tells of each piece to one peer at a time.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import { PIECE_HASH_BYTES, type PieceGeometry } from '../content/geometry.ts';
 import { asError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -16,6 +17,7 @@ export interface MissingRun {
 }
 
 export interface OriginReaderDeps {
+  readonly memory: BufferPool;
   readonly origin: OriginBlobs;
   readonly repository: Repository;
   readonly digest: Digest;
@@ -146,7 +148,7 @@ export class OriginReader {
     };
     try {
       if (!claim(run.first)) return;
-      for await (const cut of cutPieces(reading.body, geometry, run.first, run.count)) {
+      for await (const cut of cutPieces(reading.body, geometry, run.first, run.count, this.#deps.memory)) {
         this.#cameBytes += cut.bytes.length;
         claimed = undefined;
         const write = this.#deps.onPiece(cut).then(

@@ -2,12 +2,14 @@
  * Where verified pieces of one blob come together: they are kept, and those who wait for them are woken. It does not know
  * where pieces come from. When all are there, the whole is checked.
  */
+import type { BufferPool } from '../content/buffer-pool.ts';
 import type { HeldBlob, PartialBlob } from '../content/blob-store.ts';
 import { pieceRange, type PieceGeometry } from '../content/geometry.ts';
 import { asError } from '../oci/error.ts';
 import type { LocalPieces } from './local-pieces.ts';
 
 export interface PieceIntakeDeps {
+  readonly memory: BufferPool;
   readonly partial: PartialBlob;
   readonly local: LocalPieces;
   /** Opens the blob once it is published. */
@@ -20,7 +22,7 @@ export type IntakeEnd = 'complete' | 'mismatch';
 export class PieceIntake {
   readonly geometry: PieceGeometry;
   readonly #deps: PieceIntakeDeps;
-  readonly #waiters = new Map<number, PromiseWithResolvers<Buffer>>();
+  readonly #waiters = new Map<number, PromiseWithResolvers<Buffer>[]>();
   readonly #writing = new Map<number, Buffer>();
   readonly #finished = Promise.withResolvers<void>();
   #failure: Error | undefined;
@@ -46,13 +48,21 @@ export class PieceIntake {
   }
 
   /**
-   * Keeps a piece whose hash was checked. Readers get it at once, peers may have it when this resolves.
+   * Keeps a piece whose hash was checked, and takes the caller's ownership of the bytes over. Readers get it at once, peers
+   * may have it when this resolves.
    * @throws {DockyardError} ERR_STORE_FULL
    */
   async keep(piece: number, bytes: Buffer, hash: Buffer): Promise<void> {
-    if (this.has(piece)) return;
+    const { memory } = this.#deps;
+    if (this.has(piece)) {
+      memory.release(bytes);
+      return;
+    }
     this.#writing.set(piece, bytes);
-    this.#waiters.get(piece)?.resolve(bytes);
+    for (const waiter of this.#waiters.get(piece) ?? []) {
+      memory.retain(bytes);
+      waiter.resolve(bytes);
+    }
     this.#waiters.delete(piece);
     try {
       await this.#deps.partial.writePiece(piece, bytes, hash);
@@ -62,19 +72,21 @@ export class PieceIntake {
     }
   }
 
-  /** The bytes of a piece as soon as they are verified. Giving up ends only this wait. */
+  /** The bytes of a piece as soon as they are verified; the caller owns them. Giving up ends only this wait. */
   async wait(piece: number, signal: AbortSignal | undefined): Promise<Buffer> {
     signal?.throwIfAborted();
     if (this.#failure !== undefined) throw this.#failure;
     const writing = this.#writing.get(piece);
-    if (writing !== undefined) return writing;
-    if (this.#deps.local.has(piece)) return await this.#deps.local.read(piece);
-    let waiter = this.#waiters.get(piece);
-    if (waiter === undefined) {
-      waiter = Promise.withResolvers<Buffer>();
-      waiter.promise.catch(() => undefined);
-      this.#waiters.set(piece, waiter);
+    if (writing !== undefined) {
+      this.#deps.memory.retain(writing);
+      return writing;
     }
+    if (this.#deps.local.has(piece)) return await this.#deps.local.read(piece);
+    const waiter = Promise.withResolvers<Buffer>();
+    waiter.promise.catch(() => undefined);
+    const waiting = this.#waiters.get(piece);
+    if (waiting === undefined) this.#waiters.set(piece, [waiter]);
+    else waiting.push(waiter);
     return await abortable(waiter.promise, signal);
   }
 
@@ -106,7 +118,7 @@ export class PieceIntake {
   /** Nothing more will come: all who wait, now or later, get this error. */
   fail(error: unknown): void {
     this.#failure ??= asError(error);
-    for (const waiter of this.#waiters.values()) waiter.reject(this.#failure);
+    for (const waiter of [...this.#waiters.values()].flat()) waiter.reject(this.#failure);
     this.#waiters.clear();
     this.#finished.reject(this.#failure);
   }

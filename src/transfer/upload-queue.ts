@@ -4,6 +4,7 @@
  * what waits here is bounded by `uploadQueuePieces` numbers and `READ_AHEAD` buffers for a link.
  */
 import { asError } from '../oci/error.ts';
+import type { BufferPool } from '../content/buffer-pool.ts';
 import type { Link } from '../swarm/link/link.ts';
 import { MAX_CHUNK_BYTES } from '../swarm/link/frame.ts';
 import type { Channel } from './channel.ts';
@@ -11,10 +12,11 @@ import type { Channel } from './channel.ts';
 /** Pieces of one link that may be in memory, being read or sent. */
 const READ_AHEAD = 4;
 
-/** Reads a piece for a peer; undefined when it is not held any more. */
+/** Reads a piece for a peer, who owns it then; undefined when it is not held any more. */
 export type ReadPiece = (piece: number) => Promise<Buffer | undefined>;
 
 export interface UploadQueueDeps {
+  readonly memory: BufferPool;
   /** How many bytes may be sent now; 0 means that `whenAllowed` calls back. */
   readonly rate: { take(bytes: number): number; whenAllowed(callback: () => void): void };
   readonly onSent: (channel: Channel, bytes: number) => void;
@@ -132,7 +134,11 @@ export class UploadQueue {
     }
     const { channel, piece, offset } = sending;
     if (channel.remoteId === undefined) return;
-    link.sendChunk(channel.remoteId, piece, offset, sending.bytes.subarray(offset, offset + length));
+    const isLast = offset + length === sending.bytes.length;
+    const chunk = sending.bytes.subarray(offset, offset + length);
+    // Chunks leave in order, so when the last one has left the buffer is free.
+    const onLeft = isLast ? (): void => this.#deps.memory.release(sending.bytes) : undefined;
+    link.sendChunk(channel.remoteId, piece, offset, chunk, onLeft);
     this.#deps.onSent(channel, length);
     sending.offset += length;
     if (sending.offset < sending.bytes.length) this.#putBack(lane, sending);

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
+import { BufferPool } from '../../src/content/buffer-pool.ts';
 import { openContent, type OpenedContent } from '../../src/content/open-content.ts';
 import type { ByteRange } from '../../src/oci/byte-range.ts';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
@@ -155,8 +156,9 @@ export class Testnet implements AsyncDisposable {
     const clock = { nowMs: () => performance.timeOrigin + performance.now() };
     const log = this.#log.child({ node: this.nodes.length });
     const config = { ...TEST_TRANSFER_CONFIG, ...options.config };
+    const memory = new BufferPool(32 * 1024 * 1024);
     const content = await openContent(
-      { clock, log, metrics },
+      { clock, log, metrics, memory },
       { directory, maxSizeBytes: options.maxSizeBytes ?? 100 * 1024 ** 3, minFreeDiskBytes: 0, maxManifestBytes: 64 * 1024 ** 2, maxTags: 10_000 },
     );
     const links = {
@@ -168,7 +170,7 @@ export class Testnet implements AsyncDisposable {
       silenceTimeoutMs: 15_000,
     };
     const dataPlane = await openDataPlane(
-      { identity, verify: verifyPeerSignature, memberKey: options.memberKey, store: content.blobs, clock, log, metrics },
+      { identity, verify: verifyPeerSignature, memberKey: options.memberKey, store: content.blobs, memory, clock, log, metrics },
       { ...config, links },
     );
     const member: Member = {

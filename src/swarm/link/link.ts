@@ -131,12 +131,14 @@ export class Link implements FrameSink {
     this.#write(type, payload);
   }
 
-  /** Sends bytes of a piece. The buffer must not change afterwards. */
-  sendChunk(channel: number, piece: number, offset: number, bytes: Uint8Array): void {
+  /** Sends bytes of a piece. The buffer must not change until `onLeft` is called; it is not when the link breaks before. */
+  sendChunk(channel: number, piece: number, offset: number, bytes: Uint8Array, onLeft?: () => void): void {
     if (this.#closed) return;
     this.#socket.cork();
     this.#socket.write(encodeChunkHeader(channel, piece, offset, bytes.length));
-    this.#socket.write(bytes);
+    this.#socket.write(bytes, (error) => {
+      if (error === undefined || error === null) onLeft?.();
+    });
     this.#socket.uncork();
   }
 
