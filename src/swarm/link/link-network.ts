@@ -5,16 +5,17 @@
  * after a while, the one unused for longest first when room is needed.
  */
 import { once } from 'node:events';
-import { createServer, connect as tlsConnect, type Server, type TLSSocket } from 'node:tls';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { asError, isAbortError } from '../../oci/error.ts';
 import { swarmError } from '../errors.ts';
 import type { PeerId, SocketAddress } from '../member.ts';
 import { createLinkCertificate } from './certificate.ts';
-import { encodeFrame, FRAME, FrameDecoder } from './frame.ts';
-import { checkHello, makeHello, MAX_HELLO_BYTES, type HandshakeDeps, type LinkRole } from './handshake.ts';
+import { encodeFrame, FRAME } from './frame.ts';
+import { checkHello, makeHello, type HandshakeDeps, type LinkRole } from './handshake.ts';
 import { Link, type LinkHandler } from './link.ts';
+import { LinkSocket } from './link-socket.ts';
 
 /** AES-128-GCM first: with AES instructions it is the cheapest of the three by far. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
@@ -156,21 +157,16 @@ export class LinkNetwork implements AsyncDisposable {
   }
 
   async #dial(address: SocketAddress, expected: PeerId | undefined): Promise<Link> {
-    const socket = tlsConnect({
-      host: address.host,
-      port: address.port,
-      minVersion: 'TLSv1.3',
-      ciphers: CIPHERS,
-      rejectUnauthorized: false,
-    });
-    socket.setNoDelay(true);
-    socket.on('error', (error) => this.#deps.log.debug({ err: error }, 'a connection to a peer broke'));
+    const { host, port } = address;
+    const socket = LinkSocket.dialled({ host, port, minVersion: 'TLSv1.3', ciphers: CIPHERS, rejectUnauthorized: false });
+    socket.tls.setNoDelay(true);
+    socket.tls.on('error', (error) => this.#deps.log.debug({ err: error }, 'a connection to a peer broke'));
     const timeout = AbortSignal.timeout(this.#config.connectTimeoutMs);
     try {
-      await once(socket, 'secureConnect', { signal: timeout });
+      await once(socket.tls, 'secureConnect', { signal: timeout });
       return await this.#handshake(socket, 'dialler', expected, timeout);
     } catch (thrown) {
-      socket.destroy();
+      socket.tls.destroy();
       const cause = asError(thrown);
       if (!isAbortError(cause)) throw cause;
       throw swarmError('ERR_LINK_FAILED', `no link within ${this.#config.connectTimeoutMs} ms`, { cause });
@@ -181,7 +177,7 @@ export class LinkNetwork implements AsyncDisposable {
     this.#pendingHandshakes += 1;
     socket.on('error', (error) => this.#deps.log.debug({ err: error }, 'a connection to the data port broke'));
     try {
-      await this.#handshake(socket, 'listener', undefined, AbortSignal.timeout(this.#config.connectTimeoutMs));
+      await this.#handshake(LinkSocket.accepted(socket), 'listener', undefined, AbortSignal.timeout(this.#config.connectTimeoutMs));
     } catch (thrown) {
       this.#deps.log.warn({ err: asError(thrown), address: socket.remoteAddress }, 'a connection to the data port was refused');
       socket.destroy();
@@ -190,11 +186,11 @@ export class LinkNetwork implements AsyncDisposable {
     }
   }
 
-  async #handshake(socket: TLSSocket, role: LinkRole, expected: PeerId | undefined, signal: AbortSignal): Promise<Link> {
+  async #handshake(socket: LinkSocket, role: LinkRole, expected: PeerId | undefined, signal: AbortSignal): Promise<Link> {
     const { handshake, isBanned, clock } = this.#deps;
-    socket.write(encodeFrame(FRAME.hello, makeHello(handshake, socket, role)));
-    const { hello, rest } = await readHello(socket, signal);
-    const peerId = checkHello(handshake, socket, role === 'dialler' ? 'listener' : 'dialler', hello);
+    socket.tls.write(encodeFrame(FRAME.hello, makeHello(handshake, socket.tls, role)));
+    const hello = await socket.readHello(signal);
+    const peerId = checkHello(handshake, socket.tls, role === 'dialler' ? 'listener' : 'dialler', hello);
     if (expected !== undefined && peerId !== expected) {
       throw swarmError('ERR_LINK_REFUSED', `peer ${peerId} answered where ${expected} was expected`);
     }
@@ -204,8 +200,7 @@ export class LinkNetwork implements AsyncDisposable {
     this.#makeRoom();
     this.#all.add(link);
     this.#links.set(peerId, link);
-    if (rest.length > 0) socket.emit('data', rest);
-    socket.resume();
+    link.start();
     return link;
   }
 
@@ -239,58 +234,6 @@ export class LinkNetwork implements AsyncDisposable {
       else if (nowMs - link.lastUsedAtMs > this.#config.idleTimeoutMs) link.close();
       else if (silentMs > this.#config.silenceTimeoutMs / 3) link.ping();
     }
-  }
-}
-
-/** Reads the one frame that comes before a peer is known. What stands behind it is given back. */
-async function readHello(socket: TLSSocket, signal: AbortSignal): Promise<{ hello: Buffer; rest: Buffer }> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  let finished = false;
-  let rest: Buffer = Buffer.alloc(0);
-  const decoder = new FrameDecoder(
-    {
-      onFrame: (type, payload) => {
-        if (type !== FRAME.hello) throw swarmError('ERR_LINK_REFUSED', 'the peer did not begin with a hello');
-        finished = true;
-        resolve(payload);
-      },
-      onChunk: () => {
-        throw swarmError('ERR_LINK_REFUSED', 'the peer did not begin with a hello');
-      },
-      onChunkEnd: () => undefined,
-    },
-    MAX_HELLO_BYTES,
-  );
-  const onData = (data: Buffer): void => {
-    try {
-      for (let at = 0; at < data.length; at += 1) {
-        decoder.push(data.subarray(at, at + 1));
-        if (!finished) continue;
-        rest = data.subarray(at + 1);
-        socket.pause();
-        socket.off('data', onData);
-        return;
-      }
-    } catch (thrown) {
-      reject(asError(thrown));
-    }
-  };
-  const onEnd = (): void => reject(swarmError('ERR_LINK_FAILED', 'the peer closed the connection before it said who it is'));
-  const onError = (error: Error): void => reject(error);
-  const onAbort = (): void => reject(asError(signal.reason));
-  socket.on('data', onData);
-  socket.once('end', onEnd);
-  socket.once('close', onEnd);
-  socket.once('error', onError);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return { hello: await promise, rest };
-  } finally {
-    socket.off('data', onData);
-    socket.off('end', onEnd);
-    socket.off('close', onEnd);
-    socket.off('error', onError);
-    signal.removeEventListener('abort', onAbort);
   }
 }
 

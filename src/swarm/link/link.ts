@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { asError, DockyardError, isDockyardError } from '../../oci/error.ts';
 import { swarmError } from '../errors.ts';
 import type { PeerId } from '../member.ts';
+import type { LinkSocket } from './link-socket.ts';
 import { encodeChunkHeader, encodeFrame, FRAME, FrameDecoder, MAX_FRAME_BYTES, type FrameSink, type FrameType } from './frame.ts';
 
 /** A question or an answer: a JSON value, and bytes that are not squeezed through JSON. */
@@ -39,6 +40,7 @@ const MAX_OPEN_REQUESTS = 256;
 
 export class Link implements FrameSink {
   readonly peerId: PeerId;
+  readonly #linkSocket: LinkSocket;
   readonly #socket: TLSSocket;
   readonly #handler: LinkHandler;
   readonly #decoder: FrameDecoder;
@@ -51,7 +53,10 @@ export class Link implements FrameSink {
   #lastHeardAtMs: number;
   #lastUsedAtMs: number;
 
-  constructor(socket: TLSSocket, peerId: PeerId, handler: LinkHandler, nowMs: () => number) {
+  /** Takes the socket over; nothing is received before `start`. */
+  constructor(linkSocket: LinkSocket, peerId: PeerId, handler: LinkHandler, nowMs: () => number) {
+    const socket = linkSocket.tls;
+    this.#linkSocket = linkSocket;
     this.#socket = socket;
     this.peerId = peerId;
     this.#handler = handler;
@@ -59,11 +64,15 @@ export class Link implements FrameSink {
     this.#lastHeardAtMs = nowMs();
     this.#lastUsedAtMs = this.#lastHeardAtMs;
     this.#decoder = new FrameDecoder(this, MAX_FRAME_BYTES);
-    socket.on('data', (data: Buffer) => this.#onData(data));
     socket.on('drain', () => handler.onDrain(this));
     socket.on('error', (error) => this.close(error));
     socket.on('end', () => this.close());
     socket.on('close', () => this.close());
+  }
+
+  /** Begins to receive. */
+  start(): void {
+    this.#linkSocket.setSink((data) => this.#onData(data));
   }
 
   get isClosed(): boolean {
@@ -168,6 +177,7 @@ export class Link implements FrameSink {
   }
 
   #onData(data: Buffer): void {
+    if (this.#closed) return;
     this.#lastHeardAtMs = this.#nowMs();
     try {
       this.#decoder.push(data);
