@@ -48,8 +48,12 @@ export interface FrameSink {
   onChunkEnd(channel: number, piece: number, offset: number, length: number): void;
 }
 
-/** A header and the small payload behind it, in one buffer. */
+/**
+ * A header and the small payload behind it, in one buffer.
+ * @throws {RangeError} when the payload is larger than a peer would take
+ */
 export function encodeFrame(type: FrameType, payload: Uint8Array): Buffer {
+  if (payload.length > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${payload.length} bytes is too large to send`);
   const frame = Buffer.allocUnsafe(HEADER_BYTES + payload.length);
   frame.writeUInt32BE(payload.length, 0);
   frame.writeUInt8(type, 4);
@@ -124,7 +128,8 @@ export class FrameDecoder {
     const type = this.#header.readUInt8(4);
     if (type === FRAME.piece) {
       if (this.#headerNeeded === HEADER_BYTES) {
-        if (length <= PIECE_HEADER_BYTES || length > PIECE_HEADER_BYTES + MAX_CHUNK_BYTES) throw frameSizeError(type, length);
+        if (length <= PIECE_HEADER_BYTES || length > PIECE_HEADER_BYTES + MAX_CHUNK_BYTES)
+          throw frameSizeError(type, length);
         this.#headerNeeded += PIECE_HEADER_BYTES;
         return;
       }

@@ -20,9 +20,13 @@ import { LinkSocket } from './link-socket.ts';
 /** AES-128-GCM first: with AES instructions it is the cheapest of the three by far. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
 
+/** Two nodes that dial each other at once end with two links; more of one peer are closed, the oldest first. */
+const MAX_LINKS_OF_PEER = 2;
+
 export interface LinkNetworkConfig {
   readonly listen: SocketAddress;
   readonly maxLinks: number;
+  /** Connections that came in and have not proved yet who they are; further ones are closed. */
   readonly maxPendingHandshakes: number;
   /** For TCP, TLS and hello together. */
   readonly connectTimeoutMs: number;
@@ -56,7 +60,8 @@ export class LinkNetwork implements AsyncDisposable {
   readonly #dialling = new Map<string, Promise<Link>>();
   readonly #handler: LinkHandler;
   readonly #sweep: NodeJS.Timeout;
-  #pendingHandshakes = 0;
+  /** Connections that came in and are not links yet, by remote address and port. */
+  readonly #pending = new Map<string, Socket>();
   #closed = false;
 
   private constructor(deps: LinkNetworkDeps, config: LinkNetworkConfig, server: Server) {
@@ -64,12 +69,12 @@ export class LinkNetwork implements AsyncDisposable {
     this.#config = config;
     this.#server = server;
     this.#handler = this.#forgetting(deps.handler);
-    server.on('connection', (socket: Socket) => {
-      socket.on('error', (error) => deps.log.debug({ err: error }, 'a connection to the data port broke'));
-      if (this.#pendingHandshakes >= config.maxPendingHandshakes) socket.destroy();
-    });
+    server.on('connection', (socket: Socket) => this.#onConnection(socket));
     server.on('secureConnection', (socket) => void this.#accept(socket));
-    server.on('tlsClientError', (error) => deps.log.debug({ err: error }, 'a connection to the data port failed'));
+    server.on('tlsClientError', (error, socket) => {
+      deps.log.debug({ err: error }, 'a connection to the data port failed');
+      socket.destroy();
+    });
     this.#sweep = setInterval(() => this.#sweepLinks(), Math.min(5000, config.silenceTimeoutMs / 3));
     this.#sweep.unref();
   }
@@ -80,7 +85,14 @@ export class LinkNetwork implements AsyncDisposable {
    */
   static async open(deps: LinkNetworkDeps, config: LinkNetworkConfig): Promise<LinkNetwork> {
     const certificate = await createLinkCertificate();
-    const server = createServer({ ...certificate, minVersion: 'TLSv1.3', ciphers: CIPHERS, noDelay: true });
+    const handshakeTimeout = config.connectTimeoutMs;
+    const server = createServer({
+      ...certificate,
+      minVersion: 'TLSv1.3',
+      ciphers: CIPHERS,
+      noDelay: true,
+      handshakeTimeout,
+    });
     try {
       server.listen(config.listen.port, config.listen.host);
       await once(server, 'listening');
@@ -128,6 +140,7 @@ export class LinkNetwork implements AsyncDisposable {
     clearInterval(this.#sweep);
     const closed = once(this.#server, 'close');
     this.#server.close();
+    for (const socket of this.#pending.values()) socket.destroy();
     for (const link of this.#all) link.close();
     await Promise.allSettled(this.#dialling.values());
     for (const link of this.#all) link.close();
@@ -151,14 +164,24 @@ export class LinkNetwork implements AsyncDisposable {
       }
     }
     const name = target.peerId ?? 'at the given address';
-    throw swarmError('ERR_LINK_FAILED', `peer ${name} could not be reached at any of ${target.addresses.length} addresses`, {
-      cause: failures.length === 1 ? failures[0] : new AggregateError(failures),
-    });
+    throw swarmError(
+      'ERR_LINK_FAILED',
+      `peer ${name} could not be reached at any of ${target.addresses.length} addresses`,
+      {
+        cause: failures.length === 1 ? failures[0] : new AggregateError(failures),
+      },
+    );
   }
 
   async #dial(address: SocketAddress, expected: PeerId | undefined): Promise<Link> {
     const { host, port } = address;
-    const socket = LinkSocket.dialled({ host, port, minVersion: 'TLSv1.3', ciphers: CIPHERS, rejectUnauthorized: false });
+    const socket = LinkSocket.dialled({
+      host,
+      port,
+      minVersion: 'TLSv1.3',
+      ciphers: CIPHERS,
+      rejectUnauthorized: false,
+    });
     socket.tls.setNoDelay(true);
     socket.tls.on('error', (error) => this.#deps.log.debug({ err: error }, 'a connection to a peer broke'));
     const timeout = AbortSignal.timeout(this.#config.connectTimeoutMs);
@@ -173,20 +196,42 @@ export class LinkNetwork implements AsyncDisposable {
     }
   }
 
+  /** Counted from its first byte on, so that one who never begins with TLS is bounded as well. */
+  #onConnection(socket: Socket): void {
+    socket.on('error', (error) => this.#deps.log.debug({ err: error }, 'a connection to the data port broke'));
+    if (this.#closed || this.#pending.size >= this.#config.maxPendingHandshakes) {
+      socket.destroy();
+      return;
+    }
+    const key = nameOf(socket);
+    this.#pending.set(key, socket);
+    socket.once('close', () => this.#pending.delete(key));
+  }
+
   async #accept(socket: TLSSocket): Promise<void> {
-    this.#pendingHandshakes += 1;
+    const { connectTimeoutMs } = this.#config;
+    const key = nameOf(socket);
     socket.on('error', (error) => this.#deps.log.debug({ err: error }, 'a connection to the data port broke'));
     try {
-      await this.#handshake(LinkSocket.accepted(socket), 'listener', undefined, AbortSignal.timeout(this.#config.connectTimeoutMs));
+      await this.#handshake(LinkSocket.accepted(socket), 'listener', undefined, AbortSignal.timeout(connectTimeoutMs));
+      this.#pending.delete(key);
     } catch (thrown) {
-      this.#deps.log.warn({ err: asError(thrown), address: socket.remoteAddress }, 'a connection to the data port was refused');
-      socket.destroy();
-    } finally {
-      this.#pendingHandshakes -= 1;
+      this.#deps.log.warn(
+        { err: asError(thrown), address: socket.remoteAddress },
+        'a connection to the data port was refused',
+      );
+      // This side's hello is still sent, so that the other can tell its operator what does not fit.
+      socket.setTimeout(connectTimeoutMs, () => socket.destroy());
+      socket.destroySoon();
     }
   }
 
-  async #handshake(socket: LinkSocket, role: LinkRole, expected: PeerId | undefined, signal: AbortSignal): Promise<Link> {
+  async #handshake(
+    socket: LinkSocket,
+    role: LinkRole,
+    expected: PeerId | undefined,
+    signal: AbortSignal,
+  ): Promise<Link> {
     const { handshake, isBanned, clock } = this.#deps;
     socket.tls.write(encodeFrame(FRAME.hello, makeHello(handshake, socket.tls, role)));
     const hello = await socket.readHello(signal);
@@ -196,8 +241,9 @@ export class LinkNetwork implements AsyncDisposable {
     }
     if (isBanned(peerId)) throw swarmError('ERR_LINK_REFUSED', `peer ${peerId} is banned for a time`);
     if (this.#closed) throw swarmError('ERR_LINK_FAILED', 'this node is shutting down');
+    if (socket.tls.destroyed) throw swarmError('ERR_LINK_FAILED', `peer ${peerId} closed the connection`);
     const link = new Link(socket, peerId, this.#handler, () => clock.nowMs());
-    this.#makeRoom();
+    this.#makeRoom(peerId);
     this.#all.add(link);
     this.#links.set(peerId, link);
     link.start();
@@ -219,7 +265,9 @@ export class LinkNetwork implements AsyncDisposable {
     };
   }
 
-  #makeRoom(): void {
+  #makeRoom(peerId: PeerId): void {
+    const ofPeer = [...this.#all].filter((link) => link.peerId === peerId);
+    for (const surplus of ofPeer.slice(0, Math.max(0, ofPeer.length + 1 - MAX_LINKS_OF_PEER))) surplus.close();
     while (this.#all.size >= this.#config.maxLinks) {
       const oldest = [...this.#all].reduce((a, b) => (a.lastUsedAtMs <= b.lastUsedAtMs ? a : b));
       oldest.close();
@@ -229,12 +277,20 @@ export class LinkNetwork implements AsyncDisposable {
   #sweepLinks(): void {
     const nowMs = this.#deps.clock.nowMs();
     for (const link of this.#all) {
-      const silentMs = nowMs - link.lastHeardAtMs;
-      if (silentMs > this.#config.silenceTimeoutMs) link.close(swarmError('ERR_LINK_TIMEOUT', `peer ${link.peerId} fell silent`));
-      else if (nowMs - link.lastUsedAtMs > this.#config.idleTimeoutMs) link.close();
-      else if (silentMs > this.#config.silenceTimeoutMs / 3) link.ping();
+      const { silenceTimeoutMs, idleTimeoutMs } = this.#config;
+      // One who is not listened to cannot be heard; whether it lives shows in what it reads.
+      const silentMs = link.isPaused ? 0 : nowMs - link.lastHeardAtMs;
+      if (silentMs > silenceTimeoutMs) link.close(swarmError('ERR_LINK_TIMEOUT', `peer ${link.peerId} fell silent`));
+      else if (link.stuckMs(nowMs) > silenceTimeoutMs) {
+        link.close(swarmError('ERR_LINK_TIMEOUT', `peer ${link.peerId} does not read what it asked for`));
+      } else if (nowMs - link.lastUsedAtMs > idleTimeoutMs) link.close();
+      else if (silentMs > silenceTimeoutMs / 3) link.ping();
     }
   }
+}
+
+function nameOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
 }
 
 /** Waits for shared work; giving up ends only the wait. */

@@ -74,7 +74,8 @@ export class LinkSocket {
       },
       MAX_HELLO_BYTES,
     );
-    const onEnd = (): void => reject(swarmError('ERR_LINK_FAILED', 'the peer closed the connection before it said who it is'));
+    const onEnd = (): void =>
+      reject(swarmError('ERR_LINK_FAILED', 'the peer closed the connection before it said who it is'));
     const onError = (error: Error): void => reject(error);
     const onAbort = (): void => reject(asError(signal.reason));
     this.tls.once('end', onEnd).once('close', onEnd).once('error', onError);
@@ -89,12 +90,15 @@ export class LinkSocket {
           return;
         }
       } catch (thrown) {
-        this.#sink = undefined;
         reject(asError(thrown));
       }
     });
     try {
       return await promise;
+    } catch (error) {
+      // What else comes from a stranger while the connection is being closed is not kept.
+      this.setSink(() => undefined);
+      throw error;
     } finally {
       this.tls.off('end', onEnd).off('close', onEnd).off('error', onError);
       signal.removeEventListener('abort', onAbort);

@@ -7,9 +7,17 @@ import { asError, DockyardError, isDockyardError } from '../../oci/error.ts';
 import { swarmError } from '../errors.ts';
 import type { PeerId } from '../member.ts';
 import type { LinkSocket } from './link-socket.ts';
-import { encodeChunkHeader, encodeFrame, FRAME, FrameDecoder, MAX_FRAME_BYTES, type FrameSink, type FrameType } from './frame.ts';
+import {
+  encodeChunkHeader,
+  encodeFrame,
+  FRAME,
+  FrameDecoder,
+  MAX_FRAME_BYTES,
+  type FrameSink,
+  type FrameType,
+} from './frame.ts';
 
-/** A question or an answer: a JSON value, and bytes that are not squeezed through JSON. */
+/** A question (any JSON value) or an answer (a JSON object), and bytes that are not squeezed through JSON. */
 export interface LinkMessage {
   readonly value: unknown;
   readonly bytes: Buffer;
@@ -37,6 +45,8 @@ interface Waiting {
 const MAX_QUEUED_BYTES = 256 * 1024;
 /** Questions that one peer may have open at this node at once. */
 const MAX_OPEN_REQUESTS = 256;
+/** While more than this waits for the peer to read it, nothing more is read from the peer, its questions included. */
+const MAX_UNREAD_BYTES = 8 * 1024 * 1024;
 
 export class Link implements FrameSink {
   readonly peerId: PeerId;
@@ -52,6 +62,9 @@ export class Link implements FrameSink {
   #error: Error | undefined;
   #lastHeardAtMs: number;
   #lastUsedAtMs: number;
+  #leftBytes = 0;
+  #leftAtMs: number;
+  #isPaused = false;
 
   /** Takes the socket over; nothing is received before `start`. */
   constructor(linkSocket: LinkSocket, peerId: PeerId, handler: LinkHandler, nowMs: () => number) {
@@ -63,9 +76,10 @@ export class Link implements FrameSink {
     this.#nowMs = nowMs;
     this.#lastHeardAtMs = nowMs();
     this.#lastUsedAtMs = this.#lastHeardAtMs;
+    this.#leftAtMs = this.#lastHeardAtMs;
     this.#decoder = new FrameDecoder(this, MAX_FRAME_BYTES);
-    socket.on('drain', () => handler.onDrain(this));
-    socket.on('error', (error) => this.close(error));
+    socket.on('drain', () => this.#onDrain());
+    socket.on('error', (error: Error) => this.close(error));
     socket.on('end', () => this.close());
     socket.on('close', () => this.close());
   }
@@ -89,9 +103,24 @@ export class Link implements FrameSink {
     return this.#lastHeardAtMs;
   }
 
-  /** When the layer above last used the link. */
+  /** When either side last used the link for more than a sign of life. */
   get lastUsedAtMs(): number {
     return this.#lastUsedAtMs;
+  }
+
+  /** True while the peer is not listened to, because it does not read what it asked for. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** For how long the peer has taken nothing of what waits for it, in milliseconds; 0 when nothing waits. Asked in turns. */
+  stuckMs(nowMs: number): number {
+    const leftBytes = this.#socket.bytesWritten - this.#socket.writableLength;
+    if (this.#socket.writableLength === 0 || leftBytes !== this.#leftBytes) {
+      this.#leftBytes = leftBytes;
+      this.#leftAtMs = nowMs;
+    }
+    return nowMs - this.#leftAtMs;
   }
 
   get remoteAddress(): string {
@@ -120,7 +149,9 @@ export class Link implements FrameSink {
     const { promise, resolve, reject } = Promise.withResolvers<LinkMessage>();
     this.#waiting.set(id, { resolve, reject });
     const timer = setTimeout(() => {
-      reject(swarmError('ERR_LINK_TIMEOUT', `peer ${this.peerId} did not answer '${method}' within ${options.timeoutMs} ms`));
+      reject(
+        swarmError('ERR_LINK_TIMEOUT', `peer ${this.peerId} did not answer '${method}' within ${options.timeoutMs} ms`),
+      );
     }, options.timeoutMs);
     const onAbort = (): void => reject(asError(options.signal?.reason));
     options.signal?.addEventListener('abort', onAbort, { once: true });
@@ -143,6 +174,7 @@ export class Link implements FrameSink {
   /** Sends bytes of a piece. The buffer must not change until `onLeft` is called; it is not when the link breaks before. */
   sendChunk(channel: number, piece: number, offset: number, bytes: Uint8Array, onLeft?: () => void): void {
     if (this.#closed) return;
+    this.#lastUsedAtMs = this.#nowMs();
     this.#socket.cork();
     this.#socket.write(encodeChunkHeader(channel, piece, offset, bytes.length));
     this.#socket.write(bytes, (error) => {
@@ -173,7 +205,19 @@ export class Link implements FrameSink {
   }
 
   #write(type: FrameType, payload: Uint8Array): void {
-    if (!this.#closed) this.#socket.write(encodeFrame(type, payload));
+    if (this.#closed) return;
+    this.#socket.write(encodeFrame(type, payload));
+    if (this.#isPaused || this.#socket.writableLength <= MAX_UNREAD_BYTES) return;
+    this.#isPaused = true;
+    this.#socket.pause();
+  }
+
+  #onDrain(): void {
+    if (this.#isPaused) {
+      this.#isPaused = false;
+      this.#socket.resume();
+    }
+    this.#handler.onDrain(this);
   }
 
   #onData(data: Buffer): void {
@@ -193,13 +237,15 @@ export class Link implements FrameSink {
 
   /** Part of the decoder's contract. */
   onChunkEnd(channel: number, piece: number, offset: number, length: number): void {
+    this.#lastUsedAtMs = this.#nowMs();
     this.#handler.onChunkEnd(this, channel, piece, offset, length);
   }
 
   /** Part of the decoder's contract. */
   onFrame(type: number, payload: Buffer): void {
     if (this.#closed) return;
-    if (type >= FRAME.join) this.#handler.onChannelFrame(this, type, payload);
+    if (type !== FRAME.ping && type !== FRAME.pong) this.#lastUsedAtMs = this.#nowMs();
+    if (type >= FRAME.join && type <= FRAME.need) this.#handler.onChannelFrame(this, type, payload);
     else if (type === FRAME.request) this.#onRequest(payload);
     else if (type === FRAME.reply || type === FRAME.failure) this.#onAnswer(type, payload);
     else if (type === FRAME.ping) this.#write(FRAME.pong, Buffer.alloc(0));
@@ -212,7 +258,8 @@ export class Link implements FrameSink {
     if (waiting === undefined) return;
     if (type === FRAME.reply) return waiting.resolve({ value, bytes });
     const failure = value as { code?: unknown; message?: unknown };
-    const code = typeof failure.code === 'string' && /^ERR_[A-Z_]{1,60}$/.test(failure.code) ? failure.code : 'ERR_LINK_FAILED';
+    const code =
+      typeof failure.code === 'string' && /^ERR_[A-Z_]{1,60}$/.test(failure.code) ? failure.code : 'ERR_LINK_FAILED';
     const message = typeof failure.message === 'string' ? failure.message.slice(0, 500) : 'no reason given';
     waiting.reject(new DockyardError(code, `peer ${this.peerId}: ${message}`));
   }
@@ -223,13 +270,18 @@ export class Link implements FrameSink {
     if (typeof question.method !== 'string') throw swarmError('ERR_LINK_PROTOCOL', 'a question without a method came');
     if (this.#answeringCount >= MAX_OPEN_REQUESTS) throw swarmError('ERR_LINK_PROTOCOL', 'too many open questions');
     this.#answeringCount += 1;
-    const answer = this.#handler.onRequest(this, question.method, { value: question.value, bytes });
-    void answer
-      .then(
-        (given) => this.#write(FRAME.reply, encodeMessage(id, given.value, given.bytes)),
-        (thrown: unknown) => this.#write(FRAME.failure, encodeMessage(id, describeFailure(thrown))),
-      )
-      .finally(() => (this.#answeringCount -= 1));
+    void this.#answer(id, question.method, { value: question.value, bytes });
+  }
+
+  async #answer(id: number, method: string, message: LinkMessage): Promise<void> {
+    try {
+      const given = await this.#handler.onRequest(this, method, message);
+      this.#write(FRAME.reply, encodeMessage(id, given.value, given.bytes));
+    } catch (thrown) {
+      this.#write(FRAME.failure, encodeMessage(id, describeFailure(thrown)));
+    } finally {
+      this.#answeringCount -= 1;
+    }
   }
 }
 
@@ -253,10 +305,14 @@ function decodeMessage(payload: Buffer): { id: number; value: unknown; bytes: Bu
   if (payload.length < 8) throw swarmError('ERR_LINK_PROTOCOL', 'a message is too short');
   const jsonEnd = 8 + payload.readUInt32BE(4);
   if (jsonEnd > payload.length) throw swarmError('ERR_LINK_PROTOCOL', 'a message announces more JSON than it has');
+  const value = parseJson(payload.toString('utf8', 8, jsonEnd));
+  if (typeof value !== 'object' || value === null) throw swarmError('ERR_LINK_PROTOCOL', 'a message is no object');
+  return { id: payload.readUInt32BE(0), value, bytes: payload.subarray(jsonEnd) };
+}
+
+function parseJson(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(payload.toString('utf8', 8, jsonEnd));
-    if (typeof value !== 'object' || value === null) throw swarmError('ERR_LINK_PROTOCOL', 'a message is no object');
-    return { id: payload.readUInt32BE(0), value, bytes: payload.subarray(jsonEnd) };
+    return JSON.parse(text);
   } catch (cause) {
     throw swarmError('ERR_LINK_PROTOCOL', 'a message is not JSON', { cause });
   }
