@@ -112,7 +112,11 @@ export class Announcer {
     try {
       await this.#deps.peers.ask(member, 'announce', { digests });
     } catch (thrown) {
-      for (const digest of digests) this.#held.set(digest, (this.#held.get(digest) ?? []).filter((home) => home !== member.peerId));
+      for (const digest of digests)
+        this.#held.set(
+          digest,
+          (this.#held.get(digest) ?? []).filter((home) => home !== member.peerId),
+        );
       this.#deps.log.debug({ err: asError(thrown), home: member.peerId }, 'a home could not be told what is held here');
     }
   }

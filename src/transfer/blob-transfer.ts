@@ -10,7 +10,8 @@ import { isDockyardError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/repository.ts';
 import { transferError } from './errors.ts';
-import { Journey, type JourneyDeps } from './journey.ts';
+import { Journey } from './journey.ts';
+import type { JourneyDeps } from './journey-types.ts';
 import type { OriginBlobs } from './origin-feed.ts';
 import { PassingBlob, type PassingBlobDeps } from './passing-blob.ts';
 import type { PullReport } from './pull-report.ts';
@@ -41,7 +42,7 @@ export interface BlobTransferDeps {
   readonly origin: OriginBlobs;
   /** Sizes that manifests tell. */
   readonly sizes: { sizeHint(digest: Digest): number | undefined };
-  readonly journeys: Omit<JourneyDeps, 'onEnd'>;
+  readonly journeys: JourneyDeps;
   readonly passing: PassingBlobDeps;
   readonly metrics: TransferMetrics;
   readonly log: Logger;
@@ -106,7 +107,8 @@ export class BlobTransfer implements AsyncDisposable {
   /** Begins a journey on behalf of a peer. */
   begin(digest: Digest, repository: Repository, sizeBytes: number | undefined): void {
     const running = this.#journeys.get(digest);
-    if (this.#closed || (running !== undefined && !running.isOver) || this.#deps.store.stat(digest) !== undefined) return;
+    if (this.#closed || (running !== undefined && !running.isOver) || this.#deps.store.stat(digest) !== undefined)
+      return;
     if (running === undefined) this.#create(digest, repository, sizeBytes ?? this.#deps.sizes.sizeHint(digest));
   }
 
@@ -124,7 +126,8 @@ export class BlobTransfer implements AsyncDisposable {
   async close(): Promise<void> {
     this.#closed = true;
     const running = [...this.#journeys.values()];
-    for (const journey of running) journey.stop(transferError('ERR_TRANSFER_UNAVAILABLE', 'this node is shutting down'));
+    for (const journey of running)
+      journey.stop(transferError('ERR_TRANSFER_UNAVAILABLE', 'this node is shutting down'));
     await Promise.all(running.map(async (journey) => await journey.ended));
   }
 
@@ -143,8 +146,8 @@ export class BlobTransfer implements AsyncDisposable {
   }
 
   #create(digest: Digest, repository: Repository, sizeBytes: number | undefined): Journey {
-    const deps = { ...this.#deps.journeys, onEnd: (ended: Journey) => this.#onEnd(ended) };
-    const journey = new Journey(deps, this.#config, { digest, repository, sizeBytes });
+    const purpose = { digest, repository, sizeBytes };
+    const journey = new Journey(this.#deps.journeys, this.#config, purpose, (ended) => this.#onEnd(ended));
     this.#journeys.set(digest, journey);
     journey.start();
     return journey;
@@ -166,7 +169,8 @@ export class BlobTransfer implements AsyncDisposable {
     const release = journey.hold();
     const close = async (): Promise<void> => await Promise.resolve(release());
     const { digest } = journey.purpose;
-    const read = (range: ByteRange): AsyncIterable<Buffer> => this.#readOrPass(journey, range, { sizeBytes, ...context });
+    const read = (range: ByteRange): AsyncIterable<Buffer> =>
+      this.#readOrPass(journey, range, { sizeBytes, ...context });
     return { digest, sizeBytes, read, recycle: this.#recycle, close, [Symbol.asyncDispose]: close };
   }
 
@@ -184,7 +188,10 @@ export class BlobTransfer implements AsyncDisposable {
     } catch (error) {
       if (!isDockyardError(error, 'ERR_STORE_FULL')) throw error;
       await journey.ended;
-      this.#deps.log.warn({ err: error, digest: journey.purpose.digest, at }, 'a blob is passed on without being kept: the store is full');
+      this.#deps.log.warn(
+        { err: error, digest: journey.purpose.digest, at },
+        'a blob is passed on without being kept: the store is full',
+      );
       const { digest } = journey.purpose;
       yield* new PassingBlob(this.#deps.passing, { digest, ...context }, context.signal).read(range, at);
     }
@@ -200,7 +207,14 @@ export class BlobTransfer implements AsyncDisposable {
     this.#deps.log.warn({ digest }, 'a blob is passed on without being kept: the store is full');
     const passing = new PassingBlob(this.#deps.passing, { digest, sizeBytes, ...context }, context.signal);
     const close = async (): Promise<void> => await Promise.resolve();
-    return { digest, sizeBytes, read: (range) => passing.read(range, range.start), recycle: this.#recycle, close, [Symbol.asyncDispose]: close };
+    return {
+      digest,
+      sizeBytes,
+      read: (range) => passing.read(range, range.start),
+      recycle: this.#recycle,
+      close,
+      [Symbol.asyncDispose]: close,
+    };
   }
 
   #onEnd(journey: Journey): void {

@@ -76,7 +76,10 @@ export class Channel {
     this.#unbound = undefined;
     if (bits === undefined) return;
     if (bits.length !== Math.ceil(geometry.pieceCount / 8)) {
-      throw swarmError('ERR_LINK_PROTOCOL', `a bitfield of ${bits.length} bytes came for ${geometry.pieceCount} pieces`);
+      throw swarmError(
+        'ERR_LINK_PROTOCOL',
+        `a bitfield of ${bits.length} bytes came for ${geometry.pieceCount} pieces`,
+      );
     }
     this.#remoteHas = new Bitfield(geometry.pieceCount, bits);
   }

@@ -152,7 +152,10 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
   ban(link: Link, reason: 'wrong-piece' | 'protocol'): void {
     this.#bannedUntilMs.set(link.peerId, this.#deps.clock.nowMs() + this.#config.banMs);
     this.#bans.inc({ reason });
-    this.#deps.log.warn({ peer: link.peerId, address: link.remoteAddress, reason, banMs: this.#config.banMs }, 'peer banned');
+    this.#deps.log.warn(
+      { peer: link.peerId, address: link.remoteAddress, reason, banMs: this.#config.banMs },
+      'peer banned',
+    );
     link.close(swarmError('ERR_LINK_REFUSED', `peer ${link.peerId} is banned: ${reason}`));
   }
 
@@ -238,7 +241,10 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
         else opened.onJoin(link, channel, join);
       },
       (thrown: unknown) => {
-        this.#deps.log.warn({ err: asError(thrown), digest: join.digest }, 'a held blob could not be opened for a peer');
+        this.#deps.log.warn(
+          { err: asError(thrown), digest: join.digest },
+          'a held blob could not be opened for a peer',
+        );
         if (!link.isClosed) link.send(FRAME.leave, encodeLeave(channel, 'failed'));
       },
     );
@@ -278,7 +284,8 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
   #onUnreadable(channel: Channel, piece: number, error: Error | undefined): void {
     const found = this.#find(channel.link, channel.localId);
     if (found === undefined) return;
-    if (error !== undefined) this.#deps.log.warn({ err: error, digest: found.exchange.digest, piece }, 'a piece could not be read for a peer');
+    if (error !== undefined)
+      this.#deps.log.warn({ err: error, digest: found.exchange.digest, piece }, 'a piece could not be read for a peer');
     found.exchange.refuse(channel, REFUSAL.absent, [piece]);
   }
 }

@@ -206,7 +206,13 @@ export class Exchange {
   #open(link: Link): Channel {
     const nowMs = this.#deps.nowMs();
     const pace = new HolderPace(nowMs, this.#deps.maxWindowBytes);
-    const channel = new Channel(link, (opened) => this.#deps.nextChannelId(this, opened), pace, this.#deps.memory, nowMs);
+    const channel = new Channel(
+      link,
+      (opened) => this.#deps.nextChannelId(this, opened),
+      pace,
+      this.#deps.memory,
+      nowMs,
+    );
     this.#channels.set(link, channel);
     return channel;
   }
@@ -271,7 +277,11 @@ export class Exchange {
     if (busy.length > 0) this.refuse(channel, wire.REFUSAL.busy, busy);
     if (held.length < pieces.length) {
       const heldSet = new Set(held);
-      this.refuse(channel, wire.REFUSAL.absent, pieces.filter((piece) => !heldSet.has(piece)));
+      this.refuse(
+        channel,
+        wire.REFUSAL.absent,
+        pieces.filter((piece) => !heldSet.has(piece)),
+      );
     }
   }
 

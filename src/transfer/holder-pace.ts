@@ -35,7 +35,8 @@ export class HolderPace {
     const elapsedMs = nowMs - this.#sampleStartMs;
     if (elapsedMs < SAMPLE_MS) return;
     const sample = this.#sampleBytes / elapsedMs;
-    this.#rateBytesPerMs = this.#rateBytesPerMs === 0 ? sample : this.#rateBytesPerMs * (1 - SMOOTHING) + sample * SMOOTHING;
+    this.#rateBytesPerMs =
+      this.#rateBytesPerMs === 0 ? sample : this.#rateBytesPerMs * (1 - SMOOTHING) + sample * SMOOTHING;
     this.#sampleBytes = 0;
     this.#sampleStartMs = nowMs;
   }

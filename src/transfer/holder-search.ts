@@ -26,7 +26,13 @@ export interface SearchOutcome {
 }
 
 /** What is known when no home could be asked. */
-const NOBODY: SearchOutcome = { role: 'reader', home: undefined, sizeBytes: undefined, inline: undefined, foundCount: 0 };
+const NOBODY: SearchOutcome = {
+  role: 'reader',
+  home: undefined,
+  sizeBytes: undefined,
+  inline: undefined,
+  foundCount: 0,
+};
 
 export interface HolderSearchDeps {
   readonly peers: Peers;
@@ -126,7 +132,8 @@ export class HolderSearch {
       }
     } catch (thrown) {
       const error = asError(thrown);
-      if (!isAbortError(error)) this.#deps.log.debug({ err: error, source: discovery.name }, 'a search for holders failed');
+      if (!isAbortError(error))
+        this.#deps.log.debug({ err: error, source: discovery.name }, 'a search for holders failed');
     }
     return count;
   }

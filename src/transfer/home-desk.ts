@@ -15,6 +15,7 @@ import type { ExchangeHub } from './exchange-hub.ts';
 import { asRecord, parseLocateQuestion, type HolderAddress, type LocateAnswer, type LocateQuestion } from './locate.ts';
 import type { Peers } from './peers.ts';
 import type { Rendezvous } from './rendezvous.ts';
+import type { SmallBlobs } from './small-blobs.ts';
 import { encodeStatement, makeStatement } from './statement.ts';
 
 export interface HomeDeskDeps {
@@ -27,7 +28,7 @@ export interface HomeDeskDeps {
   /** Begins to fetch a blob on behalf of others. */
   readonly begin: (question: LocateQuestion) => void;
   /** Fetches a small blob on behalf of others. */
-  readonly fetchSmall: (question: LocateQuestion, signal: AbortSignal) => Promise<Buffer | undefined>;
+  readonly small: Pick<SmallBlobs, 'fetch'>;
 }
 
 export interface HomeDeskConfig {
@@ -69,7 +70,11 @@ export class HomeDesk {
   async #fetchSmall(question: LocateQuestion): Promise<Answer> {
     // Answered before the one who asks loses patience, so that it can turn to the origin itself.
     const signal = AbortSignal.timeout(this.#config.askTimeoutMs * 0.8);
-    const bytes = await this.#deps.fetchSmall(question, signal);
+    const { inlineMaxBytes } = this.#config;
+    const bytes = await this.#deps.small.fetch(
+      { ...question, sizeBytes: question.sizeBytes ?? inlineMaxBytes },
+      signal,
+    );
     if (bytes === undefined) return this.#answer(question.digest, []);
     this.#deps.hub.countSent(bytes.length);
     return { value: { sizeBytes: bytes.length, holders: [], inline: true } satisfies LocateAnswer, bytes };
@@ -78,7 +83,9 @@ export class HomeDesk {
   #holders(digest: Digest, from: PeerId): HolderAddress[] {
     const { hub, store, peers, rendezvous, nowMs } = this.#deps;
     const participants = rendezvous.participants(digest, from, nowMs(), this.#config.maxHolders);
-    const holders = participants.flatMap(({ peerId }) => (peerId === peers.self.peerId ? [] : (peers.addressOf(peerId) ?? [])));
+    const holders = participants.flatMap(({ peerId }) =>
+      peerId === peers.self.peerId ? [] : (peers.addressOf(peerId) ?? []),
+    );
     const takesPart = store.stat(digest) !== undefined || hub.get(digest) !== undefined;
     return takesPart ? [{ peerId: peers.self.peerId, addresses: peers.self.dataAddresses }, ...holders] : holders;
   }
@@ -98,7 +105,8 @@ export class HomeDesk {
     const { digests } = asRecord(message.value);
     if (!Array.isArray(digests)) throw swarmError('ERR_LINK_PROTOCOL', 'an announcement names no digests');
     for (const digest of digests) {
-      if (typeof digest === 'string' && isDigest(digest)) this.#deps.rendezvous.note(digest, from, true, this.#deps.nowMs());
+      if (typeof digest === 'string' && isDigest(digest))
+        this.#deps.rendezvous.note(digest, from, true, this.#deps.nowMs());
     }
     return { value: {} };
   }
@@ -120,7 +128,8 @@ export class HomeDesk {
   async #range(message: LinkMessage): Promise<Answer> {
     const { start, end } = asRecord(message.value);
     await using held = await this.#open(digestIn(message));
-    const isRange = Number.isSafeInteger(start) && Number.isSafeInteger(end) && typeof start === 'number' && typeof end === 'number';
+    const isRange =
+      Number.isSafeInteger(start) && Number.isSafeInteger(end) && typeof start === 'number' && typeof end === 'number';
     if (!isRange || start < 0 || end <= start || end > held.geometry.sizeBytes || end - start > MAX_PIECE_SIZE_BYTES) {
       throw swarmError('ERR_LINK_PROTOCOL', 'a range is asked for that makes no sense');
     }

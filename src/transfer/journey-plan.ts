@@ -41,7 +41,8 @@ export function planJourney(view: JourneyView): JourneySteps {
   const canRead = searched && view.lacksPieces && view.origin === 'idle';
   const readOrigin = canRead && (view.role === 'reader' || (isAlone && !view.isSearching) || isQuiet);
   const searchDue = !searched || view.nowMs - view.searchedAtMs > SEARCH_AGAIN_MS;
-  const search = !view.isSearching && searchDue && (!searched || (view.lacksPieces && view.origin !== 'reading') || isQuiet);
+  const search =
+    !view.isSearching && searchDue && (!searched || (view.lacksPieces && view.origin !== 'reading') || isQuiet);
   const discover = view.discovery === 'idle' && searched && isAlone && !view.isSearching;
   const giveUp = originIsOver && isAlone && !view.isSearching && view.discovery === 'done';
   return { search, discover, readOrigin, giveUp };

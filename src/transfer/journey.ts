@@ -8,93 +8,45 @@
  *
  * What to do next is decided by planJourney, which piece to ask of whom by PieceScheduler; this class only carries out.
  */
-import type { Logger } from 'pino';
-import type { BufferPool } from '../content/buffer-pool.ts';
-import type { BlobStore, PartialBlob } from '../content/blob-store.ts';
-import { piecesCovering, type PieceGeometry } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
 import { asError, isDockyardError } from '../oci/error.ts';
-import type { Digest } from '../oci/digest.ts';
-import type { Repository } from '../oci/repository.ts';
-import type { LinkIdentity } from '../swarm/link/handshake.ts';
 import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
 import { transferError } from './errors.ts';
 import type { Exchange, ExchangeListener } from './exchange.ts';
-import type { ExchangeHub } from './exchange-hub.ts';
-import { HolderPool } from './holder-pool.ts';
+import { Gathering } from './gathering.ts';
 import { HolderHunt } from './holder-hunt.ts';
-import type { FoundHolder, HolderSearch } from './holder-search.ts';
+import { hasRoomFor, hopefulCount, isServing, silentChannels } from './journey-peers.ts';
 import { planJourney, type JourneyView } from './journey-plan.ts';
-import { LocalPieces, type RecentPieces } from './local-pieces.ts';
-import type { OriginBlobs, OriginPiece } from './origin-feed.ts';
-import { OriginReader, type MissingRun } from './origin-reader.ts';
+import { ORIGIN_KEY, type JourneyDeps, type JourneyEnd, type JourneyPurpose } from './journey-types.ts';
+import type { OriginPiece } from './origin-feed.ts';
+import { OriginReader } from './origin-reader.ts';
 import { OriginSharing } from './origin-sharing.ts';
-import type { Peers } from './peers.ts';
-import { abortable, PieceIntake } from './piece-intake.ts';
-import { PieceScheduler } from './piece-scheduler.ts';
+import { abortable } from './piece-intake.ts';
 import { PullRecorder } from './pull-report.ts';
-import type { RateLimit } from './rate-limit.ts';
 import { makeStatement } from './statement.ts';
 import type { TransferConfig } from './transfer-config.ts';
-import type { TransferMetrics } from './transfer-metrics.ts';
 import type { LeaveReason } from './wire.ts';
 
-export interface JourneyDeps {
-  readonly memory: BufferPool;
-  readonly hub: ExchangeHub;
-  readonly store: BlobStore;
-  readonly recent: RecentPieces;
-  readonly peers: Peers;
-  readonly search: HolderSearch;
-  readonly origin: OriginBlobs;
-  readonly identity: LinkIdentity;
-  readonly downloadRate: RateLimit;
-  readonly metrics: TransferMetrics;
-  readonly clock: { nowMs(): number };
-  readonly random: () => number;
-  readonly log: Logger;
-  /** The journey is over and this node holds the blob. */
-  readonly onComplete: (digest: Digest) => void;
-  /** The journey is over, however it ended. */
-  readonly onEnd: (journey: Journey) => void;
-}
-
-/** What a journey is for. */
-export interface JourneyPurpose {
-  readonly digest: Digest;
-  readonly repository: Repository;
-  /** From a manifest; undefined when unknown. */
-  readonly sizeBytes: number | undefined;
-}
-
 const TICK_MS = 100;
-/** A read range that is only a part of the blob is read on by so many pieces. */
-const READ_AHEAD_PIECES = 16;
-/** The scheduler's name for the origin. */
-const ORIGIN_KEY = 0;
-
-/** How a journey ends. */
-type JourneyEnd = 'complete' | 'absent' | 'failed' | 'stopped';
 
 export class Journey implements ExchangeListener {
   readonly purpose: JourneyPurpose;
   readonly recorder: PullRecorder;
   readonly #deps: JourneyDeps;
   readonly #config: TransferConfig;
+  readonly #onEnd: (journey: Journey) => void;
   readonly #exchange: Exchange;
   readonly #abort = new AbortController();
-  readonly #opened = Promise.withResolvers<PieceIntake>();
+  readonly #opened = Promise.withResolvers<Gathering>();
   readonly #proven = Promise.withResolvers<boolean>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #origin: OriginReader;
   readonly #sharing: OriginSharing;
   readonly #hunt: HolderHunt;
   readonly #startedAtMs: number;
-  #opening: Promise<PieceIntake> | undefined;
-  #intake: PieceIntake | undefined;
-  #scheduler: PieceScheduler | undefined;
-  #pool: HolderPool | undefined;
+  #opening: Promise<Gathering> | undefined;
+  #gathering: Gathering | undefined;
   #tick: NodeJS.Timeout | undefined;
   #linger: NodeJS.Timeout | undefined;
   #readerCount = 0;
@@ -104,10 +56,11 @@ export class Journey implements ExchangeListener {
   #isFinishing = false;
   #isComplete = false;
   #isOver = false;
-  #generation = 0;
 
-  constructor(deps: JourneyDeps, config: TransferConfig, purpose: JourneyPurpose) {
+  /** @param onEnd called when the journey is over and has let go of all it held */
+  constructor(deps: JourneyDeps, config: TransferConfig, purpose: JourneyPurpose, onEnd: (journey: Journey) => void) {
     this.#deps = deps;
+    this.#onEnd = onEnd;
     this.#config = config;
     this.purpose = purpose;
     this.#startedAtMs = deps.clock.nowMs();
@@ -139,9 +92,8 @@ export class Journey implements ExchangeListener {
 
   /** Pieces held now, of how many. */
   get progress(): { held: number; count: number } {
-    const geometry = this.#intake?.geometry;
-    const partial = this.#exchange.local?.partial;
-    return { held: partial?.held.count ?? (this.#isComplete ? (geometry?.pieceCount ?? 0) : 0), count: geometry?.pieceCount ?? 0 };
+    const count = this.#gathering?.geometry.pieceCount ?? 0;
+    return { held: this.#isComplete ? count : (this.#gathering?.partial.held.count ?? 0), count };
   }
 
   /**
@@ -152,7 +104,8 @@ export class Journey implements ExchangeListener {
   async prove(signal: AbortSignal | undefined): Promise<number | undefined> {
     const release = this.hold();
     this.#isToBeProven = true;
-    if (this.#intake?.has(0) === false) this.#desire(0, Math.min(READ_AHEAD_PIECES, this.#intake.geometry.pieceCount));
+    if (this.#gathering?.intake.has(0) === false) this.#gathering.desireBeginning();
+    this.#step();
     try {
       if (!(await abortable(this.#proven.promise, signal))) return undefined;
       return (await abortable(this.#opened.promise, signal)).geometry.sizeBytes;
@@ -175,32 +128,18 @@ export class Journey implements ExchangeListener {
   }
 
   /**
-   * Verified bytes of a range, in order, as they come; the consumer owns them and may release them. The end of the blob is held back until the whole was found right,
-   * except for a range within the last piece alone, as lazy readers ask for it.
+   * Verified bytes of a range, in order, as they come; the consumer owns them and may release them. The end of the blob is
+   * held back until the whole was found right, except for a range within the last piece alone, as lazy readers ask for it.
    * @throws {DockyardError} ERR_TRANSFER_BROKEN, ERR_TRANSFER_CORRUPT, ERR_STORE_FULL
    */
   async *read(range: ByteRange, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const release = this.hold();
-    const reader = Symbol('reader');
     try {
-      const intake = await abortable(this.#opened.promise, signal);
-      const { geometry } = intake;
-      const { first, end } = piecesCovering(geometry, range);
-      this.#desireFor(range, geometry);
-      const holdsBack = range.end === geometry.sizeBytes && end - first > 1;
-      const generation = this.#generation;
-      for (let piece = first; piece < end; piece += 1) {
-        this.#scheduler?.setReader(reader, piece, end);
-        const bytes = await intake.wait(piece, signal);
-        if (this.#generation !== generation && piece > first) {
-          throw transferError('ERR_TRANSFER_BROKEN', `what was given of ${this.purpose.digest} turned out to be false`);
-        }
-        if (holdsBack && piece === end - 1) await intake.waitFinished(signal);
-        const at = piece * geometry.pieceSizeBytes;
-        yield bytes.subarray(Math.max(0, range.start - at), Math.min(bytes.length, range.end - at));
-      }
+      const gathering = await abortable(this.#opened.promise, signal);
+      if (!this.#isComplete) gathering.desireRange(range);
+      this.#step();
+      yield* gathering.read(range, signal);
     } finally {
-      this.#scheduler?.removeReader(reader);
       release();
     }
   }
@@ -216,27 +155,28 @@ export class Journey implements ExchangeListener {
     if (channel.remoteSizeBytes !== undefined && this.#exchange.geometry === undefined) {
       this.#learnSize(channel.remoteSizeBytes);
     }
-    if (!channel.remoteComplete) this.#desireWhole();
-    this.#pool?.onJoined(channel);
+    // Without readers of its own this journey is for the sake of others, who will want all of it.
+    if (!channel.remoteComplete && this.#readerCount === 0) this.#desireWhole();
+    this.#gathering?.pool.onJoined(channel);
     clearTimeout(this.#linger);
     this.#lingerIfUnused();
   }
 
   onHave(channel: Channel, pieces: readonly number[]): void {
     this.#sharing.onHave(channel, pieces);
-    this.#pool?.onHave(channel, pieces);
+    this.#gathering?.pool.onHave(channel, pieces);
   }
 
   onHashes(pieces: readonly number[]): void {
-    this.#pool?.onHashes(pieces);
+    this.#gathering?.pool.onHashes(pieces);
   }
 
   onPiece(channel: Channel, piece: number, bytes: Buffer): void {
-    this.#pool?.onPiece(channel, piece, bytes);
+    this.#gathering?.pool.onPiece(channel, piece, bytes);
   }
 
   onRefused(channel: Channel, reason: number, pieces: readonly number[]): void {
-    this.#pool?.onRefused(channel, reason, pieces);
+    this.#gathering?.pool.onRefused(channel, reason, pieces);
   }
 
   onNeed(): void {
@@ -244,7 +184,7 @@ export class Journey implements ExchangeListener {
   }
 
   onLeft(channel: Channel, reason: LeaveReason | 'closed'): void {
-    this.#pool?.onLeft(channel);
+    this.#gathering?.pool.onLeft(channel);
     this.#sharing.onLeft(channel);
     this.#hunt.onLeft(channel.link.peerId, reason);
     this.#lingerIfUnused();
@@ -270,29 +210,16 @@ export class Journey implements ExchangeListener {
       searchedAtMs: this.#hunt.searchedAtMs,
       discovery: this.#hunt.discovery,
       role: this.#hunt.role,
-      holderCount: this.#hopefulCount() + this.#hunt.diallingCount,
-      lacksPieces: this.#scheduler === undefined || this.#scheduler.firstUnavailableRun(0, 1) !== undefined,
+      holderCount: hopefulCount(this.#exchange, this.#hunt.home) + this.#hunt.diallingCount,
+      lacksPieces: this.#gathering?.lacksPieces ?? true,
       origin: this.#origin.state,
       progressAtMs: this.#progressAtMs,
     };
   }
 
-  /** Peers from whom something may come: they have pieces, or read the origin, or have not said yet. */
-  #hopefulCount(): number {
-    const { home } = this.#hunt;
-    const channels = [...this.#exchange.channels.values()];
-    return channels.filter((channel) => channel.remoteHasAny || !channel.isJoined || channel.link.peerId === home).length;
-  }
-
-  /** Leaves peers that do not answer: those that never joined, and a home that has fallen silent. */
   #leaveSilent(): void {
-    const nowMs = this.#deps.clock.nowMs();
-    for (const channel of [...this.#exchange.channels.values()]) {
-      const isHome = channel.link.peerId === this.#hunt.home && !this.#isComplete;
-      const silentMs = nowMs - Math.max(channel.link.lastHeardAtMs, channel.openedAtMs);
-      if (isHome && silentMs > this.#config.stallTimeoutMs / 4) channel.link.ping();
-      const isMute = !channel.isJoined && nowMs - channel.openedAtMs > this.#config.askTimeoutMs;
-      if (!isMute && !(isHome && silentMs > this.#config.stallTimeoutMs)) continue;
+    if (this.#isComplete) return;
+    for (const channel of silentChannels(this.#exchange, this.#hunt.home, this.#deps.clock.nowMs(), this.#config)) {
       this.#exchange.leave(channel, 'failed');
       this.onLeft(channel, 'closed');
     }
@@ -311,17 +238,11 @@ export class Journey implements ExchangeListener {
         const sizeBytes = this.#exchange.geometry?.sizeBytes;
         return { digest, repository, sizeBytes, isReading: this.#origin.state === 'reading' };
       },
-      wants: (holder, diallingCount) => this.#wants(holder, diallingCount),
+      wants: (holder, diallingCount) => hasRoomFor(this.#exchange, holder, diallingCount, this.#config.maxHolders),
       onLink: (link) => this.#exchange.join(link),
       onSize: (sizeBytes) => this.#learnSize(sizeBytes),
       onChange: () => this.#step(),
     });
-  }
-
-  #wants(holder: FoundHolder, diallingCount: number): boolean {
-    const links = [...this.#exchange.channels.keys()];
-    const hasRoom = links.length + diallingCount < this.#config.maxHolders;
-    return hasRoom && !links.some((link) => link.peerId === holder.peerId);
   }
 
   // Bytes.
@@ -330,82 +251,37 @@ export class Journey implements ExchangeListener {
     if (this.#exchange.geometry !== undefined || this.#isOver) return;
     this.#exchange.setSize(sizeBytes);
     this.recorder.sizeBytes = sizeBytes;
-    this.#openIntake(sizeBytes).catch((thrown: unknown) => this.#fail(asError(thrown)));
+    this.#open(sizeBytes).catch((thrown: unknown) => this.#fail(asError(thrown)));
   }
 
-  #openIntake(sizeBytes: number): Promise<PieceIntake> {
-    this.#opening ??= this.#createIntake(sizeBytes);
+  #open(sizeBytes: number): Promise<Gathering> {
+    this.#opening ??= this.#gather(sizeBytes);
     return this.#opening;
   }
 
-  async #createIntake(sizeBytes: number): Promise<PieceIntake> {
-    const { store, recent, random, downloadRate, clock } = this.#deps;
-    const { digest } = this.purpose;
-    const partial = await store.openPartial(digest, sizeBytes);
-    const local = new LocalPieces(partial, recent);
-    const intake = new PieceIntake({ memory: this.#deps.memory, partial, local, openHeld: async () => await store.open(digest) });
-    this.#intake = intake;
-    this.#scheduler = new PieceScheduler(intake.geometry.pieceCount, random);
-    this.#scheduler.addHolder(ORIGIN_KEY);
-    this.#pool = new HolderPool(
-      {
-        exchange: this.#exchange,
-        scheduler: this.#scheduler,
-        geometry: intake.geometry,
-        downloadRate,
-        nowMs: () => clock.nowMs(),
-        onPiece: (piece, bytes, hash, from) => this.#onPeerPiece(piece, bytes, hash, from),
-        onLie: (peerId, piece) => this.#onLie(peerId, piece),
-        onStall: (peerId, waitedMs) => this.#onStall(peerId, waitedMs),
-      },
-      { stallTimeoutMs: this.#config.stallTimeoutMs },
-    );
-    this.recorder.localBytes = sumHeld(intake, partial.held.count);
-    this.#vouchForHeld(partial);
-    this.#exchange.setLocal(local);
-    this.#opened.resolve(intake);
-    if (partial.held.count > 0) this.#proven.resolve(true);
-    else if (this.#isToBeProven) this.#desire(0, Math.min(READ_AHEAD_PIECES, intake.geometry.pieceCount));
-    if (this.#isWhole || [...this.#exchange.channels.values()].some((channel) => !channel.remoteComplete)) this.#desireWhole(true);
-    for (const channel of this.#exchange.channels.values()) if (channel.isJoined) this.#pool.onJoined(channel);
+  async #gather(sizeBytes: number): Promise<Gathering> {
+    const events = {
+      onPiece: this.#onPeerPiece.bind(this),
+      onLie: this.#onLie.bind(this),
+      onStall: this.#onStall.bind(this),
+    };
+    const gathering = await Gathering.open(this.#deps, this.#exchange, sizeBytes, events, this.#config);
+    this.#gathering = gathering;
+    this.recorder.localBytes = gathering.heldBytes;
+    this.#exchange.setLocal(gathering.local);
+    this.#opened.resolve(gathering);
+    if (gathering.partial.held.count > 0) this.#proven.resolve(true);
+    else if (this.#isToBeProven) gathering.desireBeginning();
+    if (this.#isWhole) gathering.desireWhole();
+    for (const channel of this.#exchange.channels.values()) if (channel.isJoined) this.onJoined(channel);
     this.#finishIfWhole();
     this.#step();
-    return intake;
+    return gathering;
   }
 
-  /** Pieces kept by an earlier journey: whoever said their hashes then, this node answers for them now. */
-  #vouchForHeld(partial: PartialBlob): void {
-    const { map } = this.#exchange;
-    const blob = { digest: this.purpose.digest, sizeBytes: partial.geometry.sizeBytes };
-    let run: Buffer[] = [];
-    for (let piece = 0; piece <= partial.geometry.pieceCount; piece += 1) {
-      const hash = partial.held.has(piece) ? partial.pieceHash(piece) : undefined;
-      if (hash !== undefined) run.push(hash);
-      else if (run.length > 0) {
-        map?.add(makeStatement(this.#deps.identity, blob, piece - run.length, Buffer.concat(run)));
-        run = [];
-      }
-    }
-  }
-
-  #desireFor(range: ByteRange, geometry: PieceGeometry): void {
-    const { first, end } = piecesCovering(geometry, range);
-    const isMost = range.end === geometry.sizeBytes ? end - first > 1 : (end - first) * 2 > geometry.pieceCount;
-    if (isMost || geometry.pieceCount <= READ_AHEAD_PIECES) this.#desireWhole();
-    else this.#desire(first, Math.min(end + READ_AHEAD_PIECES, geometry.pieceCount));
-  }
-
-  #desireWhole(force = false): void {
-    if (this.#isWhole && !force) return;
+  #desireWhole(): void {
     this.#isWhole = true;
-    if (this.#intake !== undefined) this.#desire(0, this.#intake.geometry.pieceCount);
-  }
-
-  #desire(first: number, end: number): void {
-    const intake = this.#intake;
-    if (intake === undefined || this.#isComplete) return;
-    for (let piece = first; piece < end; piece += 1) if (!intake.has(piece)) this.#scheduler?.desire(piece);
-    this.#pool?.fill();
+    if (!this.#isComplete) this.#gathering?.desireWhole();
     this.#step();
   }
 
@@ -420,7 +296,7 @@ export class Journey implements ExchangeListener {
 
   async #keep(piece: number, bytes: Buffer, hash: Buffer): Promise<void> {
     this.#progressAtMs = this.#deps.clock.nowMs();
-    const kept = this.#intake?.keep(piece, bytes, hash);
+    const kept = this.#gathering?.intake.keep(piece, bytes, hash);
     this.#proven.resolve(true);
     await kept;
     this.#finishIfWhole();
@@ -436,11 +312,11 @@ export class Journey implements ExchangeListener {
       signal: this.#abort.signal,
       onSize: async (sizeBytes) => {
         this.#learnSize(sizeBytes);
-        return (await this.#openIntake(this.#exchange.geometry?.sizeBytes ?? sizeBytes)).geometry;
+        return (await this.#open(this.#exchange.geometry?.sizeBytes ?? sizeBytes)).geometry;
       },
-      nextRun: () => this.#nextRun(),
-      claim: (piece) => this.#claim(piece),
-      release: (piece) => this.#scheduler?.release(ORIGIN_KEY, piece),
+      nextRun: () => (this.#isOver ? undefined : this.#gathering?.nextOriginRun()),
+      claim: (piece) => !this.#isOver && this.#gathering?.claimForOrigin(piece) === true,
+      release: (piece) => this.#gathering?.scheduler.release(ORIGIN_KEY, piece),
       onPiece: async (cut) => {
         await downloadRate.acquire(cut.bytes.length, { signal: this.#abort.signal });
         await this.#onOriginPiece(cut);
@@ -450,28 +326,10 @@ export class Journey implements ExchangeListener {
     });
   }
 
-  /** While only a part is wanted the run goes on to the end: more will be wanted, and each piece is claimed anyway. */
-  #nextRun(): MissingRun | undefined {
-    const scheduler = this.#scheduler;
-    if (scheduler === undefined || this.#isOver) return undefined;
-    const from = scheduler.mostUrgent() ?? 0;
-    const run = scheduler.firstUnavailableRun(from, Infinity) ?? scheduler.firstUnavailableRun(0, Infinity);
-    const pieceCount = this.#exchange.geometry?.pieceCount ?? 0;
-    return run === undefined || this.#isWhole ? run : { first: run.first, count: pieceCount - run.first };
-  }
-
-  #claim(piece: number): boolean {
-    const scheduler = this.#scheduler;
-    if (scheduler === undefined || this.#isOver) return false;
-    if (!scheduler.isMissing(piece) || scheduler.isRequested(piece) || scheduler.availability(piece) > 0) return false;
-    scheduler.reserve(ORIGIN_KEY, piece);
-    return true;
-  }
-
   async #onOriginPiece(cut: OriginPiece): Promise<void> {
     this.recorder.originBytes += cut.bytes.length;
     this.#deps.metrics.received('origin', cut.bytes.length);
-    this.#pool?.settle(cut.piece, ORIGIN_KEY);
+    this.#gathering?.pool.settle(cut.piece, ORIGIN_KEY);
     await this.#keep(cut.piece, cut.bytes, cut.hash);
   }
 
@@ -489,7 +347,7 @@ export class Journey implements ExchangeListener {
   }
 
   #onTick(): void {
-    this.#pool?.tick();
+    this.#gathering?.pool.tick();
     this.#leaveSilent();
     this.#sharing.tick();
     this.#step();
@@ -498,22 +356,22 @@ export class Journey implements ExchangeListener {
   // The end.
 
   #finishIfWhole(): void {
-    if (this.#isFinishing || this.#isOver || this.#intake?.isAllHeld !== true) return;
+    if (this.#isFinishing || this.#isOver || this.#gathering?.intake.isAllHeld !== true) return;
     this.#isFinishing = true;
-    void this.#finish(this.#intake).catch((thrown: unknown) => this.#fail(asError(thrown)));
+    void this.#finish(this.#gathering).catch((thrown: unknown) => this.#fail(asError(thrown)));
   }
 
-  async #finish(intake: PieceIntake): Promise<void> {
+  async #finish(gathering: Gathering): Promise<void> {
     const { digest } = this.purpose;
-    const end = await intake.finish();
+    const end = await gathering.intake.finish();
     if (end === 'mismatch') {
-      await this.#startAgain(intake);
+      await this.#startAgain(gathering);
       return;
     }
     this.#isComplete = true;
     clearInterval(this.#tick);
     const hashes = await this.#exchange.local?.allHashes();
-    const { sizeBytes } = intake.geometry;
+    const { sizeBytes } = gathering.geometry;
     if (hashes !== undefined) {
       this.#exchange.becomeComplete(makeStatement(this.#deps.identity, { digest, sizeBytes }, 0, hashes));
     }
@@ -523,41 +381,53 @@ export class Journey implements ExchangeListener {
   }
 
   /** Some hash was false: all is forgotten, who answered for it is not listened to, and the origin is read. */
-  async #startAgain(intake: PieceIntake): Promise<void> {
+  async #startAgain(gathering: Gathering): Promise<void> {
     const authors = [...(this.#exchange.map?.authors ?? [])];
     const self = this.#deps.identity.peerId;
     const foreign = authors.filter((author) => author !== self);
-    this.#deps.log.warn({ digest: this.purpose.digest, authors }, 'the whole does not have its digest: its piece map was false');
+    this.#deps.log.warn(
+      { digest: this.purpose.digest, authors },
+      'the whole does not have its digest: its piece map was false',
+    );
     this.#deps.metrics.onFalseMap();
-    await intake.reset();
-    this.#generation += 1;
+    await gathering.reset();
     if (foreign.length === 0 && this.recorder.localBytes === 0) {
-      throw transferError('ERR_TRANSFER_CORRUPT', `what the origin gives for ${this.purpose.digest} does not have this digest`);
+      throw transferError(
+        'ERR_TRANSFER_CORRUPT',
+        `what the origin gives for ${this.purpose.digest} does not have this digest`,
+      );
     }
     this.recorder.localBytes = 0;
     this.#exchange.map?.clear();
     for (const author of foreign) this.#exchange.map?.distrust(author);
     for (const channel of [...this.#exchange.channels.values()]) {
       this.#hunt.avoid(channel.link.peerId);
-      this.#pool?.onLeft(channel);
+      this.#gathering?.pool.onLeft(channel);
       this.#exchange.leave(channel, 'failed');
     }
     this.#isFinishing = false;
     this.#hunt.becomeReader();
     this.#origin.retry();
-    this.#desireWhole(true);
+    this.#desireWhole();
   }
 
   #giveUp(): void {
     const { digest } = this.purpose;
-    if (this.#origin.state === 'absent' && this.#intake?.isAllHeld !== true && this.#progressAtMs === 0) {
+    if (this.#origin.state === 'absent' && this.#gathering?.intake.isAllHeld !== true && this.#progressAtMs === 0) {
       this.#proven.resolve(false);
       this.#end('absent', transferError('ERR_TRANSFER_UNAVAILABLE', `nobody has ${digest}`));
       return;
     }
     const cause = this.#origin.error;
     if (isDockyardError(cause) && this.#progressAtMs === 0) this.#fail(cause);
-    else this.#fail(transferError(this.#progressAtMs === 0 ? 'ERR_TRANSFER_UNAVAILABLE' : 'ERR_TRANSFER_BROKEN', `no peer and no origin can go on with ${digest}`, { cause }));
+    else
+      this.#fail(
+        transferError(
+          this.#progressAtMs === 0 ? 'ERR_TRANSFER_UNAVAILABLE' : 'ERR_TRANSFER_BROKEN',
+          `no peer and no origin can go on with ${digest}`,
+          { cause },
+        ),
+      );
   }
 
   #fail(error: Error): void {
@@ -566,15 +436,17 @@ export class Journey implements ExchangeListener {
 
   #lingerIfUnused(): void {
     if (this.#isOver || this.#readerCount > 0) return;
-    const isServing = [...this.#exchange.channels.values()].some((channel) => channel.isJoined && !channel.remoteComplete);
-    if (isServing && !this.#isComplete) return;
+    if (!this.#isComplete && isServing(this.#exchange)) return;
     clearTimeout(this.#linger);
     this.#linger = setTimeout(() => this.#endIfUnused(), this.#isComplete ? 0 : this.#config.lingerMs);
   }
 
   #endIfUnused(): void {
     if (this.#readerCount > 0 || this.#isOver || this.#isFinishing !== this.#isComplete) return;
-    this.#end(this.#isComplete ? 'complete' : 'stopped', transferError('ERR_TRANSFER_BROKEN', 'nobody waits for the blob any more'));
+    this.#end(
+      this.#isComplete ? 'complete' : 'stopped',
+      transferError('ERR_TRANSFER_BROKEN', 'nobody waits for the blob any more'),
+    );
   }
 
   #end(outcome: JourneyEnd, error: Error): void {
@@ -585,14 +457,14 @@ export class Journey implements ExchangeListener {
     this.#abort.abort();
     this.recorder.end(outcome, this.#deps.clock.nowMs(), outcome === 'complete' ? undefined : error);
     if (outcome !== 'complete') {
-      this.#intake?.fail(error);
+      this.#gathering?.intake.fail(error);
       this.#opened.reject(error);
       this.#proven.reject(error);
     }
     this.#exchange.listener = undefined;
     void this.#release(outcome).finally(() => {
       this.#ended.resolve();
-      this.#deps.onEnd(this);
+      this.#onEnd(this);
     });
   }
 
@@ -604,8 +476,4 @@ export class Journey implements ExchangeListener {
     await this.#opening?.catch(() => undefined);
     await this.#deps.hub.discard(this.#exchange, outcome === 'absent' ? 'absent' : 'failed');
   }
-}
-
-function sumHeld(intake: PieceIntake, heldCount: number): number {
-  return Math.min(heldCount * intake.geometry.pieceSizeBytes, intake.geometry.sizeBytes);
 }

@@ -12,6 +12,7 @@ import { BlobTransfer } from './blob-transfer.ts';
 import { ExchangeHub } from './exchange-hub.ts';
 import { HolderSearch } from './holder-search.ts';
 import { HomeDesk } from './home-desk.ts';
+import type { LocateQuestion } from './locate.ts';
 import { RecentPieces } from './local-pieces.ts';
 import type { OriginBlobs } from './origin-feed.ts';
 import { PeerManifestExchange, SharingManifestStore } from './peer-manifests.ts';
@@ -52,7 +53,10 @@ export interface DataPlane extends AsyncDisposable {
  * Listens for peers.
  * @throws {DockyardError} ERR_SWARM_LISTEN
  */
-export async function openDataPlane(deps: DataPlaneDeps, config: TransferConfig & { links: LinkNetworkConfig }): Promise<DataPlane> {
+export async function openDataPlane(
+  deps: DataPlaneDeps,
+  config: TransferConfig & { links: LinkNetworkConfig },
+): Promise<DataPlane> {
   const nowMs = (): number => deps.clock.nowMs();
   const recent = new RecentPieces(deps.memory, config.recentPiecesBytes);
   const uploadRate = new RateLimit(config.uploadRateBytesPerSecond, nowMs);
@@ -69,7 +73,18 @@ export async function openDataPlane(deps: DataPlaneDeps, config: TransferConfig 
     await hub.close();
     await links.close();
   };
-  return { memory: deps.memory, hub, links, recent, uploadRate, downloadRate, identity, verify, close, [Symbol.asyncDispose]: close };
+  return {
+    memory: deps.memory,
+    hub,
+    links,
+    recent,
+    uploadRate,
+    downloadRate,
+    identity,
+    verify,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 export interface TransferDeps {
@@ -124,25 +139,16 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
     const link = dataPlane.links.get(peerId);
     if (link !== undefined) hub.ban(link, 'wrong-piece');
   };
-  const small = new SmallBlobs({ store, peers, search, origin, metrics, log, onComplete, onLie, signal: stopping.signal });
-  const journeys = { memory, hub, store, recent, peers, search, origin, identity, downloadRate, metrics, clock, random, log, onComplete };
-  const passing = { store, peers, search, origin, verify: dataPlane.verify, metrics, log, askTimeoutMs: config.askTimeoutMs };
-  const blobs = new BlobTransfer({ memory, store, small, origin, sizes: deps.sizes, journeys, passing, metrics, log }, config);
-  new HomeDesk(
-    {
-      identity,
-      hub,
-      store,
-      peers,
-      rendezvous,
-      nowMs,
-      begin: (question) => blobs.begin(question.digest, question.repository, question.sizeBytes),
-      fetchSmall: async (question, signal) =>
-        await small.fetch({ ...question, sizeBytes: question.sizeBytes ?? config.inlineMaxBytes }, signal),
-    },
-    config,
-  );
-  const peerManifests = new PeerManifestExchange({ hub, peers, store: deps.manifests, clock, log, signal: stopping.signal });
+  const shared = { memory, store, peers, search, origin, metrics, log };
+  const { signal } = stopping;
+  const small = new SmallBlobs({ ...shared, onComplete, onLie, signal });
+  const journeys = { ...shared, hub, recent, identity, downloadRate, clock, random, onComplete };
+  const passing = { ...shared, verify: dataPlane.verify, askTimeoutMs: config.askTimeoutMs };
+  const blobs = new BlobTransfer({ ...shared, small, sizes: deps.sizes, journeys, passing }, config);
+  const begin = (question: LocateQuestion): void =>
+    blobs.begin(question.digest, question.repository, question.sizeBytes);
+  new HomeDesk({ identity, hub, store, peers, rendezvous, nowMs, begin, small }, config);
+  const peerManifests = new PeerManifestExchange({ hub, peers, store: deps.manifests, clock, log, signal });
   const manifests = new SharingManifestStore({ below: deps.manifests, exchange: peerManifests, log });
   for (const held of store.list()) announcer.hold(held.digest);
   const close = async (): Promise<void> => {

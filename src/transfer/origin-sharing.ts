@@ -45,7 +45,9 @@ export class OriginSharing {
   }
 
   #reveal(piece: number): void {
-    const lacking = [...this.#exchange.channels.values()].filter((channel) => channel.isJoined && !channel.remoteHas(piece));
+    const lacking = [...this.#exchange.channels.values()].filter(
+      (channel) => channel.isJoined && !channel.remoteHas(piece),
+    );
     const chosen = lacking.length > 1 ? this.#plan.choose(piece, lacking, this.#nowMs()) : undefined;
     this.#exchange.announce(piece, chosen);
   }

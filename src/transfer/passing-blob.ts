@@ -81,7 +81,8 @@ export class PassingBlob {
     if (end === 0) return hasher;
     await using partial = await this.#deps.store.openPartial(this.#blob.digest, this.#blob.sizeBytes);
     const step = this.#geometry.pieceSizeBytes;
-    for (let at = 0; at < end; at += step) hasher.update(await partial.read({ start: at, end: Math.min(at + step, end) }));
+    for (let at = 0; at < end; at += step)
+      hasher.update(await partial.read({ start: at, end: Math.min(at + step, end) }));
     return hasher;
   }
 
@@ -150,7 +151,10 @@ export class PassingBlob {
     const { digest } = this.#blob;
     const range = pieceRange(this.#geometry, piece);
     const question = { digest, ...range };
-    const { bytes } = await link.request('range', question, { timeoutMs: this.#deps.askTimeoutMs, signal: this.#signal });
+    const { bytes } = await link.request('range', question, {
+      timeoutMs: this.#deps.askTimeoutMs,
+      signal: this.#signal,
+    });
     const expected = hashes.subarray(piece * PIECE_HASH_BYTES, (piece + 1) * PIECE_HASH_BYTES);
     if (!hash('sha256', bytes, 'buffer').equals(expected)) {
       throw transferError('ERR_TRANSFER_BROKEN', `peer ${link.peerId} gave a wrong piece ${piece} of ${digest}`);
@@ -160,7 +164,10 @@ export class PassingBlob {
 
   async *#fromOrigin(from: number, end: number): AsyncGenerator<Buffer> {
     const { repository, digest } = this.#blob;
-    const reading = await this.#deps.origin.openBlob(repository, digest, { range: { start: from, end }, signal: this.#signal });
+    const reading = await this.#deps.origin.openBlob(repository, digest, {
+      range: { start: from, end },
+      signal: this.#signal,
+    });
     if (reading === undefined) throw transferError('ERR_TRANSFER_BROKEN', `the origin does not have ${digest}`);
     try {
       for await (const chunk of reading.body) {

@@ -103,7 +103,8 @@ export class PeerManifestExchange {
       return await this.#deps.peers.ask(home, method, value, bytes === undefined ? { signal } : { signal, bytes });
     } catch (thrown) {
       const error = asError(thrown);
-      if (!isAbortError(error)) this.#deps.log.debug({ err: error, home: home.peerId, method }, 'a home did not answer');
+      if (!isAbortError(error))
+        this.#deps.log.debug({ err: error, home: home.peerId, method }, 'a home did not answer');
       return undefined;
     }
   }
@@ -139,8 +140,10 @@ export class PeerManifestExchange {
   async #onOffer(message: LinkMessage): Promise<Answer> {
     const { digest, mediaType } = asRecord(message.value);
     const parsed = parseDigest(typeof digest === 'string' ? digest : '');
-    if (message.bytes.length === 0) return { value: { wanted: (await this.#deps.store.getManifest(parsed)) === undefined } };
-    if (typeof mediaType !== 'string' || mediaType.length > 255) throw swarmError('ERR_LINK_PROTOCOL', 'no media type is named');
+    if (message.bytes.length === 0)
+      return { value: { wanted: (await this.#deps.store.getManifest(parsed)) === undefined } };
+    if (typeof mediaType !== 'string' || mediaType.length > 255)
+      throw swarmError('ERR_LINK_PROTOCOL', 'no media type is named');
     await this.#deps.store.putManifest({ digest: parsed, mediaType, bytes: message.bytes });
     return { value: { wanted: false } };
   }
@@ -167,7 +170,11 @@ export class SharingManifestStore implements ManifestStore {
   readonly #exchange: Pick<PeerManifestExchange, 'offerManifest' | 'offerTag'>;
   readonly #log: Logger;
 
-  constructor(deps: { below: ManifestStore; exchange: Pick<PeerManifestExchange, 'offerManifest' | 'offerTag'>; log: Logger }) {
+  constructor(deps: {
+    below: ManifestStore;
+    exchange: Pick<PeerManifestExchange, 'offerManifest' | 'offerTag'>;
+    log: Logger;
+  }) {
     this.#below = deps.below;
     this.#exchange = deps.exchange;
     this.#log = deps.log;
@@ -205,7 +212,9 @@ export class SharingManifestStore implements ManifestStore {
 
   /** Nobody waits for it, and a failure costs only that peers may not find the document. */
   #offer(offering: Promise<void>): void {
-    offering.catch((thrown: unknown) => this.#log.debug({ err: asError(thrown) }, 'a document could not be offered to its homes'));
+    offering.catch((thrown: unknown) =>
+      this.#log.debug({ err: asError(thrown) }, 'a document could not be offered to its homes'),
+    );
   }
 }
 
@@ -220,7 +229,8 @@ function tagKey(repository: Repository, tag: Tag): Digest {
 
 function parseTagName(value: unknown): { repository: Repository; tag: Tag } {
   const { upstream, name, tag } = asRecord(value);
-  const isNamed = typeof upstream === 'string' && upstream.length <= 255 && typeof name === 'string' && isRepositoryName(name);
+  const isNamed =
+    typeof upstream === 'string' && upstream.length <= 255 && typeof name === 'string' && isRepositoryName(name);
   if (!isNamed || typeof tag !== 'string' || !isTag(tag)) throw swarmError('ERR_LINK_PROTOCOL', 'no tag is named');
   return { repository: { upstream, name }, tag };
 }

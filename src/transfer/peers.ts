@@ -42,7 +42,10 @@ export class Peers {
   }
 
   /** @throws {DockyardError} ERR_LINK_FAILED, ERR_LINK_REFUSED */
-  async link(holder: { peerId?: PeerId | undefined; addresses: HolderAddress['addresses'] }, signal?: AbortSignal): Promise<Link> {
+  async link(
+    holder: { peerId?: PeerId | undefined; addresses: HolderAddress['addresses'] },
+    signal?: AbortSignal,
+  ): Promise<Link> {
     return await this.#deps.links.connect(holder, { signal });
   }
 

@@ -163,7 +163,8 @@ export class PieceScheduler {
   /** Asks a second holder for a piece that is late (the endgame, or a slow holder). False when it cannot. */
   duplicate(key: HolderKey, piece: number): boolean {
     const holder = this.#holders.get(key);
-    if (holder === undefined || !holder.has.has(piece) || holder.inFlight.has(piece) || !this.isMissing(piece)) return false;
+    if (holder === undefined || !holder.has.has(piece) || holder.inFlight.has(piece) || !this.isMissing(piece))
+      return false;
     this.#markAsked(holder, key, piece);
     return true;
   }
@@ -221,7 +222,7 @@ export class PieceScheduler {
   #rare(holder: Holder): number | undefined {
     const { candidates } = holder;
     let best: number | undefined;
-    for (let compared = 0; compared < RARITY_SAMPLE && candidates.length > 0; ) {
+    for (let compared = 0; compared < RARITY_SAMPLE && candidates.length > 0;) {
       const at = Math.floor(this.#random() * candidates.length);
       const piece = candidates[at];
       if (piece === undefined || !this.#isFree(holder, piece)) {

@@ -111,12 +111,18 @@ export class SmallBlobs {
       try {
         const link = await this.#deps.peers.link(holder, this.#deps.signal);
         const member = { peerId: link.peerId, dataAddresses: holder.addresses };
-        const { bytes } = await this.#deps.peers.ask(member, 'read', { digest: blob.digest }, { signal: this.#deps.signal });
+        const { bytes } = await this.#deps.peers.ask(
+          member,
+          'read',
+          { digest: blob.digest },
+          { signal: this.#deps.signal },
+        );
         if (bytes.length > 0 && this.#isRight(blob, bytes, link.peerId)) return bytes;
       } catch (thrown) {
         const error = asError(thrown);
         this.#deps.signal.throwIfAborted();
-        if (!isAbortError(error)) this.#deps.log.debug({ err: error, peer: holder.peerId }, 'a small blob did not come from a peer');
+        if (!isAbortError(error))
+          this.#deps.log.debug({ err: error, peer: holder.peerId }, 'a small blob did not come from a peer');
       }
     }
     return undefined;
@@ -144,7 +150,10 @@ export class SmallBlobs {
 
   #isRight(blob: SmallBlob, bytes: Buffer, from: PeerId | undefined): boolean {
     if (digestOf(bytes, digestAlgorithm(blob.digest)) === blob.digest) return true;
-    this.#deps.log.warn({ digest: blob.digest, peer: from, sizeBytes: bytes.length }, 'a small blob came with wrong bytes');
+    this.#deps.log.warn(
+      { digest: blob.digest, peer: from, sizeBytes: bytes.length },
+      'a small blob came with wrong bytes',
+    );
     if (from !== undefined) this.#deps.onLie(from);
     return false;
   }

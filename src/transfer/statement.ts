@@ -47,7 +47,9 @@ export function statementCount(statement: Statement): number {
 
 /** True when it speaks of pieces that this geometry has. */
 export function fitsGeometry(statement: Statement, geometry: PieceGeometry): boolean {
-  return statement.sizeBytes === geometry.sizeBytes && statement.first + statementCount(statement) <= geometry.pieceCount;
+  return (
+    statement.sizeBytes === geometry.sizeBytes && statement.first + statementCount(statement) <= geometry.pieceCount
+  );
 }
 
 /** `channel (4) first (4) size (8) authorLength (1) author signature (64) hashes`. */

@@ -54,7 +54,8 @@ export function decodeJoin(payload: Buffer): { channel: number; join: Join } {
   if (jsonEnd > payload.length) throw malformed('join');
   const { digest, sizeBytes, complete } = parseJson(payload.subarray(8, jsonEnd), 'join');
   const sizeKnown = typeof sizeBytes === 'number' && Number.isSafeInteger(sizeBytes) && sizeBytes >= 0;
-  if (typeof digest !== 'string' || !isDigest(digest) || (sizeBytes !== undefined && !sizeKnown)) throw malformed('join');
+  if (typeof digest !== 'string' || !isDigest(digest) || (sizeBytes !== undefined && !sizeKnown))
+    throw malformed('join');
   const bitfield = jsonEnd < payload.length ? payload.subarray(jsonEnd) : undefined;
   return {
     channel: payload.readUInt32BE(0),

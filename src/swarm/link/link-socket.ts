@@ -3,6 +3,7 @@
  * again and again; this halves the cost of receiving, since Node otherwise makes a fresh buffer of 16 KiB for every TLS
  * record, and the collector runs after them. Node offers this to the dialling side only, which is the side that fetches.
  */
+import type { OnReadOpts } from 'node:net';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { asError } from '../../oci/error.ts';
 import { swarmError } from '../errors.ts';
@@ -34,14 +35,16 @@ export class LinkSocket {
   /** Dials; `secureConnect` of `tls` tells when it is connected. */
   static dialled(options: ConnectionOptions): LinkSocket {
     const received: { deliver: ByteSink } = { deliver: () => undefined };
-    const onread = {
+    const onread: OnReadOpts = {
       buffer: Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES),
       callback: (length: number, buffer: Uint8Array): boolean => {
         received.deliver(Buffer.from(buffer.buffer, buffer.byteOffset, length));
         return true;
       },
     };
-    const socket = new LinkSocket(connect({ ...options, onread }));
+    // Node's types leave `onread` out of TLS options; its documentation does not.
+    const withBuffer: ConnectionOptions & { onread: OnReadOpts } = { ...options, onread };
+    const socket = new LinkSocket(connect(withBuffer));
     received.deliver = (data) => socket.#receive(data);
     return socket;
   }
