@@ -1,4 +1,7 @@
 /** What a journey does next. Pure: the state in, the decision out. */
+import { isDockyardError } from '../oci/error.ts';
+import type { Digest } from '../oci/digest.ts';
+import { transferError } from './errors.ts';
 
 /** The state of a journey, as far as it decides. */
 export interface JourneyView {
@@ -46,4 +49,22 @@ export function planJourney(view: JourneyView): JourneySteps {
   const discover = view.discovery === 'idle' && searched && isAlone && !view.isSearching;
   const giveUp = originIsOver && isAlone && !view.isSearching && view.discovery === 'done';
   return { search, discover, readOrigin, giveUp };
+}
+
+/** How a journey ends that has nowhere to go: before the first byte the origin's own word is the most useful one. */
+export function givingUp(
+  digest: Digest,
+  origin: JourneyView['origin'],
+  originError: Error | undefined,
+  hasProgress: boolean,
+): { outcome: 'absent' | 'failed'; error: Error } {
+  if (hasProgress) {
+    const message = `no peer and no origin can go on with ${digest}`;
+    return { outcome: 'failed', error: transferError('ERR_TRANSFER_BROKEN', message, { cause: originError }) };
+  }
+  if (origin === 'absent')
+    return { outcome: 'absent', error: transferError('ERR_TRANSFER_UNAVAILABLE', `nobody has ${digest}`) };
+  if (isDockyardError(originError)) return { outcome: 'failed', error: originError };
+  const message = `no peer and no origin can deliver ${digest}`;
+  return { outcome: 'failed', error: transferError('ERR_TRANSFER_UNAVAILABLE', message, { cause: originError }) };
 }

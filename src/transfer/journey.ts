@@ -8,19 +8,22 @@
  *
  * What to do next is decided by planJourney, which piece to ask of whom by PieceScheduler; this class only carries out.
  */
+import type { PieceGeometry } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
-import { asError, isDockyardError } from '../oci/error.ts';
+import { asError } from '../oci/error.ts';
 import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
 import { transferError } from './errors.ts';
 import type { Exchange, ExchangeListener } from './exchange.ts';
 import { Gathering } from './gathering.ts';
+import { Holds } from './holds.ts';
 import { HolderHunt } from './holder-hunt.ts';
 import { hasRoomFor, hopefulCount, isServing, silentChannels } from './journey-peers.ts';
-import { planJourney, type JourneyView } from './journey-plan.ts';
+import { givingUp, planJourney, type JourneyView } from './journey-plan.ts';
 import { ORIGIN_KEY, type JourneyDeps, type JourneyEnd, type JourneyPurpose } from './journey-types.ts';
 import type { OriginPiece } from './origin-feed.ts';
-import { OriginReader } from './origin-reader.ts';
+import type { OriginReader } from './origin-reader.ts';
+import { createOriginReader } from './origin-source.ts';
 import { OriginSharing } from './origin-sharing.ts';
 import { abortable } from './piece-intake.ts';
 import { PullRecorder } from './pull-report.ts';
@@ -44,12 +47,11 @@ export class Journey implements ExchangeListener {
   readonly #origin: OriginReader;
   readonly #sharing: OriginSharing;
   readonly #hunt: HolderHunt;
+  readonly #holds: Holds;
   readonly #startedAtMs: number;
   #opening: Promise<Gathering> | undefined;
   #gathering: Gathering | undefined;
   #tick: NodeJS.Timeout | undefined;
-  #linger: NodeJS.Timeout | undefined;
-  #readerCount = 0;
   #progressAtMs = 0;
   #isWhole = false;
   #isToBeProven = false;
@@ -67,8 +69,16 @@ export class Journey implements ExchangeListener {
     this.recorder = new PullRecorder(purpose.digest, purpose.repository, this.#startedAtMs);
     this.#exchange = deps.hub.obtain(purpose.digest);
     this.#exchange.listener = this;
-    this.#origin = this.#createOriginReader();
+    this.#origin = createOriginReader(deps, purpose, {
+      signal: this.#abort.signal,
+      gathering: () => (this.#isOver ? undefined : this.#gathering),
+      sharing: () => this.#sharing,
+      onSize: async (sizeBytes) => await this.#geometryFor(sizeBytes),
+      onPiece: async (cut) => await this.#onOriginPiece(cut),
+      onChange: () => this.#step(),
+    });
     this.#hunt = this.#createHunt();
+    this.#holds = new Holds({ delayMs: () => this.#lingerMs(), onUnused: () => this.#endIfUnused() });
     this.#sharing = new OriginSharing({ ...deps, exchange: this.#exchange, nowMs: () => deps.clock.nowMs() });
     for (const settled of [this.#opened.promise, this.#proven.promise]) settled.catch(() => undefined);
   }
@@ -77,7 +87,7 @@ export class Journey implements ExchangeListener {
   start(): void {
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
     if (this.purpose.sizeBytes !== undefined) this.#learnSize(this.purpose.sizeBytes);
-    this.#lingerIfUnused();
+    this.#holds.check();
     this.#step();
   }
 
@@ -116,15 +126,7 @@ export class Journey implements ExchangeListener {
 
   /** Keeps the journey going, and what it has open, until the function that is answered is called. */
   hold(): () => void {
-    this.#readerCount += 1;
-    clearTimeout(this.#linger);
-    let isReleased = false;
-    return () => {
-      if (isReleased) return;
-      isReleased = true;
-      this.#readerCount -= 1;
-      this.#lingerIfUnused();
-    };
+    return this.#holds.take();
   }
 
   /**
@@ -156,10 +158,9 @@ export class Journey implements ExchangeListener {
       this.#learnSize(channel.remoteSizeBytes);
     }
     // Without readers of its own this journey is for the sake of others, who will want all of it.
-    if (!channel.remoteComplete && this.#readerCount === 0) this.#desireWhole();
+    if (!channel.remoteComplete && this.#holds.isEmpty) this.#desireWhole();
     this.#gathering?.pool.onJoined(channel);
-    clearTimeout(this.#linger);
-    this.#lingerIfUnused();
+    this.#holds.check();
   }
 
   onHave(channel: Channel, pieces: readonly number[]): void {
@@ -187,7 +188,7 @@ export class Journey implements ExchangeListener {
     this.#gathering?.pool.onLeft(channel);
     this.#sharing.onLeft(channel);
     this.#hunt.onLeft(channel.link.peerId, reason);
-    this.#lingerIfUnused();
+    this.#holds.check();
     this.#step();
   }
 
@@ -302,28 +303,9 @@ export class Journey implements ExchangeListener {
     this.#finishIfWhole();
   }
 
-  #createOriginReader(): OriginReader {
-    const { origin, downloadRate } = this.#deps;
-    return new OriginReader({
-      memory: this.#deps.memory,
-      origin,
-      repository: this.purpose.repository,
-      digest: this.purpose.digest,
-      signal: this.#abort.signal,
-      onSize: async (sizeBytes) => {
-        this.#learnSize(sizeBytes);
-        return (await this.#open(this.#exchange.geometry?.sizeBytes ?? sizeBytes)).geometry;
-      },
-      nextRun: () => (this.#isOver ? undefined : this.#gathering?.nextOriginRun()),
-      claim: (piece) => !this.#isOver && this.#gathering?.claimForOrigin(piece) === true,
-      release: (piece) => this.#gathering?.scheduler.release(ORIGIN_KEY, piece),
-      onPiece: async (cut) => {
-        await downloadRate.acquire(cut.bytes.length, { signal: this.#abort.signal });
-        await this.#onOriginPiece(cut);
-      },
-      onBatch: (first, hashes) => this.#sharing.onBatch(first, hashes),
-      onChange: () => this.#step(),
-    });
+  async #geometryFor(sizeBytes: number): Promise<PieceGeometry> {
+    this.#learnSize(sizeBytes);
+    return (await this.#open(this.#exchange.geometry?.sizeBytes ?? sizeBytes)).geometry;
   }
 
   async #onOriginPiece(cut: OriginPiece): Promise<void> {
@@ -377,7 +359,7 @@ export class Journey implements ExchangeListener {
     }
     this.recorder.end('complete', this.#deps.clock.nowMs());
     this.#deps.onComplete(digest);
-    this.#lingerIfUnused();
+    this.#holds.check();
   }
 
   /** Some hash was false: all is forgotten, who answered for it is not listened to, and the origin is read. */
@@ -398,11 +380,10 @@ export class Journey implements ExchangeListener {
       );
     }
     this.recorder.localBytes = 0;
-    this.#exchange.map?.clear();
-    for (const author of foreign) this.#exchange.map?.distrust(author);
+    this.#exchange.map?.restart(foreign);
+    for (const author of foreign) this.#hunt.avoid(author);
     for (const channel of [...this.#exchange.channels.values()]) {
-      this.#hunt.avoid(channel.link.peerId);
-      this.#gathering?.pool.onLeft(channel);
+      gathering.pool.onLeft(channel);
       this.#exchange.leave(channel, 'failed');
     }
     this.#isFinishing = false;
@@ -412,37 +393,24 @@ export class Journey implements ExchangeListener {
   }
 
   #giveUp(): void {
-    const { digest } = this.purpose;
-    if (this.#origin.state === 'absent' && this.#gathering?.intake.isAllHeld !== true && this.#progressAtMs === 0) {
-      this.#proven.resolve(false);
-      this.#end('absent', transferError('ERR_TRANSFER_UNAVAILABLE', `nobody has ${digest}`));
-      return;
-    }
-    const cause = this.#origin.error;
-    if (isDockyardError(cause) && this.#progressAtMs === 0) this.#fail(cause);
-    else
-      this.#fail(
-        transferError(
-          this.#progressAtMs === 0 ? 'ERR_TRANSFER_UNAVAILABLE' : 'ERR_TRANSFER_BROKEN',
-          `no peer and no origin can go on with ${digest}`,
-          { cause },
-        ),
-      );
+    const { state, error } = this.#origin;
+    const ending = givingUp(this.purpose.digest, state, error, this.#progressAtMs > 0);
+    if (ending.outcome === 'absent') this.#proven.resolve(false);
+    this.#end(ending.outcome, ending.error);
   }
 
   #fail(error: Error): void {
     this.#end('failed', error);
   }
 
-  #lingerIfUnused(): void {
-    if (this.#isOver || this.#readerCount > 0) return;
-    if (!this.#isComplete && isServing(this.#exchange)) return;
-    clearTimeout(this.#linger);
-    this.#linger = setTimeout(() => this.#endIfUnused(), this.#isComplete ? 0 : this.#config.lingerMs);
+  #lingerMs(): number | undefined {
+    if (this.#isOver) return undefined;
+    if (this.#isComplete) return 0;
+    return isServing(this.#exchange) ? undefined : this.#config.lingerMs;
   }
 
   #endIfUnused(): void {
-    if (this.#readerCount > 0 || this.#isOver || this.#isFinishing !== this.#isComplete) return;
+    if (this.#isOver || this.#isFinishing !== this.#isComplete) return;
     this.#end(
       this.#isComplete ? 'complete' : 'stopped',
       transferError('ERR_TRANSFER_BROKEN', 'nobody waits for the blob any more'),
@@ -453,7 +421,7 @@ export class Journey implements ExchangeListener {
     if (this.#isOver) return;
     this.#isOver = true;
     clearInterval(this.#tick);
-    clearTimeout(this.#linger);
+    this.#holds.stop();
     this.#abort.abort();
     this.recorder.end(outcome, this.#deps.clock.nowMs(), outcome === 'complete' ? undefined : error);
     if (outcome !== 'complete') {

@@ -26,9 +26,10 @@ export class PieceMap {
     return new Set(this.#statements.map((statement) => statement.author));
   }
 
-  /** Statements of this author are not taken any more: the whole that came of them was false. */
-  distrust(author: PeerId): void {
-    this.#distrusted.add(author);
+  /** Begins anew, without these authors: the whole that came of their statements was false. */
+  restart(distrusted: Iterable<PeerId>): void {
+    this.clear();
+    for (const author of distrusted) this.#distrusted.add(author);
   }
 
   /** The expected hash, or undefined while nobody answered for the piece. */
