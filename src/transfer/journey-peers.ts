@@ -2,7 +2,9 @@
 import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
 import type { Exchange } from './exchange.ts';
+import { HolderHunt } from './holder-hunt.ts';
 import type { FoundHolder } from './holder-search.ts';
+import type { JourneyDeps, JourneyPurpose } from './journey-types.ts';
 
 /** Peers from whom something may come: they have pieces, or read the origin, or have not said yet. */
 export function hopefulCount(exchange: Exchange, home: PeerId | undefined): number {
@@ -16,12 +18,7 @@ export function isServing(exchange: Exchange): boolean {
 }
 
 /** There is room for another holder, and this one takes no part yet. */
-export function hasRoomFor(
-  exchange: Exchange,
-  holder: FoundHolder,
-  diallingCount: number,
-  maxHolders: number,
-): boolean {
+function hasRoomFor(exchange: Exchange, holder: FoundHolder, diallingCount: number, maxHolders: number): boolean {
   const links = [...exchange.channels.keys()];
   return links.length + diallingCount < maxHolders && !links.some((link) => link.peerId === holder.peerId);
 }
@@ -42,5 +39,37 @@ export function silentChannels(
     const silentMs = nowMs - Math.max(channel.link.lastHeardAtMs, channel.openedAtMs);
     if (silentMs > config.stallTimeoutMs / 4) channel.link.ping();
     return silentMs > config.stallTimeoutMs;
+  });
+}
+
+/** What the journey supplies for the search of holders. */
+export interface HuntHooks {
+  readonly signal: AbortSignal;
+  readonly exchange: Exchange;
+  /** This node reads the origin now. */
+  readonly isReading: () => boolean;
+  readonly onSize: (sizeBytes: number) => void;
+  readonly onChange: () => void;
+}
+
+/** Makes the search for holders of one journey. */
+export function createHolderHunt(
+  deps: JourneyDeps,
+  purpose: JourneyPurpose,
+  config: { maxHolders: number },
+  hooks: HuntHooks,
+): HolderHunt {
+  const { peers, search, clock, log } = deps;
+  const { digest, repository } = purpose;
+  const { exchange, isReading } = hooks;
+  return new HolderHunt({
+    ...hooks,
+    peers,
+    search,
+    log,
+    nowMs: () => clock.nowMs(),
+    question: () => ({ digest, repository, sizeBytes: exchange.geometry?.sizeBytes, isReading: isReading() }),
+    wants: (holder, diallingCount) => hasRoomFor(exchange, holder, diallingCount, config.maxHolders),
+    onLink: (link) => exchange.join(link),
   });
 }

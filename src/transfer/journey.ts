@@ -17,8 +17,8 @@ import { transferError } from './errors.ts';
 import type { Exchange, ExchangeListener } from './exchange.ts';
 import { Gathering } from './gathering.ts';
 import { Holds } from './holds.ts';
-import { HolderHunt } from './holder-hunt.ts';
-import { hasRoomFor, hopefulCount, isServing, silentChannels } from './journey-peers.ts';
+import type { HolderHunt } from './holder-hunt.ts';
+import { createHolderHunt, hopefulCount, isServing, silentChannels } from './journey-peers.ts';
 import { givingUp, planJourney, type JourneyView } from './journey-plan.ts';
 import { ORIGIN_KEY, type JourneyDeps, type JourneyEnd, type JourneyPurpose } from './journey-types.ts';
 import type { OriginPiece } from './origin-feed.ts';
@@ -77,7 +77,13 @@ export class Journey implements ExchangeListener {
       onPiece: async (cut) => await this.#onOriginPiece(cut),
       onChange: () => this.#step(),
     });
-    this.#hunt = this.#createHunt();
+    this.#hunt = createHolderHunt(deps, purpose, config, {
+      signal: this.#abort.signal,
+      exchange: this.#exchange,
+      isReading: () => this.#origin.state === 'reading',
+      onSize: (sizeBytes) => this.#learnSize(sizeBytes),
+      onChange: () => this.#step(),
+    });
     this.#holds = new Holds({ delayMs: () => this.#lingerMs(), onUnused: () => this.#endIfUnused() });
     this.#sharing = new OriginSharing({ ...deps, exchange: this.#exchange, nowMs: () => deps.clock.nowMs() });
     for (const settled of [this.#opened.promise, this.#proven.promise]) settled.catch(() => undefined);
@@ -224,26 +230,6 @@ export class Journey implements ExchangeListener {
       this.#exchange.leave(channel, 'failed');
       this.onLeft(channel, 'closed');
     }
-  }
-
-  #createHunt(): HolderHunt {
-    const { peers, search, clock, log } = this.#deps;
-    const { digest, repository } = this.purpose;
-    return new HolderHunt({
-      peers,
-      search,
-      log,
-      nowMs: () => clock.nowMs(),
-      signal: this.#abort.signal,
-      question: () => {
-        const sizeBytes = this.#exchange.geometry?.sizeBytes;
-        return { digest, repository, sizeBytes, isReading: this.#origin.state === 'reading' };
-      },
-      wants: (holder, diallingCount) => hasRoomFor(this.#exchange, holder, diallingCount, this.#config.maxHolders),
-      onLink: (link) => this.#exchange.join(link),
-      onSize: (sizeBytes) => this.#learnSize(sizeBytes),
-      onChange: () => this.#step(),
-    });
   }
 
   // Bytes.
