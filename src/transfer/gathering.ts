@@ -80,22 +80,30 @@ export class Gathering {
 
   /**
    * Verified bytes of a range, in order, as they come; the consumer owns them. The end of the blob is held back until the
-   * whole was found right, except for a range within the last piece alone, as lazy readers ask for it.
+   * whole was found right, except for a range within the last of several pieces, as lazy readers ask for it.
    * @throws {DockyardError} ERR_TRANSFER_BROKEN when what was given turned out to be false; what the journey failed with
    */
   async *read(range: ByteRange, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
     const reader = Symbol('reader');
     const { first, end } = piecesCovering(this.geometry, range);
-    const holdsBack = range.end === this.geometry.sizeBytes && end - first > 1;
-    const resetCount = this.#resetCount;
+    const holdsBack = range.end === this.geometry.sizeBytes && (first === 0 || end - first > 1);
+    let resetCount = this.#resetCount;
     try {
       for (let piece = first; piece < end; piece += 1) {
         this.scheduler.setReader(reader, piece, end);
-        const bytes = await this.intake.wait(piece, signal);
-        if (this.#resetCount !== resetCount && piece > first) {
-          throw transferError('ERR_TRANSFER_BROKEN', `what was given of ${this.partial.digest} turned out to be false`);
-        }
+        let bytes = await this.intake.wait(piece, signal);
         if (holdsBack && piece === end - 1) await this.intake.waitFinished(signal);
+        while (this.#resetCount !== resetCount) {
+          if (piece > first) {
+            throw transferError(
+              'ERR_TRANSFER_BROKEN',
+              `what was given of ${this.partial.digest} turned out to be false`,
+            );
+          }
+          // Nothing was given yet: what came before all was forgotten may be false, and is waited for again.
+          resetCount = this.#resetCount;
+          bytes = await this.intake.wait(piece, signal);
+        }
         const at = piece * this.geometry.pieceSizeBytes;
         yield bytes.subarray(Math.max(0, range.start - at), Math.min(bytes.length, range.end - at));
       }
@@ -106,8 +114,8 @@ export class Gathering {
 
   /** Forgets all pieces, because some hash was false. Readers that were given some of them end. */
   async reset(): Promise<void> {
-    await this.intake.reset();
     this.#resetCount += 1;
+    await this.intake.reset();
   }
 
   /** The first pieces, as many as are read ahead, are to be fetched. */

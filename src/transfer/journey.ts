@@ -92,7 +92,9 @@ export class Journey implements ExchangeListener {
   /** Sets out. */
   start(): void {
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
-    if (this.purpose.sizeBytes !== undefined) this.#learnSize(this.purpose.sizeBytes);
+    const { geometry } = this.#exchange;
+    if (geometry !== undefined) this.#begin(geometry.sizeBytes);
+    else if (this.purpose.sizeBytes !== undefined) this.#learnSize(this.purpose.sizeBytes);
     this.#holds.check();
     this.#step();
   }
@@ -237,6 +239,10 @@ export class Journey implements ExchangeListener {
   #learnSize(sizeBytes: number): void {
     if (this.#exchange.geometry !== undefined || this.#isOver) return;
     this.#exchange.setSize(sizeBytes);
+    this.#begin(sizeBytes);
+  }
+
+  #begin(sizeBytes: number): void {
     this.recorder.sizeBytes = sizeBytes;
     this.#open(sizeBytes).catch((thrown: unknown) => this.#fail(asError(thrown)));
   }
@@ -338,6 +344,8 @@ export class Journey implements ExchangeListener {
     }
     this.#isComplete = true;
     clearInterval(this.#tick);
+    // An empty blob has no first piece that would have proved it.
+    this.#proven.resolve(true);
     const hashes = await this.#exchange.local?.allHashes();
     const { sizeBytes } = gathering.geometry;
     if (hashes !== undefined) {

@@ -17,12 +17,12 @@ export class RecentPieces {
 
   /** Takes the caller's ownership of the bytes over. */
   put(key: string, bytes: Buffer): void {
-    this.#drop(key);
+    this.drop(key);
     this.#pieces.set(key, bytes);
     this.#bytes += bytes.length;
     for (const oldest of this.#pieces.keys()) {
       if (this.#bytes <= this.#limitBytes) break;
-      this.#drop(oldest);
+      this.drop(oldest);
     }
   }
 
@@ -33,7 +33,8 @@ export class RecentPieces {
     return bytes;
   }
 
-  #drop(key: string): void {
+  /** Forgets bytes, whether or not they are here. */
+  drop(key: string): void {
     const held = this.#pieces.get(key);
     if (held === undefined) return;
     this.#pieces.delete(key);
@@ -90,6 +91,11 @@ export class LocalPieces {
   /** Remembers bytes that will be asked for soon; takes the caller's ownership over. */
   remember(piece: number, bytes: Buffer): void {
     this.#recent.put(`${this.digest}/${piece}`, bytes);
+  }
+
+  /** Forgets the bytes that were remembered. */
+  forgetAll(): void {
+    for (let piece = 0; piece < this.geometry.pieceCount; piece += 1) this.#recent.drop(`${this.digest}/${piece}`);
   }
 
   /** The bytes of a piece that is held; the caller owns them and may release them. */

@@ -112,6 +112,7 @@ export class PieceIntake {
 
   /** Forgets all pieces, because some hash was false. Readers go on waiting for what they have not got. */
   async reset(): Promise<void> {
+    this.#deps.local.forgetAll();
     await this.#deps.partial.reset();
   }
 

@@ -14,6 +14,7 @@ import type { ByteRange } from '../../src/oci/byte-range.ts';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../src/oci/name.ts';
 import type { Repository } from '../../src/oci/repository.ts';
+import { rankHomes } from '../../src/swarm/home.ts';
 import { generateIdentity, verifyPeerSignature } from '../../src/swarm/identity.ts';
 import type { Member, MemberDirectory, PeerId } from '../../src/swarm/member.ts';
 import { createTransfer, openDataPlane, type DataPlane, type Transfer } from '../../src/transfer/open-transfer.ts';
@@ -55,13 +56,21 @@ export class TestOrigin implements OriginBlobs {
     return digest;
   }
 
-  async openBlob(_repository: Repository, digest: Digest, options: { range?: ByteRange | undefined; signal?: AbortSignal | undefined }) {
+  async openBlob(
+    _repository: Repository,
+    digest: Digest,
+    options: { range?: ByteRange | undefined; signal?: AbortSignal | undefined },
+  ) {
     this.openCount += 1;
     if (this.failure !== undefined) throw this.failure;
     const blob = this.blobs.get(digest);
     if (blob === undefined) return undefined;
     const { start, end } = options.range ?? { start: 0, end: blob.length };
-    return await Promise.resolve({ sizeBytes: blob.length, body: this.#body(blob, start, end, options.signal), close: () => undefined });
+    return await Promise.resolve({
+      sizeBytes: blob.length,
+      body: this.#body(blob, start, end, options.signal),
+      close: () => undefined,
+    });
   }
 
   async statBlob(_repository: Repository, digest: Digest) {
@@ -116,7 +125,18 @@ export class Testnet implements AsyncDisposable {
   readonly unreachable: PeerId[] = [];
   readonly #members = new Map<PeerId, Member>();
   readonly #folders: string[] = [];
-  readonly #log = pino({ level: process.env['TEST_LOG'] ?? 'silent' });
+  readonly #closers: (() => Promise<void>)[] = [];
+  /** What nodes logged at level info and above. */
+  readonly logged: { msg: string; level: number; [field: string]: unknown }[] = [];
+  readonly #log = pino(
+    { level: 'info' },
+    {
+      write: (line: string) => {
+        this.logged.push(JSON.parse(line) as { msg: string; level: number });
+        if (process.env['TEST_LOG'] !== undefined) process.stderr.write(line);
+      },
+    },
+  );
 
   /** Adds nodes. */
   async add(count: number, options: TestnetOptions = {}): Promise<TestNode[]> {
@@ -124,6 +144,37 @@ export class Testnet implements AsyncDisposable {
     for (let index = 0; index < count; index += 1) added.push(await this.#addOne(options));
     for (const node of this.nodes) node.transfer.onMembersChanged();
     return added;
+  }
+
+  /** Adds one node. */
+  async addNode(options: TestnetOptions = {}): Promise<TestNode> {
+    const node = await this.#addOne(options);
+    for (const other of this.nodes) other.transfer.onMembersChanged();
+    return node;
+  }
+
+  /** Whom all nodes think alive. */
+  get members(): readonly Member[] {
+    return [...this.#members.values()];
+  }
+
+  /** One who is no node of this net takes part as a member. */
+  enrol(member: Member): void {
+    this.#members.set(member.peerId, member);
+    for (const node of this.nodes) node.transfer.onMembersChanged();
+  }
+
+  /** Closed with the net. */
+  onClose(close: () => Promise<void>): void {
+    this.#closers.push(close);
+  }
+
+  /** Random bytes whose home is the member named. */
+  blobAtHome(peerId: PeerId, sizeBytes: number): Buffer {
+    for (;;) {
+      const blob = randomBytes(sizeBytes);
+      if (rankHomes(digestOf(blob), this.members, 1)[0]?.peerId === peerId) return blob;
+    }
   }
 
   /** A node is thought alive no longer. */
@@ -141,6 +192,7 @@ export class Testnet implements AsyncDisposable {
 
   async close(): Promise<void> {
     for (const node of this.nodes.splice(0)) await node.close();
+    for (const close of this.#closers.splice(0)) await close();
     for (const folder of this.#folders.splice(0)) await rm(folder, { recursive: true, force: true });
   }
 
@@ -159,7 +211,13 @@ export class Testnet implements AsyncDisposable {
     const memory = new BufferPool(32 * 1024 * 1024);
     const content = await openContent(
       { clock, log, metrics, memory },
-      { directory, maxSizeBytes: options.maxSizeBytes ?? 100 * 1024 ** 3, minFreeDiskBytes: 0, maxManifestBytes: 64 * 1024 ** 2, maxTags: 10_000 },
+      {
+        directory,
+        maxSizeBytes: options.maxSizeBytes ?? 100 * 1024 ** 3,
+        minFreeDiskBytes: 0,
+        maxManifestBytes: 64 * 1024 ** 2,
+        maxTags: 10_000,
+      },
     );
     const links = {
       listen: { host: '127.0.0.1', port: 0 },
@@ -170,7 +228,16 @@ export class Testnet implements AsyncDisposable {
       silenceTimeoutMs: 15_000,
     };
     const dataPlane = await openDataPlane(
-      { identity, verify: verifyPeerSignature, memberKey: options.memberKey, store: content.blobs, memory, clock, log, metrics },
+      {
+        identity,
+        verify: verifyPeerSignature,
+        memberKey: options.memberKey,
+        store: content.blobs,
+        memory,
+        clock,
+        log,
+        metrics,
+      },
       { ...config, links },
     );
     const member: Member = {
