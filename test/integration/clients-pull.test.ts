@@ -19,7 +19,11 @@ const MIB = 1024 * 1024;
 const hasOrigin =
   requireDockerRegistry() &&
   requirement('skopeo', isInstalled('skopeo'), 'apt-get install skopeo, which pushes images');
-const kinds = IMAGE_CLIENTS.map((kind, index) => ({ kind, name: `team/app-${index}:1`, isThere: kind.isAvailable() }));
+const kinds = IMAGE_CLIENTS.map((kind, index) => ({
+  kind,
+  name: `team/app-${index}:1`,
+  isThere: kind.isAvailable(),
+}));
 
 describe.skipIf(!hasOrigin)('real clients', () => {
   let folder = '';
@@ -114,12 +118,17 @@ describe.skipIf(!hasOrigin)('real clients', () => {
         if (!isThere) return context.skip();
         const image = imageOf(name);
         const client = await clientOf(name);
-        const before = await second.metric('dockyard_received_bytes_total', { source: 'peer' });
+        const before = await second.metric('dockyard_received_bytes_total', {
+          source: 'peer',
+        });
         await client.forget();
         const { exitCode, output } = await client.pull(second.facade, name);
         expect(exitCode, output).toBe(0);
         expect(await client.has(image)).toBe(true);
-        const came = (await second.metric('dockyard_received_bytes_total', { source: 'peer' })) - before;
+        const came =
+          (await second.metric('dockyard_received_bytes_total', {
+            source: 'peer',
+          })) - before;
         expect(came).toBe(layerBytes(image) + image.config.bytes.length);
         const upstream = kind.fixedUpstream ?? UPSTREAM;
         const manifest = await fetch(`http://${second.facade}/v2/${name.replace(':', '/manifests/')}?ns=${upstream}`);
@@ -129,7 +138,11 @@ describe.skipIf(!hasOrigin)('real clients', () => {
     );
 
     test('no byte of a blob comes from the origin, and stale tags are counted', async () => {
-      expect(await second.metric('dockyard_received_bytes_total', { source: 'origin' })).toBe(0);
+      expect(
+        await second.metric('dockyard_received_bytes_total', {
+          source: 'origin',
+        }),
+      ).toBe(0);
       expect(await second.metric('dockyard_manifests_stale_total')).toBeGreaterThan(0);
     });
   });
