@@ -79,7 +79,9 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
   const originDeps = { ...ground, clock: systemClock, credentials };
   const origin = starting.use(new OriginRegistry(originDeps, await originConfig(config)));
 
-  const swarm = starting.use(await openSwarmParts({ ...ground, store: content.blobs, memory, clock: steadyClock }, config));
+  const swarm = starting.use(
+    await openSwarmParts({ ...ground, store: content.blobs, memory, clock: steadyClock }, config),
+  );
   const { dataPlane, members, discoveries } = swarm;
 
   const sizes = new BlobSizeHints();

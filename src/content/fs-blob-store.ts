@@ -84,7 +84,14 @@ export class FsBlobStore implements BlobStore {
     const layout = new StoreLayout(config.directory);
     await prepareDirectory(disk, layout);
     const index = deps.index ?? (await ContentIndex.open(layout.indexFolder, deps.log));
-    const parts = makeStoreParts({ ...deps, memory: deps.memory ?? new BufferPool(OWN_MEMORY_BYTES), disk, index, layout, registry: deps.metrics });
+    const parts = makeStoreParts({
+      ...deps,
+      memory: deps.memory ?? new BufferPool(OWN_MEMORY_BYTES),
+      disk,
+      index,
+      layout,
+      registry: deps.metrics,
+    });
     try {
       await prepareFolders(disk, layout);
       await parts.quarantine.load();

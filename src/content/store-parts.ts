@@ -45,7 +45,18 @@ export function makeStoreParts(deps: StorePartsDeps): StoreParts {
   const hashes = new HashThread();
   const quarantine = new Quarantine({ clock, disk, layout, log });
   const records = new BlobRecords({ index, log, metrics });
-  const complete = new CompleteBlobs({ memory, clock, disk, layout, catalog, records, quarantine, hashes, metrics, log });
+  const complete = new CompleteBlobs({
+    memory,
+    clock,
+    disk,
+    layout,
+    catalog,
+    records,
+    quarantine,
+    hashes,
+    metrics,
+    log,
+  });
   const shelf = new PartialShelf({
     memory,
     disk,
