@@ -3,6 +3,7 @@
  * To add one, write a `Bench` in a file of its own and name it in BENCHES.
  */
 import { holds, type Bench, type Figure } from './bench.ts';
+import { direct, flashCrowd, warm } from './crowd.ts';
 import { Flags } from './flags.ts';
 import { held } from './held.ts';
 import { image } from './image.ts';
@@ -12,7 +13,7 @@ import { formatTable, saveResult } from './report.ts';
 import { small } from './small.ts';
 
 /** All benchmarks. */
-const BENCHES: readonly Bench[] = [held, relay, image, small, memory];
+const BENCHES: readonly Bench[] = [held, relay, image, small, memory, flashCrowd, warm, direct];
 /** Those that `all` runs: the ones whose figures the project promises on one machine, in minutes. */
 const ALL: readonly Bench[] = [held, relay, image, small, memory];
 

@@ -67,7 +67,20 @@ export class NetworkLab implements AsyncDisposable {
     await run('ip', ['netns', 'add', namespace]);
     const host: LabHost = { name, address, namespace, device };
     this.#hosts.push(host);
-    await run('ip', ['link', 'add', port, 'netns', this.#switch, 'type', 'veth', 'peer', 'name', device, 'netns', namespace]);
+    await run('ip', [
+      'link',
+      'add',
+      port,
+      'netns',
+      this.#switch,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      device,
+      'netns',
+      namespace,
+    ]);
     await this.#inside(this.#switch, 'ip', ['link', 'set', port, 'master', 'br0']);
     await this.#inside(this.#switch, 'ip', ['link', 'set', port, 'up']);
     await this.#inside(namespace, 'ip', ['link', 'set', 'lo', 'up']);

@@ -1,5 +1,5 @@
 /**
- * `scripts/bench flash-crowd`: real nodes, each on a host of its own behind a shaped link, and a real registry behind a link
+ * One run of a crowd: real nodes, each on a host of its own behind a shaped link, and a real registry behind a link
  * of the same rate. All nodes want the same blob at once, and nobody has it.
  */
 import type { ChildProcess } from 'node:child_process';
@@ -11,7 +11,7 @@ import { NetworkLab, processUsage, type LabHost } from '../support/network-lab.t
 
 /** What is measured. */
 export interface CrowdOptions {
-  readonly mode: 'flash-crowd' | 'direct' | 'warm' | 'rolling' | 'kill-home' | 'stop-holder' | 'capped';
+  readonly mode: 'flash-crowd' | 'direct' | 'warm';
   readonly nodes: number;
   readonly rateBits: number;
   readonly blobBytes: number;
@@ -63,11 +63,14 @@ export async function runCrowd(options: CrowdOptions, log: (line: string) => voi
     const before = (await lab.traffic(originHost)).sentBytes;
     const cpuBefore = await totalUsage(nodes);
     log(`pulling ${options.blobBytes} bytes on ${pullers.length} hosts`);
-    const disturbance = disturb(lab, nodes, options);
     const results = await Promise.all(
-      pullers.map(async (node) => await (options.mode === 'direct' ? pullDirect(lab, node.host, originHost, digest) : pull(lab, node.host, digest))),
+      pullers.map(
+        async (node) =>
+          await (options.mode === 'direct'
+            ? pullDirect(lab, node.host, originHost, digest)
+            : pull(lab, node.host, digest)),
+      ),
     );
-    await disturbance;
     const sent = (await lab.traffic(originHost)).sentBytes - before;
     const cpuAfter = await totalUsage(nodes);
     await Promise.all(nodes.map(async (node) => await stopNode(node)));
@@ -78,7 +81,13 @@ export async function runCrowd(options: CrowdOptions, log: (line: string) => voi
   }
 }
 
-function summarize(options: CrowdOptions, results: readonly Pulled[], sent: number, cpu: number, peakBytes: number): CrowdResult {
+function summarize(
+  options: CrowdOptions,
+  results: readonly Pulled[],
+  sent: number,
+  cpu: number,
+  peakBytes: number,
+): CrowdResult {
   const boundSeconds = (options.blobBytes * 8) / options.rateBits;
   const seconds = results.map((result) => result.seconds).toSorted((a, b) => a - b);
   const lastSeconds = seconds.at(-1) ?? NaN;
@@ -139,18 +148,31 @@ async function startNodes(
   const key = join(folder, 'swarm.key');
   await writeFile(key, `/key/swarm/psk/1.0.0/\n/base16/\n${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
   const hosts: LabHost[] = [];
-  for (let index = 0; index < options.nodes; index += 1) hosts.push(await lab.addHost(`n${index}`, { rateBits: options.rateBits }));
+  for (let index = 0; index < options.nodes; index += 1)
+    hosts.push(await lab.addHost(`n${index}`, { rateBits: options.rateBits }));
   const nodes: LabNode[] = [];
   for (const [index, host] of hosts.entries()) {
     const data = join(folder, `node-${index}`);
     await mkdir(data, { recursive: true });
     const output = await open(join(folder, `node-${index}.log`), 'w');
     const args = [
-      ...['node', '--data', data, '--listen', '127.0.0.1:5000', '--admin', '127.0.0.1:5001', '--swarm', `${host.address}:5002`],
+      ...[
+        'node',
+        '--data',
+        data,
+        '--listen',
+        '127.0.0.1:5000',
+        '--admin',
+        '127.0.0.1:5001',
+        '--swarm',
+        `${host.address}:5002`,
+      ],
       ...['--swarm-key', key, '--upstream', `${NAME}=http://${origin.address}:5000`],
       ...(index === 0 ? [] : ['--bootstrap', `${hosts[0]?.address ?? ''}:5002`]),
     ];
-    const child = lab.start(host, process.execPath, [...(process.env['NODE_ARGS']?.split(' ') ?? []), MAIN, ...args], { stdio: ['ignore', output.fd, output.fd] });
+    const child = lab.start(host, process.execPath, [...(process.env['NODE_ARGS']?.split(' ') ?? []), MAIN, ...args], {
+      stdio: ['ignore', output.fd, output.fd],
+    });
     child.once('exit', () => void output.close());
     nodes.push({ host, child, folder: data });
     await untilAnswers(lab, host, 'http://127.0.0.1:5001/readyz');
@@ -202,13 +224,6 @@ async function timed(lab: NetworkLab, host: LabHost, url: string, digest: string
   if (code !== 0) throw new Error(`curl ended with ${code} on ${host.name}`);
   if (`sha256:${hash.digest('hex')}` !== digest) throw new Error(`wrong bytes on ${host.name}`);
   return { seconds: (performance.now() - started) / 1000, silenceSeconds: silence / 1000 };
-}
-
-async function disturb(lab: NetworkLab, nodes: readonly LabNode[], options: CrowdOptions): Promise<void> {
-  if (options.mode !== 'stop-holder') return;
-  await pause(((options.blobBytes * 8) / options.rateBits) * 500);
-  void lab;
-  nodes.at(-1)?.child.kill('SIGSTOP');
 }
 
 async function totalUsage(nodes: readonly LabNode[]): Promise<{ cpuSeconds: number; peakBytes: number }> {
