@@ -125,6 +125,13 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     return exchange;
   }
 
+  /** A fresh exchange for one who gathers a blob. One that still serves it ends: the blob was removed from the store. */
+  renew(digest: Digest): Exchange {
+    const known = this.#exchanges.get(digest);
+    if (known !== undefined && known.listener === undefined) void this.discard(known, 'done');
+    return this.obtain(digest);
+  }
+
   /** Lets go of an exchange that has neither journey nor channels, after a while. */
   releaseIfIdle(exchange: Exchange): void {
     clearTimeout(this.#idle.get(exchange));

@@ -87,10 +87,7 @@ export class Exchange {
 
   /** What this node has; from now on peers are served. */
   setLocal(local: LocalPieces): void {
-    const before = this.#local;
     this.#local = local;
-    // A blob that was removed while it was being served is fetched again: what was open of it was only read.
-    if (before !== undefined && before !== local) before.close().catch(() => undefined);
     for (const channel of this.#channels.values()) this.#sendJoin(channel);
   }
 

@@ -67,7 +67,7 @@ export class Journey implements ExchangeListener {
     this.purpose = purpose;
     this.#startedAtMs = deps.clock.nowMs();
     this.recorder = new PullRecorder(purpose.digest, purpose.repository, this.#startedAtMs);
-    this.#exchange = deps.hub.obtain(purpose.digest);
+    this.#exchange = deps.hub.renew(purpose.digest);
     this.#exchange.listener = this;
     this.#origin = createOriginReader(deps, purpose, {
       signal: this.#abort.signal,
@@ -92,9 +92,7 @@ export class Journey implements ExchangeListener {
   /** Sets out. */
   start(): void {
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
-    const { geometry } = this.#exchange;
-    if (geometry !== undefined) this.#begin(geometry.sizeBytes);
-    else if (this.purpose.sizeBytes !== undefined) this.#learnSize(this.purpose.sizeBytes);
+    if (this.purpose.sizeBytes !== undefined) this.#learnSize(this.purpose.sizeBytes);
     this.#holds.check();
     this.#step();
   }
@@ -239,10 +237,6 @@ export class Journey implements ExchangeListener {
   #learnSize(sizeBytes: number): void {
     if (this.#exchange.geometry !== undefined || this.#isOver) return;
     this.#exchange.setSize(sizeBytes);
-    this.#begin(sizeBytes);
-  }
-
-  #begin(sizeBytes: number): void {
     this.recorder.sizeBytes = sizeBytes;
     this.#open(sizeBytes).catch((thrown: unknown) => this.#fail(asError(thrown)));
   }
