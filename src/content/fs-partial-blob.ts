@@ -16,6 +16,7 @@ import { contentError } from './errors.ts';
 import { assertRange } from './fs-held-blob.ts';
 import { PIECE_HASH_BYTES, pieceRange, piecesCovering, type PieceGeometry } from './geometry.ts';
 import type { HashThread, RunAhead } from './hash-thread.ts';
+import { MapEntryWriter } from './map-entry-writer.ts';
 import { MAP_HEADER_BYTES, mapEntry, mapFileBytes } from './partial-map.ts';
 import type { StoreSpace } from './store-space.ts';
 
@@ -53,6 +54,7 @@ export class FsPartialBlob implements PartialBlob {
   readonly held: Bitfield;
   readonly #deps: FsPartialBlobDeps;
   readonly #body: Buffer;
+  readonly #entries: MapEntryWriter;
   readonly #durable: DurableFile;
   readonly #writing = new Set<Promise<void>>();
   #contiguousPieces = 0;
@@ -68,6 +70,7 @@ export class FsPartialBlob implements PartialBlob {
     this.geometry = state.geometry;
     this.held = state.held;
     this.#body = state.body;
+    this.#entries = new MapEntryWriter(deps.map, state.body);
     this.#durable = new DurableFile(deps.data, state.geometry.sizeBytes);
     this.#hashAhead();
   }
@@ -87,8 +90,8 @@ export class FsPartialBlob implements PartialBlob {
     if (this.held.has(index)) return;
     const writing = this.#deps.space.withRoom(bytes.length, async () => {
       await writeFully(this.#deps.data, bytes, range.start);
-      await writeFully(this.#deps.map, pieceHash, MAP_HEADER_BYTES + index * PIECE_HASH_BYTES);
-      this.#keep(index, pieceHash, bytes.length);
+      await this.#entries.write(index, pieceHash);
+      this.#keep(index, bytes.length);
     });
     this.#writing.add(writing);
     try {
@@ -193,9 +196,8 @@ export class FsPartialBlob implements PartialBlob {
     await this.#ending;
   }
 
-  #keep(index: number, pieceHash: Uint8Array, sizeBytes: number): void {
+  #keep(index: number, sizeBytes: number): void {
     if (!this.held.add(index)) return;
-    this.#body.set(pieceHash, index * PIECE_HASH_BYTES);
     this.#deps.onHeld(sizeBytes, 1);
     this.#durable.wrote(sizeBytes);
     if (index === this.#contiguousPieces) this.#hashAhead();
