@@ -180,3 +180,14 @@ export async function peakResidentBytes(node: BenchNode): Promise<number> {
   const status = await readFile(`/proc/${node.process.child.pid}/status`, 'utf8');
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
 }
+
+/** Hundredths of a second are what Linux counts processor time in, on every platform that Node runs on. */
+const TICKS_PER_SECOND = 100;
+
+/** Seconds of processor time that a node took so far, all threads and the kernel on their behalf included. */
+export async function processorSeconds(node: BenchNode): Promise<number> {
+  const stat = await readFile(`/proc/${node.process.child.pid}/stat`, 'utf8');
+  // The second field is the name in parentheses, which may hold spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}

@@ -1,6 +1,6 @@
 /** A blob that a node holds, served to curl, against docker-registry serving it to curl. */
 import type { Bench } from './bench.ts';
-import { BenchNet, timeCurl } from './bench-net.ts';
+import { BenchNet, processorSeconds, timeCurl } from './bench-net.ts';
 import { repeat } from './rounds.ts';
 import { spreadOf } from './spread.ts';
 
@@ -23,8 +23,10 @@ export const held: Bench = {
       turns,
       async () => {
         const registrySeconds = await timeCurl(net.registryUrl(digest), sizeBytes);
+        const processorBefore = await processorSeconds(node);
         const nodeSeconds = await timeCurl(net.nodeUrl(node, digest), sizeBytes);
-        return { registrySeconds, nodeSeconds, rateRatio: registrySeconds / nodeSeconds };
+        const nodeProcessorSeconds = (await processorSeconds(node)) - processorBefore;
+        return { registrySeconds, nodeSeconds, rateRatio: registrySeconds / nodeSeconds, nodeProcessorSeconds };
       },
       log,
     );

@@ -3,7 +3,7 @@
  * docker-registry. The node is a fresh process with an empty folder in every round.
  */
 import type { Bench } from './bench.ts';
-import { BenchNet, deadUrl, timeCommand, timeCurl, type BenchNode } from './bench-net.ts';
+import { BenchNet, deadUrl, processorSeconds, timeCommand, timeCurl, type BenchNode } from './bench-net.ts';
 import { repeat } from './rounds.ts';
 import { spreadOf } from './spread.ts';
 
@@ -31,11 +31,15 @@ export const relay: Bench = {
         const registrySeconds = await timeCommand(dgst, digest.slice('sha256:'.length));
         // Only now, so that its memory in the page cache is at hand for this round's files.
         if (before !== undefined) await net.removeFiles(before);
+        const processorBefore = { node: await processorSeconds(node), holder: await processorSeconds(holder) };
         const nodeSeconds = await timeCurl(net.nodeUrl(node, digest), sizeBytes);
+        const nodeProcessorSeconds = (await processorSeconds(node)) - processorBefore.node;
+        const holderProcessorSeconds = (await processorSeconds(holder)) - processorBefore.holder;
         await expectFromPeer(node, sizeBytes);
         await net.stopNode(node);
         before = node;
-        return { registrySeconds, nodeSeconds, rateRatio: registrySeconds / nodeSeconds };
+        const rateRatio = registrySeconds / nodeSeconds;
+        return { registrySeconds, nodeSeconds, rateRatio, nodeProcessorSeconds, holderProcessorSeconds };
       },
       log,
     );
