@@ -5,7 +5,7 @@ import { pieceRange, type PieceGeometry } from '../content/geometry.ts';
 import type { Link } from '../swarm/link/link.ts';
 import { swarmError } from '../swarm/errors.ts';
 import type { HolderPace } from './holder-pace.ts';
-import type { Join, PieceRun } from './wire.ts';
+import type { Join } from './wire.ts';
 
 /** A piece on its way here. */
 interface Arriving {
@@ -15,6 +15,8 @@ interface Arriving {
 
 /** Bytes that nobody asked for, or no longer, which a peer may send before it counts as abuse. */
 const MAX_UNASKED_BYTES = 64 * 1024 * 1024;
+/** A side tells its state when it begins, when it learns the size, when it is complete; more often is abuse. */
+const MAX_JOINS = 16;
 
 export class Channel {
   readonly link: Link;
@@ -27,13 +29,14 @@ export class Channel {
   remoteId: number | undefined;
   remoteSizeBytes: number | undefined;
   remoteComplete = false;
-  /** What the peer is after, when it has said so. */
-  remoteNeed: readonly PieceRun[] = [];
+  /** The peer goes by another piece map than this node: that its pieces differ does not prove that it lies. */
+  isDisputing = false;
   #remoteHas: Bitfield | undefined;
   #unbound: Join | undefined;
   readonly #asked = new Set<number>();
   readonly #arriving = new Map<number, Arriving>();
   #unaskedBytes = 0;
+  #joinCount = 0;
   #geometry: PieceGeometry | undefined;
 
   /** This side has told its state at least once. */
@@ -59,8 +62,14 @@ export class Channel {
     return this.remoteId !== undefined;
   }
 
-  /** Takes what the peer says of itself. What it holds is understood once the geometry is known. */
+  /**
+   * Takes what the peer says of itself. What it holds is understood once the geometry is known.
+   * @throws {DockyardError} ERR_LINK_PROTOCOL
+   */
   onJoin(remoteId: number, join: Join): void {
+    this.#joinCount += 1;
+    if (this.#joinCount > MAX_JOINS)
+      throw swarmError('ERR_LINK_PROTOCOL', `peer ${this.link.peerId} joins again and again`);
     this.remoteId = remoteId;
     this.remoteComplete = join.complete;
     this.remoteSizeBytes = join.sizeBytes;
@@ -112,7 +121,10 @@ export class Channel {
   /** A piece is no longer awaited; bytes of it that still come are thrown away. */
   forget(piece: number): boolean {
     this.#arriving.delete(piece);
-    return this.#asked.delete(piece);
+    const wasAsked = this.#asked.delete(piece);
+    // It may be on its way, through no fault of the peer.
+    if (wasAsked) this.#unaskedBytes -= this.#geometry?.pieceSizeBytes ?? 0;
+    return wasAsked;
   }
 
   /** Where the bytes of a chunk belong; undefined to throw them away. @throws {DockyardError} ERR_LINK_PROTOCOL */

@@ -6,7 +6,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Logger } from 'pino';
 import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore } from '../content/blob-store.ts';
-import { asError } from '../oci/error.ts';
+import { asError, isDockyardError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
 import { swarmError } from '../swarm/errors.ts';
 import { FRAME } from '../swarm/link/frame.ts';
@@ -16,9 +16,10 @@ import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
 import { Exchange } from './exchange.ts';
 import { LocalPieces, type RecentPieces } from './local-pieces.ts';
+import { PeerBans } from './peer-bans.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { servedBytesCounter } from './served-bytes.ts';
-import { makeStatement } from './statement.ts';
+import { makeStatements } from './statement.ts';
 import type { TransferConfig } from './transfer-config.ts';
 import { UploadQueue } from './upload-queue.ts';
 import { decodeChannel, decodeJoin, encodeLeave, REFUSAL, type LeaveReason } from './wire.ts';
@@ -40,6 +41,10 @@ export interface ExchangeHubDeps {
 
 /** An exchange that only serves is closed when no peer took part for so long. */
 const SERVING_IDLE_MS = 10_000;
+/** Blobs that one peer may take part in at once; each keeps a file open. */
+const MAX_CHANNELS_OF_LINK = 512;
+/** Bytes of blobs in which no part is taken, or no longer, that a peer may send between two that are wanted. */
+const MAX_STRAY_BYTES = 256 * 1024 * 1024;
 
 export class ExchangeHub implements LinkHandler, AsyncDisposable {
   readonly #deps: ExchangeHubDeps;
@@ -49,10 +54,12 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
   readonly #channels = new Map<number, { exchange: Exchange; channel: Channel }>();
   readonly #questions = new Map<string, QuestionHandler>();
   readonly #idle = new Map<Exchange, NodeJS.Timeout>();
-  readonly #bannedUntilMs = new Map<PeerId, number>();
+  readonly #bans: PeerBans;
+  readonly #channelCounts = new Map<Link, number>();
+  readonly #strayBytes = new WeakMap<Link, number>();
   readonly #uploads: UploadQueue;
   readonly #countSent: (bytes: number) => void;
-  readonly #bans: Counter<'reason'>;
+  readonly #countBan: (reason: string) => void;
   #nextChannelId = 1;
   #closed = false;
 
@@ -62,12 +69,14 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     const registers = [deps.metrics];
     const toPeers = servedBytesCounter(deps.metrics).labels({ to: 'peer' });
     this.#countSent = (bytes) => toPeers.inc(bytes);
-    this.#bans = new Counter({
+    const bans = new Counter({
       name: 'dockyard_peer_bans_total',
       help: 'Peers banned for a time, by what they did.',
       labelNames: ['reason'],
       registers,
     });
+    this.#countBan = (reason) => bans.inc({ reason });
+    this.#bans = new PeerBans({ nowMs: () => deps.clock.nowMs() }, config);
     const exchanges = this.#exchanges;
     new Gauge({
       name: 'dockyard_exchanges',
@@ -113,7 +122,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     if (known !== undefined) return known;
     const exchange = new Exchange(digest, {
       nextChannelId: (owner, channel) => this.#registerChannel(owner, channel),
-      forgetChannel: (channel) => this.#channels.delete(channel.localId),
+      forgetChannel: (channel) => this.#forgetChannel(channel),
       onEmpty: (empty) => this.releaseIfIdle(empty),
       uploads: this.#uploads,
       memory: this.#deps.memory,
@@ -156,9 +165,9 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
   }
 
   /** Leaves a peer alone for a time and drops its link. */
-  ban(link: Link, reason: 'wrong-piece' | 'protocol'): void {
-    this.#bannedUntilMs.set(link.peerId, this.#deps.clock.nowMs() + this.#config.banMs);
-    this.#bans.inc({ reason });
+  ban(link: Link, reason: 'wrong-piece' | 'false-map' | 'protocol'): void {
+    this.#bans.ban(link.peerId);
+    this.#countBan(reason);
     this.#deps.log.warn(
       { peer: link.peerId, address: link.remoteAddress, reason, banMs: this.#config.banMs },
       'peer banned',
@@ -167,11 +176,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
   }
 
   isBanned(peerId: PeerId): boolean {
-    const untilMs = this.#bannedUntilMs.get(peerId);
-    if (untilMs === undefined) return false;
-    if (untilMs > this.#deps.clock.nowMs()) return true;
-    this.#bannedUntilMs.delete(peerId);
-    return false;
+    return this.#bans.isBanned(peerId);
   }
 
   async onRequest(link: Link, method: string, message: LinkMessage): Promise<{ value: unknown; bytes?: Uint8Array }> {
@@ -191,7 +196,10 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
   }
 
   onChunk(link: Link, channelId: number, piece: number, offset: number, length: number): Buffer | undefined {
-    return this.#find(link, channelId)?.channel.target(piece, offset, length);
+    const found = this.#find(link, channelId);
+    if (found === undefined) this.#onStray(link, length);
+    else this.#strayBytes.delete(link);
+    return found?.channel.target(piece, offset, length);
   }
 
   onChunkEnd(link: Link, channelId: number, piece: number, _offset: number, length: number): void {
@@ -207,6 +215,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     this.#uploads.removeLink(link);
     if (link.error !== undefined) this.#deps.log.debug({ peer: link.peerId, err: link.error }, 'link closed');
     for (const exchange of [...this.#exchanges.values()]) exchange.onLinkClosed(link);
+    if (isDockyardError(link.error, 'ERR_LINK_PROTOCOL') && this.#bans.strike(link.peerId)) this.ban(link, 'protocol');
   }
 
   async close(): Promise<void> {
@@ -226,7 +235,23 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     const id = this.#nextChannelId;
     this.#nextChannelId = (id % 0xffff_ffff) + 1;
     this.#channels.set(id, { exchange, channel });
+    this.#channelCounts.set(channel.link, (this.#channelCounts.get(channel.link) ?? 0) + 1);
     return id;
+  }
+
+  #forgetChannel(channel: Channel): void {
+    if (!this.#channels.delete(channel.localId)) return;
+    const count = (this.#channelCounts.get(channel.link) ?? 1) - 1;
+    if (count === 0) this.#channelCounts.delete(channel.link);
+    else this.#channelCounts.set(channel.link, count);
+  }
+
+  #onStray(link: Link, length: number): void {
+    const bytes = (this.#strayBytes.get(link) ?? 0) + length;
+    this.#strayBytes.set(link, bytes);
+    if (bytes > MAX_STRAY_BYTES) {
+      throw swarmError('ERR_LINK_PROTOCOL', `peer ${link.peerId} sends bytes of blobs in which it takes no part`);
+    }
   }
 
   #find(link: Link, channelId: number): { exchange: Exchange; channel: Channel } | undefined {
@@ -241,10 +266,15 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
       exchange.onJoin(link, channel, join);
       return;
     }
+    if ((this.#channelCounts.get(link) ?? 0) >= MAX_CHANNELS_OF_LINK) {
+      link.send(FRAME.leave, encodeLeave(channel, 'failed'));
+      return;
+    }
     void this.#openServing(join.digest).then(
       (opened) => {
-        if (link.isClosed) return;
-        if (opened === undefined) link.send(FRAME.leave, encodeLeave(channel, 'absent'));
+        if (link.isClosed) {
+          if (opened !== undefined) this.releaseIfIdle(opened);
+        } else if (opened === undefined) link.send(FRAME.leave, encodeLeave(channel, 'absent'));
         else opened.onJoin(link, channel, join);
       },
       (thrown: unknown) => {
@@ -274,17 +304,23 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
       await held?.close();
       return exchange;
     }
-    const local = new LocalPieces(held, this.#deps.recent);
-    const hashes = await held.pieceHashes();
+    let hashes: Buffer;
+    try {
+      hashes = await held.pieceHashes();
+    } catch (error) {
+      await held.close();
+      throw error;
+    }
     const meanwhile = this.#exchanges.get(digest);
-    if (meanwhile !== undefined) {
+    if (meanwhile !== undefined || this.#closed) {
       await held.close();
       return meanwhile;
     }
+    const { sizeBytes } = held.geometry;
     const made = this.obtain(digest);
-    made.setSize(held.geometry.sizeBytes);
-    made.map?.replaceAll(makeStatement(this.#deps.identity, { digest, sizeBytes: held.geometry.sizeBytes }, 0, hashes));
-    made.setLocal(local);
+    made.setSize(sizeBytes);
+    made.map?.replaceAll(makeStatements(this.#deps.identity, { digest, sizeBytes }, hashes));
+    made.setLocal(new LocalPieces(held, this.#deps.recent));
     return made;
   }
 

@@ -5,6 +5,7 @@
 import type { BufferPool } from '../content/buffer-pool.ts';
 import { pieceGeometry, type PieceGeometry } from '../content/geometry.ts';
 import type { Digest } from '../oci/digest.ts';
+import { swarmError } from '../swarm/errors.ts';
 import type { Link } from '../swarm/link/link.ts';
 import { FRAME } from '../swarm/link/frame.ts';
 import type { VerifySignature } from '../swarm/link/handshake.ts';
@@ -82,7 +83,11 @@ export class Exchange {
     if (this.#geometry !== undefined) return;
     this.#geometry = pieceGeometry(sizeBytes);
     this.#map = new PieceMap(this.#geometry);
-    for (const channel of this.#channels.values()) if (channel.isJoined) this.#bind(channel);
+    for (const channel of [...this.#channels.values()]) {
+      if (!channel.isJoined) continue;
+      if (channel.remoteSizeBytes === undefined || channel.remoteSizeBytes === sizeBytes) this.#bind(channel);
+      else this.leave(channel, 'size-differs');
+    }
   }
 
   /** What this node has; from now on peers are served. */
@@ -124,11 +129,6 @@ export class Exchange {
     channel.link.send(FRAME.cancel, wire.encodePieces(channel.remoteId, asked));
   }
 
-  /** Tells a peer which pieces this node is after. */
-  sendNeed(channel: Channel, runs: readonly wire.PieceRun[]): void {
-    if (channel.remoteId !== undefined) channel.link.send(FRAME.need, wire.encodeRuns(channel.remoteId, runs));
-  }
-
   /** Makes a statement known to all who can use it. */
   publish(statement: Statement): void {
     for (const channel of this.#channels.values()) this.#sendStatement(channel, statement);
@@ -145,13 +145,13 @@ export class Exchange {
     if (this.#pendingHaves.size > 0) this.#haveTimer ??= setTimeout(() => this.#flushHaves(), HAVE_BATCH_MS);
   }
 
-  /** The blob is complete and verified: one statement over all of it takes the place of the others. */
-  becomeComplete(statement: Statement): void {
-    this.#map?.replaceAll(statement);
+  /** The blob is complete and verified: this node's own statements over all of it take the place of the others. */
+  becomeComplete(statements: readonly Statement[]): void {
+    this.#map?.replaceAll(statements);
     this.#flushHaves();
     for (const channel of this.#channels.values()) {
       if (!channel.isJoined || channel.remoteComplete) continue;
-      this.#sendStatement(channel, statement);
+      this.#sendStatements(channel);
       this.#sendJoin(channel);
     }
   }
@@ -159,11 +159,13 @@ export class Exchange {
   onJoin(link: Link, remoteId: number, join: wire.Join): void {
     const channel = this.#channels.get(link) ?? this.#open(link);
     const isAnswer = channel.isJoined || channel.joinSent;
-    channel.onJoin(remoteId, join);
     if (this.#geometry !== undefined && join.sizeBytes !== undefined && join.sizeBytes !== this.#geometry.sizeBytes) {
+      channel.remoteId = remoteId;
       this.leave(channel, 'size-differs');
+      this.listener?.onLeft(channel, 'size-differs');
       return;
     }
+    channel.onJoin(remoteId, join);
     if (this.#geometry !== undefined) this.#bind(channel);
     if (!isAnswer) this.#sendJoin(channel);
     this.#sendStatements(channel);
@@ -178,10 +180,7 @@ export class Exchange {
     else if (type === FRAME.hashes) this.#onHashes(channel, decodeStatement(payload));
     else if (type === FRAME.cancel) this.#deps.uploads.cancel(channel, new Set(wire.decodePieces(payload)));
     else if (type === FRAME.refuse) this.#onRefuse(channel, payload);
-    else if (type === FRAME.need) {
-      channel.remoteNeed = wire.decodeRuns(payload);
-      this.listener?.onNeed(channel);
-    }
+    else if (type === FRAME.need) this.listener?.onNeed(channel);
   }
 
   onChunkEnd(channel: Channel, piece: number, length: number): void {
@@ -260,10 +259,9 @@ export class Exchange {
 
   #onHave(channel: Channel, runs: readonly wire.PieceRun[]): void {
     const news: number[] = [];
-    const pieceCount = this.#geometry?.pieceCount ?? 0;
-    for (const run of runs) {
-      const end = Math.min(run.start + run.count, pieceCount);
-      for (let piece = run.start; piece < end; piece += 1) if (channel.setRemoteHas(piece)) news.push(piece);
+    if (this.#geometry === undefined) return;
+    for (const piece of wire.piecesOf(runs, this.#geometry.pieceCount)) {
+      if (channel.setRemoteHas(piece)) news.push(piece);
     }
     if (news.length > 0) this.listener?.onHave(channel, news);
   }
@@ -302,8 +300,12 @@ export class Exchange {
   }
 
   #onHashes(channel: Channel, statement: Statement): void {
-    if (this.#map === undefined || !this.#map.isNews(statement)) return;
-    if (!isAuthentic(statement, this.digest, this.#deps.verify)) return;
+    if (this.#map === undefined) return;
+    if (this.#map.contradicts(statement)) channel.isDisputing = true;
+    if (!this.#map.isNews(statement)) return;
+    if (!isAuthentic(statement, this.digest, this.#deps.verify)) {
+      throw swarmError('ERR_LINK_PROTOCOL', `peer ${channel.link.peerId} passed on a statement that nobody signed`);
+    }
     const sent = this.#statementsSent.get(channel) ?? new Set();
     this.#statementsSent.set(channel, sent.add(statement));
     const learned = this.#map.add(statement);

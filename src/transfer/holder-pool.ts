@@ -15,6 +15,10 @@ import { REFUSAL } from './wire.ts';
 const LATE_PIECE_MS = 400;
 /** After "busy" a holder is left alone for so long. */
 const BUSY_PAUSE_MS = 500;
+/** A holder that says "busy" and nothing else is given up after so many times the stall timeout. */
+const BUSY_STALLS = 2;
+/** One that sends, but so slowly that no piece gets whole in so many times the stall timeout, is given up too. */
+const SLOW_STALLS = 10;
 
 export interface HolderPoolDeps {
   readonly exchange: Exchange;
@@ -24,8 +28,8 @@ export interface HolderPoolDeps {
   readonly nowMs: () => number;
   /** A verified piece. */
   readonly onPiece: (piece: number, bytes: Buffer, hash: Buffer, from: PeerId) => void;
-  /** A peer sent a piece that is not what the map says. */
-  readonly onLie: (peerId: PeerId, piece: number) => void;
+  /** A peer sent a piece that is not what the map says; `isProven` when it never said that it goes by another map. */
+  readonly onLie: (peerId: PeerId, piece: number, isProven: boolean) => void;
   /** A holder was given up because nothing came for `waitedMs`. */
   readonly onStall: (peerId: PeerId, waitedMs: number) => void;
 }
@@ -34,6 +38,10 @@ interface Held {
   readonly key: HolderKey;
   readonly channel: Channel;
   readonly askedAtMs: Map<number, number>;
+  /** Since when a piece of it is awaited. */
+  awaitedSinceMs: number;
+  /** Since when it has said "busy" and sent no piece. */
+  busySinceMs: number | undefined;
 }
 
 export class HolderPool {
@@ -62,7 +70,13 @@ export class HolderPool {
   onJoined(channel: Channel): void {
     let held = this.#holders.get(channel);
     if (held === undefined) {
-      held = { key: this.#nextKey, channel, askedAtMs: new Map() };
+      held = {
+        key: this.#nextKey,
+        channel,
+        askedAtMs: new Map(),
+        awaitedSinceMs: this.#deps.nowMs(),
+        busySinceMs: undefined,
+      };
       this.#nextKey += 1;
       this.#holders.set(channel, held);
       this.#deps.scheduler.addHolder(held.key);
@@ -91,7 +105,11 @@ export class HolderPool {
       if (reason === REFUSAL.absent) this.#deps.scheduler.setHasNot(held.key, piece);
       else this.#deps.scheduler.release(held.key, piece);
     }
-    if (reason === REFUSAL.busy) channel.pace.onBusy(this.#deps.nowMs(), BUSY_PAUSE_MS);
+    if (reason === REFUSAL.busy) {
+      const nowMs = this.#deps.nowMs();
+      channel.pace.onBusy(nowMs, BUSY_PAUSE_MS);
+      held.busySinceMs ??= nowMs;
+    }
     this.fill();
   }
 
@@ -112,12 +130,21 @@ export class HolderPool {
     const actual = hash('sha256', bytes, 'buffer');
     if (expected?.equals(actual) !== true) {
       this.#deps.scheduler.setHasNot(held.key, piece);
-      if (expected !== undefined) this.#deps.onLie(channel.link.peerId, piece);
+      if (expected !== undefined) this.#onWrong(channel, piece);
       return;
     }
+    held.awaitedSinceMs = this.#deps.nowMs();
+    held.busySinceMs = undefined;
     this.settle(piece, held.key);
     this.#deps.onPiece(piece, bytes, actual, channel.link.peerId);
     this.#fill(held);
+  }
+
+  #onWrong(channel: Channel, piece: number): void {
+    this.#deps.onLie(channel.link.peerId, piece, !channel.isDisputing);
+    if (!this.#holders.has(channel)) return;
+    this.#deps.exchange.leave(channel, 'failed');
+    this.onLeft(channel);
   }
 
   /** A piece is here; whoever else was asked for it need not send it. */
@@ -141,13 +168,24 @@ export class HolderPool {
   tick(): void {
     const nowMs = this.#deps.nowMs();
     for (const held of [...this.#holders.values()]) {
-      if (!held.channel.pace.isStalled(nowMs, held.askedAtMs.size, this.#stallTimeoutMs)) continue;
-      this.#deps.onStall(held.channel.link.peerId, this.#stallTimeoutMs);
+      const waitedMs = this.#waitedInVainMs(held, nowMs);
+      if (waitedMs === 0) continue;
+      this.#deps.onStall(held.channel.link.peerId, waitedMs);
       this.#deps.exchange.leave(held.channel, 'failed');
       this.onLeft(held.channel);
     }
     this.#askLateTwice(nowMs);
     this.fill();
+  }
+
+  /** For how long a holder kept this node waiting, when that is too long; else 0. */
+  #waitedInVainMs(held: Held, nowMs: number): number {
+    const stallMs = this.#stallTimeoutMs;
+    if (held.channel.pace.isStalled(nowMs, held.askedAtMs.size, stallMs)) return stallMs;
+    const busyMs = held.channel.pace.isBusy(nowMs) ? nowMs - (held.busySinceMs ?? nowMs) : 0;
+    if (busyMs > stallMs * BUSY_STALLS) return busyMs;
+    const slowMs = held.askedAtMs.size > 0 ? nowMs - held.awaitedSinceMs : 0;
+    return slowMs > stallMs * SLOW_STALLS ? slowMs : 0;
   }
 
   /** Pieces that this holder claims and whose hash is known can be asked of it. */
@@ -188,6 +226,7 @@ export class HolderPool {
       asked.push(piece);
     }
     if (asked.length === 0) return;
+    if (wasIdle) held.awaitedSinceMs = nowMs;
     pace.onAsked(nowMs, wasIdle);
     this.#deps.exchange.ask(held.channel, asked);
   }
@@ -216,7 +255,10 @@ export class HolderPool {
         if (asked.length >= room) break;
         if (scheduler.duplicate(held.key, piece)) asked.push(piece);
       }
-      if (asked.length > 0) held.channel.pace.onAsked(nowMs, held.askedAtMs.size === 0);
+      if (asked.length > 0 && held.askedAtMs.size === 0) {
+        held.awaitedSinceMs = nowMs;
+        held.channel.pace.onAsked(nowMs, true);
+      }
       for (const piece of asked) held.askedAtMs.set(piece, nowMs);
       this.#deps.exchange.ask(held.channel, asked);
     }

@@ -35,20 +35,29 @@ export interface JourneySteps {
 const SEARCH_AGAIN_MS = 1000;
 /** A follower to whom nothing comes for so long reads the origin itself. */
 const FOLLOWER_PATIENCE_MS = 2500;
+/** Where the origin is out of reach and peers have nothing new for so long, nothing more is to be expected. */
+const HOPELESS_MS = 20_000;
 
 export function planJourney(view: JourneyView): JourneySteps {
   const searched = view.searchedAtMs !== undefined;
-  const isQuiet = view.nowMs - Math.max(view.progressAtMs, view.startedAtMs) > FOLLOWER_PATIENCE_MS;
+  const quietMs = view.nowMs - Math.max(view.progressAtMs, view.startedAtMs);
+  const isQuiet = quietMs > FOLLOWER_PATIENCE_MS;
   const isAlone = view.holderCount === 0;
-  const originIsOver = view.origin === 'absent' || view.origin === 'failed';
   const canRead = searched && view.lacksPieces && view.origin === 'idle';
   const readOrigin = canRead && (view.role === 'reader' || (isAlone && !view.isSearching) || isQuiet);
   const searchDue = !searched || view.nowMs - view.searchedAtMs > SEARCH_AGAIN_MS;
   const search =
     !view.isSearching && searchDue && (!searched || (view.lacksPieces && view.origin !== 'reading') || isQuiet);
   const discover = view.discovery === 'idle' && searched && isAlone && !view.isSearching;
-  const giveUp = originIsOver && isAlone && !view.isSearching && view.discovery === 'done';
+  const giveUp = !view.isSearching && isHopeless(view, quietMs);
   return { search, discover, readOrigin, giveUp };
+}
+
+/** Nothing can come from the origin, and nothing new comes or will come from peers. */
+function isHopeless(view: JourneyView, quietMs: number): boolean {
+  const originIsOver = view.origin === 'absent' || view.origin === 'failed';
+  const isAlone = view.holderCount === 0 && view.discovery === 'done';
+  return originIsOver && (isAlone || quietMs > HOPELESS_MS);
 }
 
 /** How a journey ends that has nowhere to go: before the first byte the origin's own word is the most useful one. */

@@ -27,7 +27,7 @@ import { createOriginReader } from './origin-source.ts';
 import { OriginSharing } from './origin-sharing.ts';
 import { abortable } from './piece-intake.ts';
 import { PullRecorder } from './pull-report.ts';
-import { makeStatement } from './statement.ts';
+import { makeStatements } from './statement.ts';
 import type { TransferConfig } from './transfer-config.ts';
 import type { LeaveReason } from './wire.ts';
 
@@ -301,10 +301,18 @@ export class Journey implements ExchangeListener {
     await this.#keep(cut.piece, cut.bytes, cut.hash);
   }
 
-  #onLie(peerId: PeerId, piece: number): void {
-    this.#deps.log.warn({ peer: peerId, digest: this.purpose.digest, piece }, 'a peer sent a wrong piece');
+  #onLie(peerId: PeerId, piece: number, isProven: boolean): void {
+    const facts = { peer: peerId, digest: this.purpose.digest, piece };
+    this.#hunt.avoid(peerId);
+    if (isProven) {
+      this.#deps.log.warn(facts, 'a peer sent a wrong piece');
+      this.#ban(peerId, 'wrong-piece');
+    } else this.#deps.log.warn(facts, 'a peer goes by another piece map: one of the two is false');
+  }
+
+  #ban(peerId: PeerId, reason: 'wrong-piece' | 'false-map'): void {
     const link = [...this.#exchange.channels.keys()].find((candidate) => candidate.peerId === peerId);
-    if (link !== undefined) this.#deps.hub.ban(link, 'wrong-piece');
+    if (link !== undefined) this.#deps.hub.ban(link, reason);
   }
 
   #onStall(peerId: PeerId, waitedMs: number): void {
@@ -343,7 +351,7 @@ export class Journey implements ExchangeListener {
     const hashes = await this.#exchange.local?.allHashes();
     const { sizeBytes } = gathering.geometry;
     if (hashes !== undefined) {
-      this.#exchange.becomeComplete(makeStatement(this.#deps.identity, { digest, sizeBytes }, 0, hashes));
+      this.#exchange.becomeComplete(makeStatements(this.#deps.identity, { digest, sizeBytes }, hashes));
     }
     this.recorder.end('complete', this.#deps.clock.nowMs());
     this.#deps.onComplete(digest);
@@ -368,6 +376,8 @@ export class Journey implements ExchangeListener {
       );
     }
     this.recorder.localBytes = 0;
+    const [only] = authors;
+    if (authors.length === 1 && only !== undefined) this.#ban(only, 'false-map');
     this.#exchange.map?.restart(foreign);
     for (const author of foreign) this.#hunt.avoid(author);
     for (const channel of [...this.#exchange.channels.values()]) {

@@ -6,6 +6,7 @@ import { isRepositoryName } from '../oci/name.ts';
 import type { Repository } from '../oci/repository.ts';
 import type { PeerId, SocketAddress } from '../swarm/member.ts';
 import { swarmError } from '../swarm/errors.ts';
+import { isBlobSize } from './wire.ts';
 
 /** What the one who asks says. */
 export interface LocateQuestion {
@@ -77,7 +78,7 @@ function parseAddress(value: unknown): SocketAddress {
 }
 
 function asSize(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+  return isBlobSize(value) ? value : undefined;
 }
 
 /** @throws {DockyardError} ERR_LINK_PROTOCOL when it is no object */

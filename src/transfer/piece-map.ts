@@ -3,12 +3,16 @@ import { PIECE_HASH_BYTES, type PieceGeometry } from '../content/geometry.ts';
 import type { PeerId } from '../swarm/member.ts';
 import { fitsGeometry, statementCount, type Statement } from './statement.ts';
 
+/** When the whole was false so often, nobody else is listened to any more; what this node reads itself decides. */
+const MAX_RESTARTS = 2;
+
 export class PieceMap {
   readonly #geometry: PieceGeometry;
   readonly #authors: (PeerId | undefined)[];
   readonly #hashes: Buffer;
   readonly #distrusted = new Set<PeerId>();
   #statements: Statement[] = [];
+  #restartCount = 0;
 
   constructor(geometry: PieceGeometry) {
     this.#geometry = geometry;
@@ -29,6 +33,7 @@ export class PieceMap {
   /** Begins anew, without these authors: the whole that came of their statements was false. */
   restart(distrusted: Iterable<PeerId>): void {
     this.clear();
+    this.#restartCount += 1;
     for (const author of distrusted) this.#distrusted.add(author);
   }
 
@@ -38,8 +43,21 @@ export class PieceMap {
     return this.#hashes.subarray(piece * PIECE_HASH_BYTES, (piece + 1) * PIECE_HASH_BYTES);
   }
 
+  /** True when a statement says of some piece something else than what is known here. */
+  contradicts(statement: Statement): boolean {
+    if (!fitsGeometry(statement, this.#geometry)) return true;
+    const count = statementCount(statement);
+    for (let index = 0; index < count; index += 1) {
+      const known = this.hash(statement.first + index);
+      const at = index * PIECE_HASH_BYTES;
+      if (known?.equals(statement.hashes.subarray(at, at + PIECE_HASH_BYTES)) === false) return true;
+    }
+    return false;
+  }
+
   /** True when a statement says something new; the others need not be checked. */
   isNews(statement: Statement): boolean {
+    if (this.#restartCount >= MAX_RESTARTS) return false;
     if (!fitsGeometry(statement, this.#geometry) || this.#distrusted.has(statement.author)) return false;
     const end = statement.first + statementCount(statement);
     for (let piece = statement.first; piece < end; piece += 1) {
@@ -72,9 +90,9 @@ export class PieceMap {
     this.#authors.fill(undefined);
   }
 
-  /** Replaces all statements by one over the whole, once the whole is verified. */
-  replaceAll(statement: Statement): void {
+  /** Replaces all statements by those of one author over the whole, once the whole is verified. */
+  replaceAll(statements: readonly Statement[]): void {
     this.clear();
-    this.add(statement);
+    for (const statement of statements) this.add(statement);
   }
 }

@@ -34,6 +34,23 @@ export function makeStatement(
   return { author: identity.peerId, sizeBytes: blob.sizeBytes, first, hashes, signature };
 }
 
+/** Pieces of one statement at most: its frame stays well below what a peer takes. */
+const MAX_STATEMENT_PIECES = 32_768;
+
+/** Signs the hashes of all pieces of a blob, in as many statements as it takes. */
+export function makeStatements(
+  identity: LinkIdentity,
+  blob: { digest: Digest; sizeBytes: number },
+  hashes: Buffer,
+): Statement[] {
+  const statements: Statement[] = [];
+  const step = MAX_STATEMENT_PIECES * PIECE_HASH_BYTES;
+  for (let at = 0; at < hashes.length; at += step) {
+    statements.push(makeStatement(identity, blob, at / PIECE_HASH_BYTES, hashes.subarray(at, at + step)));
+  }
+  return statements;
+}
+
 /** True when the author did sign it for this blob. */
 export function isAuthentic(statement: Statement, digest: Digest, verify: VerifySignature): boolean {
   const bytes = signedBytes(digest, statement.sizeBytes, statement.first, statement.hashes);

@@ -14,6 +14,7 @@
  * | refuse  | reason (1), pieces: index (4) …                                                      |
  * | piece   | piece (4) offset (4) bytes                                                           |
  */
+import { pieceGeometry } from '../content/geometry.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
 import { swarmError } from '../swarm/errors.ts';
 
@@ -34,6 +35,11 @@ export interface Join {
   readonly bitfield: Uint8Array | undefined;
 }
 
+/** No blob is larger; what a peer claims beyond it is not believed, since room for its piece map would be set aside. */
+export const MAX_BLOB_BYTES = 2 ** 40;
+/** Pieces, or runs of them, in one frame. */
+const MAX_FRAME_ENTRIES = 65_536;
+
 /** Why a side leaves a blob. */
 export type LeaveReason = 'absent' | 'done' | 'size-differs' | 'failed';
 
@@ -53,14 +59,21 @@ export function decodeJoin(payload: Buffer): { channel: number; join: Join } {
   const jsonEnd = payload.length < 8 ? Infinity : 8 + payload.readUInt32BE(4);
   if (jsonEnd > payload.length) throw malformed('join');
   const { digest, sizeBytes, complete } = parseJson(payload.subarray(8, jsonEnd), 'join');
-  const sizeKnown = typeof sizeBytes === 'number' && Number.isSafeInteger(sizeBytes) && sizeBytes >= 0;
+  const sizeKnown = isBlobSize(sizeBytes);
   if (typeof digest !== 'string' || !isDigest(digest) || (sizeBytes !== undefined && !sizeKnown))
     throw malformed('join');
   const bitfield = jsonEnd < payload.length ? payload.subarray(jsonEnd) : undefined;
+  const bitfieldBytes = sizeKnown ? Math.ceil(pieceGeometry(sizeBytes).pieceCount / 8) : 0;
+  if (bitfield !== undefined && bitfield.length !== bitfieldBytes) throw malformed('join');
   return {
     channel: payload.readUInt32BE(0),
     join: { digest, sizeBytes: sizeKnown ? sizeBytes : undefined, complete: complete === true && sizeKnown, bitfield },
   };
+}
+
+/** True for what can be the size of a blob. */
+export function isBlobSize(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= MAX_BLOB_BYTES;
 }
 
 export function encodeLeave(channel: number, reason: LeaveReason): Buffer {
@@ -88,12 +101,26 @@ export function encodeRuns(channel: number, runs: readonly PieceRun[]): Buffer {
 
 /** @throws {DockyardError} ERR_LINK_PROTOCOL */
 export function decodeRuns(payload: Buffer): PieceRun[] {
-  if (payload.length < 4 || (payload.length - 4) % 8 !== 0) throw malformed('runs');
+  if (payload.length < 4 || (payload.length - 4) % 8 !== 0 || payload.length > 8 * MAX_FRAME_ENTRIES)
+    throw malformed('runs');
   const runs: PieceRun[] = [];
   for (let at = 4; at < payload.length; at += 8) {
     runs.push({ start: payload.readUInt32BE(at), count: payload.readUInt32BE(at + 4) });
   }
   return runs;
+}
+
+/**
+ * The pieces of runs. Runs do not overlap, so they name no more pieces than there are.
+ * @throws {DockyardError} ERR_LINK_PROTOCOL
+ */
+export function* piecesOf(runs: readonly PieceRun[], pieceCount: number): Generator<number> {
+  let left = pieceCount;
+  for (const { start, count } of runs) {
+    left -= count;
+    if (left < 0 || start + count > pieceCount) throw malformed('runs');
+    for (let piece = start; piece < start + count; piece += 1) yield piece;
+  }
 }
 
 /** For `want` and `cancel`. */
@@ -106,7 +133,8 @@ export function encodePieces(channel: number, pieces: readonly number[]): Buffer
 
 /** @throws {DockyardError} ERR_LINK_PROTOCOL */
 export function decodePieces(payload: Buffer, from = 4): number[] {
-  if (payload.length < from || (payload.length - from) % 4 !== 0) throw malformed('pieces');
+  if (payload.length < from || (payload.length - from) % 4 !== 0 || payload.length > 4 * MAX_FRAME_ENTRIES)
+    throw malformed('pieces');
   const pieces: number[] = [];
   for (let at = from; at < payload.length; at += 4) pieces.push(payload.readUInt32BE(at));
   return pieces;

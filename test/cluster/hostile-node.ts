@@ -9,7 +9,7 @@ import { LinkNetwork } from '../../src/swarm/link/link-network.ts';
 import type { Link, LinkHandler, LinkMessage } from '../../src/swarm/link/link.ts';
 import type { Member, PeerId } from '../../src/swarm/member.ts';
 import { encodeStatement, makeStatement } from '../../src/transfer/statement.ts';
-import { decodeJoin, decodePieces, encodeJoin } from '../../src/transfer/wire.ts';
+import { decodeJoin, decodePieces, encodeJoin, encodeRefuse, REFUSAL } from '../../src/transfer/wire.ts';
 import type { Testnet } from './testnet.ts';
 
 /** Sends what was asked for, or something else. `remoteId` is the asking side's channel. */
@@ -20,9 +20,13 @@ export interface Offer {
   readonly bytes: Buffer;
   /** What its piece map is made of, when that is something else. */
   readonly mapOf?: Buffer;
+  /** For how many of the first pieces it gives hashes; all when undefined. */
+  readonly mapCount?: number;
   /** The size that it claims. */
   readonly sizeBytes?: number;
   readonly conduct?: Conduct;
+  /** Whom it names as holders beside itself. */
+  readonly others?: readonly Member[];
   /** Bytes beside the answer to `locate`, as a home gives them for a small blob. */
   readonly inline?: Buffer;
 }
@@ -47,6 +51,23 @@ export const sendNothing: Conduct = () => undefined;
 /** Sends more than the piece has. */
 export const sendTooMuch: Conduct = (link, remoteId, piece, bytes) => {
   sendHonestly(link, remoteId, piece, Buffer.concat([bytes, bytes]));
+};
+
+/** Sends one byte at a time, never fast enough to be of use and never still for long. */
+export function drip(everyMs: number): Conduct {
+  return (link, remoteId, piece, bytes) => {
+    let at = 0;
+    const timer = setInterval(() => {
+      if (link.isClosed || at >= bytes.length) clearInterval(timer);
+      else link.sendChunk(remoteId, piece, at, bytes.subarray(at, at + 1));
+      at += 1;
+    }, everyMs);
+  };
+}
+
+/** Says that it has too much to do, always. */
+export const sayBusy: Conduct = (link, remoteId, piece) => {
+  link.send(FRAME.refuse, encodeRefuse(remoteId, REFUSAL.busy, [piece]));
 };
 
 export class HostileNode implements LinkHandler {
@@ -114,7 +135,8 @@ export class HostileNode implements LinkHandler {
     if (method !== 'locate' || offer === undefined) return await Promise.resolve({ value: {} });
     if (offer.inline !== undefined)
       return { value: { sizeBytes: offer.inline.length, holders: [], inline: true }, bytes: offer.inline };
-    const holders = [{ peerId: this.peerId, addresses: this.member.dataAddresses }];
+    const named = [this.member, ...(offer.others ?? [])];
+    const holders = named.map((member) => ({ peerId: member.peerId, addresses: member.dataAddresses }));
     return { value: { sizeBytes: offer.sizeBytes ?? offer.bytes.length, holders, inline: false } };
   }
 
@@ -150,7 +172,7 @@ export class HostileNode implements LinkHandler {
     link.send(FRAME.join, encodeJoin(own, { digest: join.digest, sizeBytes, complete: true, bitfield: undefined }));
     const mapOf = offer.mapOf ?? offer.bytes;
     const geometry = pieceGeometry(mapOf.length);
-    const hashes = Array.from({ length: geometry.pieceCount }, (_, piece) => {
+    const hashes = Array.from({ length: offer.mapCount ?? geometry.pieceCount }, (_, piece) => {
       const { start, end } = pieceRange(geometry, piece);
       return hash('sha256', mapOf.subarray(start, end), 'buffer');
     });
