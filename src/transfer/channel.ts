@@ -114,6 +114,11 @@ export class Channel {
     this.#remoteHas?.delete(piece);
   }
 
+  /** Pieces were asked for that have not come. */
+  get owes(): boolean {
+    return this.#asked.size > 0;
+  }
+
   markAsked(pieces: readonly number[]): void {
     for (const piece of pieces) this.#asked.add(piece);
   }

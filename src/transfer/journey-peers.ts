@@ -23,10 +23,12 @@ function hasRoomFor(exchange: Exchange, holder: FoundHolder, diallingCount: numb
   return links.length + diallingCount < maxHolders && !links.some((link) => link.peerId === holder.peerId);
 }
 
-/**
- * Peers that do not answer: those that never joined, and a home that has fallen silent. A home that is quiet for a quarter
- * of the time is asked for a sign of life.
- */
+/** A peer that something is expected of is asked for a sign of life after this share of the time for a stall. */
+const PING_SHARE = 0.15;
+/** One that gives none for this share is gone: less than a stall, since a peer that is merely slow answers a ping. */
+const SILENCE_SHARE = 0.6;
+
+/** Peers that do not answer: those that never joined, and those that owe pieces, or are home, and have fallen silent. */
 export function silentChannels(
   exchange: Exchange,
   home: PeerId | undefined,
@@ -35,10 +37,10 @@ export function silentChannels(
 ): Channel[] {
   return [...exchange.channels.values()].filter((channel) => {
     if (!channel.isJoined && nowMs - channel.openedAtMs > config.askTimeoutMs) return true;
-    if (channel.link.peerId !== home) return false;
+    if (channel.link.peerId !== home && !channel.owes) return false;
     const silentMs = nowMs - Math.max(channel.link.lastHeardAtMs, channel.openedAtMs);
-    if (silentMs > config.stallTimeoutMs / 4) channel.link.ping();
-    return silentMs > config.stallTimeoutMs;
+    if (silentMs > config.stallTimeoutMs * PING_SHARE) channel.link.ping();
+    return silentMs > config.stallTimeoutMs * SILENCE_SHARE;
   });
 }
 
