@@ -149,9 +149,14 @@ export class Gathering {
     return { first: run.first, count: this.geometry.pieceCount - run.first };
   }
 
-  /** Marks a piece as being read from the origin; false when it comes from elsewhere or is not wanted. */
+  /**
+   * Marks a piece as being read from the origin; false when it comes from elsewhere, is not wanted, or has to wait: a client
+   * needs one before it that a holder has failed to bring. The run ends then, and the next one begins there.
+   */
   claimForOrigin(piece: number): boolean {
     const { scheduler } = this;
+    const urgent = scheduler.mostUrgent() ?? piece;
+    if (urgent < piece && scheduler.firstUnavailableRun(urgent, 1)?.first === urgent) return false;
     if (!scheduler.isMissing(piece) || scheduler.isRequested(piece) || scheduler.availability(piece) > 0) return false;
     scheduler.reserve(ORIGIN_KEY, piece);
     return true;

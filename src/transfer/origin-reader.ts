@@ -22,6 +22,8 @@ export interface OriginReaderDeps {
   readonly repository: Repository;
   readonly digest: Digest;
   readonly signal: AbortSignal;
+  /** How the blob is cut, where its length is known before the origin is asked: then only what lacks is asked of it. */
+  readonly knownGeometry: () => Promise<PieceGeometry | undefined>;
   /** The length as the origin gives it; answers how the blob is cut. */
   readonly onSize: (sizeBytes: number) => Promise<PieceGeometry>;
   /** The next run worth reading; undefined when nothing lacks. */
@@ -100,6 +102,7 @@ export class OriginReader {
 
   async #readAll(): Promise<boolean> {
     let opened: OriginReading | undefined;
+    this.#geometry ??= await this.#deps.knownGeometry();
     if (this.#geometry === undefined) {
       opened = await this.#open(undefined);
       if (opened === undefined) return false;
@@ -134,7 +137,8 @@ export class OriginReader {
   }
 
   async #openRun(geometry: PieceGeometry, run: MissingRun): Promise<OriginReading | undefined> {
-    return await this.#open(runRange(geometry, run.first, run.count));
+    const range = runRange(geometry, run.first, run.count);
+    return await this.#open(range.start === 0 && range.end === geometry.sizeBytes ? undefined : range);
   }
 
   /** Reads piece by piece for as long as the next one is needed. */

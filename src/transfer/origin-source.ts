@@ -28,6 +28,10 @@ export function createOriginReader(deps: JourneyDeps, purpose: JourneyPurpose, h
     repository,
     digest,
     signal,
+    knownGeometry: async () => {
+      const { sizeBytes } = purpose;
+      return gathering()?.geometry ?? (sizeBytes === undefined ? undefined : await onSize(sizeBytes));
+    },
     onSize,
     onChange,
     nextRun: () => gathering()?.nextOriginRun(),

@@ -10,7 +10,7 @@ export interface ReadOutcome {
   readonly exitCode: number;
   readonly sizeBytes: number;
   readonly sha256: string;
-  /** The longest time without a byte, from the first one on. */
+  /** The longest time without a byte, from the first one or the last `forgetSilence` on. */
   readonly longestSilenceMs: number;
 }
 
@@ -19,6 +19,7 @@ export class StreamingRead implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #hash = createHash('sha256');
   readonly #done: Promise<number>;
+  #sha256: string | undefined;
   #sizeBytes = 0;
   #lastAtMs = 0;
   #longestSilenceMs = 0;
@@ -54,10 +55,16 @@ export class StreamingRead implements AsyncDisposable {
     );
   }
 
+  /** From now on silences are measured anew; the one that goes on counts from here. */
+  forgetSilence(): void {
+    this.#lastAtMs = performance.now();
+    this.#longestSilenceMs = 0;
+  }
+
   /** Waits for the end. */
   async outcome(): Promise<ReadOutcome> {
     const exitCode = await this.#done;
-    const sha256 = `sha256:${this.#hash.digest('hex')}`;
+    const sha256 = (this.#sha256 ??= `sha256:${this.#hash.digest('hex')}`);
     return {
       exitCode,
       sizeBytes: this.#sizeBytes,
