@@ -16,6 +16,7 @@ export const UPSTREAM = 'bench.local';
 /** Where all blobs are. */
 export const REPOSITORY = 'team/app';
 
+const MAX_START_ATTEMPTS = 5;
 const CHUNK_BYTES = 4 * 1024 * 1024;
 /** How long a node that is asked to end may take, so that it can write its profile. */
 const END_TIMEOUT_MS = 20_000;
@@ -98,7 +99,7 @@ export class BenchNet implements AsyncDisposable {
       this.#profileFolder === undefined
         ? {}
         : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${this.#profileFolder} --cpu-prof-interval=500` };
-    const node = { process: await NodeProcess.start(flags, environment), folder };
+    const node = { process: await startProcess(flags, environment), folder };
     this.#nodes.add(node);
     if (options.bootstrap !== undefined) {
       await node.process.untilMembers(2);
@@ -131,6 +132,18 @@ export class BenchNet implements AsyncDisposable {
     for (const node of this.#nodes) await this.stopNode(node);
     await this.registry.stop();
     await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** A port that was free a moment ago may be taken when the node listens; then it starts with others. */
+async function startProcess(flags: readonly string[], environment: Record<string, string>): Promise<NodeProcess> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await NodeProcess.start(flags, environment);
+    } catch (error) {
+      const isTaken = error instanceof Error && error.message.includes('EADDRINUSE');
+      if (!isTaken || attempt === MAX_START_ATTEMPTS) throw error;
+    }
   }
 }
 
