@@ -48,7 +48,7 @@ export class NetworkLab implements AsyncDisposable {
   static async open(): Promise<NetworkLab> {
     const lab = new NetworkLab(`dk${process.pid}`);
     await run('ip', ['netns', 'add', lab.#switch]);
-    await lab.#inside(lab.#switch, 'ip', ['link', 'add', 'br0', 'type', 'bridge']);
+    await lab.#inside(lab.#switch, 'ip', ['link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0']);
     await lab.#inside(lab.#switch, 'ip', ['link', 'set', 'br0', 'up']);
     return lab;
   }
@@ -86,6 +86,8 @@ export class NetworkLab implements AsyncDisposable {
     await this.#inside(namespace, 'ip', ['link', 'set', 'lo', 'up']);
     await this.#inside(namespace, 'ip', ['addr', 'add', `${address}/16`, 'dev', device]);
     await this.#inside(namespace, 'ip', ['link', 'set', device, 'up']);
+    // As a host with a default route has it; without, multicast goes nowhere.
+    await this.#inside(namespace, 'ip', ['route', 'add', '224.0.0.0/4', 'dev', device]);
     await this.shape(host, shape);
     return host;
   }

@@ -1,0 +1,59 @@
+/** A real node on a host of a network lab. */
+import type { ChildProcess } from 'node:child_process';
+import { MAIN } from './node-process.ts';
+import type { LabHost, NetworkLab } from './network-lab.ts';
+import { until } from './programs.ts';
+
+export class LabNode {
+  readonly host: LabHost;
+  readonly child: ChildProcess;
+  readonly #lab: NetworkLab;
+  #log = '';
+
+  private constructor(lab: NetworkLab, host: LabHost, child: ChildProcess) {
+    this.#lab = lab;
+    this.host = host;
+    this.child = child;
+    child.stderr?.on('data', (chunk: Buffer) => (this.#log += chunk.toString()));
+  }
+
+  /** Starts a node with the default ports of its host, and waits until it is ready. */
+  static async start(lab: NetworkLab, host: LabHost, data: string, args: readonly string[]): Promise<LabNode> {
+    const addresses = ['--listen', '127.0.0.1:5000', '--admin', '127.0.0.1:5001', '--swarm', `${host.address}:5002`];
+    const child = lab.start(host, process.execPath, [MAIN, 'node', '--data', data, ...addresses, ...args], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const node = new LabNode(lab, host, child);
+    await until(
+      () => `the node on ${host.name} is ready\n${node.#log}`,
+      async () => await node.#answers('/readyz'),
+    );
+    return node;
+  }
+
+  /** How many members this node thinks alive, itself included. */
+  async memberCount(): Promise<number> {
+    const peers: unknown = JSON.parse(await this.get('http://127.0.0.1:5001/peers'));
+    return Array.isArray(peers) ? peers.length : 0;
+  }
+
+  /** Waits until this node knows so many members. */
+  async untilMembers(count: number): Promise<void> {
+    await until(
+      () => `${this.host.name} knows ${count} members\n${this.#log.slice(-2000)}`,
+      async () => (await this.memberCount()) === count,
+    );
+  }
+
+  /** The body of a GET made on the node's host; an error when the status is not 2xx. */
+  async get(url: string): Promise<string> {
+    return await this.#lab.exec(this.host, 'curl', ['-sSf', '--max-time', '60', url]);
+  }
+
+  async #answers(path: string): Promise<boolean> {
+    return await this.get(`http://127.0.0.1:5001${path}`).then(
+      () => true,
+      () => false,
+    );
+  }
+}
