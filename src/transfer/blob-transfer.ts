@@ -48,6 +48,8 @@ export interface BlobTransferDeps {
   readonly log: Logger;
 }
 
+/** Beyond so many journeys none is begun for a peer, which then reads the origin itself. */
+const MAX_JOURNEYS_FOR_PEERS = 256;
 /** Reports that are kept for `status`. */
 const KEPT_REPORTS = 200;
 
@@ -105,11 +107,11 @@ export class BlobTransfer implements AsyncDisposable {
   }
 
   /** Begins a journey on behalf of a peer. */
-  begin(digest: Digest, repository: Repository, sizeBytes: number | undefined): void {
-    const running = this.#journeys.get(digest);
-    if (this.#closed || (running !== undefined && !running.isOver) || this.#deps.store.stat(digest) !== undefined)
-      return;
-    if (running === undefined) this.#create(digest, repository, sizeBytes ?? this.#deps.sizes.sizeHint(digest));
+  begin(digest: Digest, repository: Repository): void {
+    const isFull = this.#journeys.size >= MAX_JOURNEYS_FOR_PEERS;
+    if (this.#closed || isFull || this.#journeys.has(digest) || this.#deps.store.stat(digest) !== undefined) return;
+    // The size that the peer names is not taken: the origin will tell, and others may be misled by it.
+    this.#create(digest, repository, this.#deps.sizes.sizeHint(digest));
   }
 
   /** Journeys under way, and those that ended lately, newest last. */

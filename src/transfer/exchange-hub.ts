@@ -97,8 +97,9 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     );
   }
 
-  /** Counts bytes that went to a peer outside of a channel. */
+  /** Counts bytes that went to a peer outside of a channel; they count against the upload rate as well. */
   countSent(bytes: number): void {
+    this.#deps.uploadRate.spend(bytes);
     this.#countSent(bytes);
   }
 

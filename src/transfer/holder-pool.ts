@@ -216,12 +216,13 @@ export class HolderPool {
     const asked: number[] = [];
     const window = pace.windowPieces(geometry.pieceSizeBytes);
     while (held.askedAtMs.size < window) {
-      if (downloadRate.take(geometry.pieceSizeBytes) === 0) {
+      if (!downloadRate.isOpen) {
         this.#pauseForRate();
         break;
       }
       const piece = scheduler.next(held.key, inOrder);
       if (piece === undefined) break;
+      downloadRate.spend(geometry.pieceSizeBytes);
       held.askedAtMs.set(piece, nowMs);
       asked.push(piece);
     }

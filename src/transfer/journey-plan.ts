@@ -77,3 +77,9 @@ export function givingUp(
   const message = `no peer and no origin can deliver ${digest}`;
   return { outcome: 'failed', error: transferError('ERR_TRANSFER_UNAVAILABLE', message, { cause: originError }) };
 }
+
+/** Nothing gathered under a false size can be right. What comes next begins with the size unknown, or as a manifest says. */
+export function falseSizeError(digest: Digest, saidBytes: number, originBytes: number): Error {
+  const message = `${digest} was said to have ${saidBytes} bytes, at the origin it has ${originBytes}`;
+  return transferError('ERR_TRANSFER_BROKEN', message);
+}

@@ -19,7 +19,7 @@ import { Gathering } from './gathering.ts';
 import { Holds } from './holds.ts';
 import type { HolderHunt } from './holder-hunt.ts';
 import { createHolderHunt, hopefulCount, isServing, silentChannels } from './journey-peers.ts';
-import { givingUp, planJourney, type JourneyView } from './journey-plan.ts';
+import { falseSizeError, givingUp, planJourney, type JourneyView } from './journey-plan.ts';
 import { ORIGIN_KEY, type JourneyDeps, type JourneyEnd, type JourneyPurpose } from './journey-types.ts';
 import type { OriginPiece } from './origin-feed.ts';
 import type { OriginReader } from './origin-reader.ts';
@@ -291,7 +291,11 @@ export class Journey implements ExchangeListener {
 
   async #geometryFor(sizeBytes: number): Promise<PieceGeometry> {
     this.#learnSize(sizeBytes);
-    return (await this.#open(this.#exchange.geometry?.sizeBytes ?? sizeBytes)).geometry;
+    const gathering = await this.#open(this.#exchange.geometry?.sizeBytes ?? sizeBytes);
+    if (gathering.geometry.sizeBytes === sizeBytes) return gathering.geometry;
+    const error = falseSizeError(this.purpose.digest, gathering.geometry.sizeBytes, sizeBytes);
+    this.#fail(error);
+    throw error;
   }
 
   async #onOriginPiece(cut: OriginPiece): Promise<void> {
@@ -302,12 +306,10 @@ export class Journey implements ExchangeListener {
   }
 
   #onLie(peerId: PeerId, piece: number, isProven: boolean): void {
-    const facts = { peer: peerId, digest: this.purpose.digest, piece };
     this.#hunt.avoid(peerId);
-    if (isProven) {
-      this.#deps.log.warn(facts, 'a peer sent a wrong piece');
-      this.#ban(peerId, 'wrong-piece');
-    } else this.#deps.log.warn(facts, 'a peer goes by another piece map: one of the two is false');
+    const what = isProven ? 'a peer sent a wrong piece' : 'a peer goes by another piece map: one of the two is false';
+    this.#deps.log.warn({ peer: peerId, digest: this.purpose.digest, piece }, what);
+    if (isProven) this.#ban(peerId, 'wrong-piece');
   }
 
   #ban(peerId: PeerId, reason: 'wrong-piece' | 'false-map'): void {
@@ -376,8 +378,7 @@ export class Journey implements ExchangeListener {
       );
     }
     this.recorder.localBytes = 0;
-    const [only] = authors;
-    if (authors.length === 1 && only !== undefined) this.#ban(only, 'false-map');
+    if (authors.length === 1 && authors[0] !== undefined) this.#ban(authors[0], 'false-map');
     this.#exchange.map?.restart(foreign);
     for (const author of foreign) this.#hunt.avoid(author);
     for (const channel of [...this.#exchange.channels.values()]) {

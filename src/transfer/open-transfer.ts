@@ -145,8 +145,7 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   const journeys = { ...shared, hub, recent, identity, downloadRate, clock, random, onComplete };
   const passing = { ...shared, verify: dataPlane.verify, askTimeoutMs: config.askTimeoutMs };
   const blobs = new BlobTransfer({ ...shared, small, sizes: deps.sizes, journeys, passing }, config);
-  const begin = (question: LocateQuestion): void =>
-    blobs.begin(question.digest, question.repository, question.sizeBytes);
+  const begin = (question: LocateQuestion): void => blobs.begin(question.digest, question.repository);
   new HomeDesk({ identity, hub, store, peers, rendezvous, nowMs, begin, small }, config);
   const peerManifests = new PeerManifestExchange({ hub, peers, store: deps.manifests, clock, log, signal });
   const manifests = new SharingManifestStore({ below: deps.manifests, exchange: peerManifests, log });

@@ -33,6 +33,8 @@ interface Want {
   readonly channel: Channel;
   readonly piece: number;
   readonly read: ReadPiece;
+  /** The peer took it back, or is gone, while it was being read. */
+  isCancelled: boolean;
 }
 
 interface Sending extends Want {
@@ -44,7 +46,7 @@ interface Lane {
   /** Wants by channel; the key order is the order of turns. */
   readonly wants: Map<Channel, Want[]>;
   wantCount: number;
-  readingCount: number;
+  readonly reading: Set<Want>;
   sending: Sending[];
   waitsForRate: boolean;
 }
@@ -69,11 +71,11 @@ export class UploadQueue {
     let lane = this.#lanes.get(channel.link);
     if (lane === undefined) {
       if (this.#lanes.size >= this.#config.uploadSlots) return [...pieces];
-      lane = { wants: new Map(), wantCount: 0, readingCount: 0, sending: [], waitsForRate: false };
+      lane = { wants: new Map(), wantCount: 0, reading: new Set(), sending: [], waitsForRate: false };
       this.#lanes.set(channel.link, lane);
     }
     const room = Math.max(0, this.#config.uploadQueuePieces - lane.wantCount);
-    const taken = pieces.slice(0, room).map((piece) => ({ channel, piece, read }));
+    const taken = pieces.slice(0, room).map((piece) => ({ channel, piece, read, isCancelled: false }));
     const queued = lane.wants.get(channel);
     if (queued === undefined) lane.wants.set(channel, taken);
     else queued.push(...taken);
@@ -85,21 +87,25 @@ export class UploadQueue {
   /** The peer does not need these any more. */
   cancel(channel: Channel, pieces: ReadonlySet<number>): void {
     const lane = this.#lanes.get(channel.link);
-    const queued = lane?.wants.get(channel);
-    if (lane === undefined || queued === undefined) return;
-    const left = queued.filter((want) => !pieces.has(want.piece));
-    lane.wantCount -= queued.length - left.length;
-    lane.wants.set(channel, left);
-    this.#retire(channel.link, lane);
+    if (lane !== undefined) this.#drop(channel, lane, (piece) => pieces.has(piece));
   }
 
   /** The channel is gone. */
   removeChannel(channel: Channel): void {
     const lane = this.#lanes.get(channel.link);
-    if (lane === undefined) return;
-    lane.wantCount -= lane.wants.get(channel)?.length ?? 0;
-    lane.wants.delete(channel);
-    lane.sending = lane.sending.filter((sending) => sending.channel !== channel);
+    if (lane !== undefined) this.#drop(channel, lane, () => true);
+  }
+
+  /** Wherever they are: waiting, being read, or half sent. The peer throws away what it got of them. */
+  #drop(channel: Channel, lane: Lane, isDropped: (piece: number) => boolean): void {
+    const queued = lane.wants.get(channel) ?? [];
+    const left = queued.filter((want) => !isDropped(want.piece));
+    lane.wantCount -= queued.length - left.length;
+    if (left.length > 0) lane.wants.set(channel, left);
+    else lane.wants.delete(channel);
+    for (const want of lane.reading) if (want.channel === channel && isDropped(want.piece)) want.isCancelled = true;
+    lane.sending = lane.sending.filter((sending) => sending.channel !== channel || !isDropped(sending.piece));
+    this.#readAhead(channel.link, lane);
     this.#retire(channel.link, lane);
   }
 
@@ -152,10 +158,10 @@ export class UploadQueue {
   }
 
   #readAhead(link: Link, lane: Lane): void {
-    while (lane.readingCount + lane.sending.length < READ_AHEAD) {
+    while (lane.reading.size + lane.sending.length < READ_AHEAD) {
       const want = this.#nextWant(lane);
       if (want === undefined) return;
-      lane.readingCount += 1;
+      lane.reading.add(want);
       void want.read(want.piece).then(
         (bytes) => this.#onRead(link, lane, want, bytes, undefined),
         (thrown: unknown) => this.#onRead(link, lane, want, undefined, asError(thrown)),
@@ -164,9 +170,11 @@ export class UploadQueue {
   }
 
   #onRead(link: Link, lane: Lane, want: Want, bytes: Buffer | undefined, error: Error | undefined): void {
-    lane.readingCount -= 1;
+    lane.reading.delete(want);
     if (this.#lanes.get(link) !== lane) return;
-    if (bytes === undefined) this.#deps.onUnreadable(want.channel, want.piece, error);
+    if (want.isCancelled) {
+      if (bytes !== undefined) this.#deps.memory.release(bytes);
+    } else if (bytes === undefined) this.#deps.onUnreadable(want.channel, want.piece, error);
     else lane.sending.push({ ...want, bytes, offset: 0 });
     this.pump(link);
   }
@@ -184,6 +192,6 @@ export class UploadQueue {
   }
 
   #retire(link: Link, lane: Lane): void {
-    if (lane.wantCount === 0 && lane.readingCount === 0 && lane.sending.length === 0) this.#lanes.delete(link);
+    if (lane.wantCount === 0 && lane.reading.size === 0 && lane.sending.length === 0) this.#lanes.delete(link);
   }
 }
