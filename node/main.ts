@@ -1,5 +1,8 @@
-#!/usr/bin/env node
-/** The program `dockyard`. */
+#!/usr/bin/env -S node --max-semi-space-size=4
+/**
+ * The program `dockyard`. The flag keeps the space for young objects small: what a node moves are buffers, which do not live
+ * there, and with the default a node that relays takes up to a hundred megabytes more.
+ */
 import { runCommandLine } from './cli/run.ts';
 import { processTerminal } from './cli/terminal.ts';
 import { processFacts } from './config/facts.ts';

@@ -198,7 +198,7 @@ export const CONFIG_SCHEMA = {
     }),
     memoryBudget: option(size({ min: 8 * MIB, max: 64 * GIB }), {
       summary: 'How much memory the latest pieces may take, all blobs together; others are read from disk.',
-      default: 64 * MIB,
+      default: 16 * MIB,
     }),
     banTime: option(duration({ min: 0, max: 86_400_000 }), {
       summary: 'How long a node that sent wrong bytes is left alone.',

@@ -86,7 +86,7 @@ export class BlobTransfer implements AsyncDisposable {
       return proven === undefined ? undefined : this.#journeyReading(journey, proven, context);
     } catch (error) {
       if (!isDockyardError(error, 'ERR_STORE_FULL')) throw error;
-      return await this.#passingReading(digest, context, sizeBytes);
+      return await this.#passingReading(digest, context, journey.recorder.sizeBytes ?? sizeBytes);
     }
   }
 

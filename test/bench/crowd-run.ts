@@ -7,6 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MAIN, NODE_FLAGS } from '../support/node-process.ts';
 import { NetworkLab, processUsage, type LabHost } from '../support/network-lab.ts';
 
 /** What is measured. */
@@ -39,7 +40,6 @@ interface LabNode {
   readonly folder: string;
 }
 
-const MAIN = new URL('../../node/main.ts', import.meta.url).pathname;
 const NAME = 'bench.local';
 const REPOSITORY = 'team/app';
 
@@ -170,7 +170,7 @@ async function startNodes(
       ...['--swarm-key', key, '--upstream', `${NAME}=http://${origin.address}:5000`],
       ...(index === 0 ? [] : ['--bootstrap', `${hosts[0]?.address ?? ''}:5002`]),
     ];
-    const child = lab.start(host, process.execPath, [...(process.env['NODE_ARGS']?.split(' ') ?? []), MAIN, ...args], {
+    const child = lab.start(host, process.execPath, [...NODE_FLAGS, MAIN, ...args], {
       stdio: ['ignore', output.fd, output.fd],
     });
     child.once('exit', () => void output.close());

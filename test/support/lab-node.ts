@@ -1,6 +1,6 @@
 /** A real node on a host of a network lab. */
 import type { ChildProcess } from 'node:child_process';
-import { MAIN } from './node-process.ts';
+import { MAIN, NODE_FLAGS } from './node-process.ts';
 import type { LabHost, NetworkLab } from './network-lab.ts';
 import { until } from './programs.ts';
 
@@ -20,9 +20,14 @@ export class LabNode {
   /** Starts a node with the default ports of its host, and waits until it is ready. */
   static async start(lab: NetworkLab, host: LabHost, data: string, args: readonly string[]): Promise<LabNode> {
     const addresses = ['--listen', '127.0.0.1:5000', '--admin', '127.0.0.1:5001', '--swarm', `${host.address}:5002`];
-    const child = lab.start(host, process.execPath, [MAIN, 'node', '--data', data, ...addresses, ...args], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = lab.start(
+      host,
+      process.execPath,
+      [...NODE_FLAGS, MAIN, 'node', '--data', data, ...addresses, ...args],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
     const node = new LabNode(lab, host, child);
     await until(
       () => `the node on ${host.name} is ready\n${node.#log}`,

@@ -7,6 +7,9 @@ import { freePort, until } from './programs.ts';
 /** The program that is run: the node from the checkout. */
 export const MAIN = fileURLToPath(new URL('../../node/main.ts', import.meta.url));
 
+/** As `scripts/dockyard` and the installed command start it. */
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4'];
+
 /** A line of the log. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
@@ -27,7 +30,7 @@ export class NodeProcess implements AsyncDisposable {
   ) {
     this.facade = `127.0.0.1:${ports.facade}`;
     this.admin = `127.0.0.1:${ports.admin}`;
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+    this.child = spawn(process.execPath, [...NODE_FLAGS, MAIN, ...args], {
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
