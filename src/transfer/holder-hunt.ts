@@ -26,6 +26,8 @@ export interface HolderHuntDeps {
 
 /** A peer that failed this journey is not tried again for so long. */
 const AVOID_MS = 10_000;
+/** When so many homes could not get the blob, this node asks no further one and reads the origin itself. */
+const MAX_FAILED_HOMES = 2;
 
 export class HolderHunt {
   readonly #deps: HolderHuntDeps;
@@ -36,6 +38,7 @@ export class HolderHunt {
   #searchedAtMs: number | undefined;
   #discovery: 'idle' | 'running' | 'done' = 'idle';
   #diallingCount = 0;
+  #failedHomes = 0;
 
   constructor(deps: HolderHuntDeps) {
     this.#deps = deps;
@@ -80,12 +83,17 @@ export class HolderHunt {
     this.#avoided.set(peerId, this.#deps.nowMs() + AVOID_MS);
   }
 
-  /** A peer left. A home that could not get the blob leaves the origin to this node; one that is gone has a successor. */
+  /**
+   * A peer left. A home that is gone, or could not get the blob, has a successor: if all who followed it turned to the origin
+   * instead, each would read the rest of the blob there. One for whom the blob does not exist leaves the origin to this node.
+   */
   onLeft(peerId: PeerId, reason: LeaveReason | 'closed'): void {
     if (reason !== 'done') this.avoid(peerId);
     if (peerId !== this.#home) return;
     this.#home = undefined;
-    if (reason === 'closed') this.#searchedAtMs = undefined;
+    if (reason === 'failed') this.#failedHomes += 1;
+    const hasSuccessor = reason !== 'absent' && reason !== 'size-differs' && this.#failedHomes < MAX_FAILED_HOMES;
+    if (hasSuccessor) this.#searchedAtMs = undefined;
     else this.#role = 'reader';
   }
 
