@@ -194,7 +194,7 @@ export const CONFIG_SCHEMA = {
     }),
     maxWindow: option(size({ min: MIB, max: GIB }), {
       summary: 'Bytes asked of one holder and not yet received, at most.',
-      default: 16 * MIB,
+      default: 4 * MIB,
     }),
     memoryBudget: option(size({ min: 8 * MIB, max: 64 * GIB }), {
       summary: 'How much memory the latest pieces may take, all blobs together; others are read from disk.',

@@ -31,7 +31,7 @@ export class NodeProcess implements AsyncDisposable {
     this.facade = `127.0.0.1:${ports.facade}`;
     this.admin = `127.0.0.1:${ports.admin}`;
     this.child = spawn(process.execPath, [...NODE_FLAGS, MAIN, ...args], {
-      env: { ...process.env, ...environment },
+      env: { ...process.env, MALLOC_ARENA_MAX: '2', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout?.on('data', (chunk: Buffer) => (this.out += chunk.toString()));
