@@ -34,7 +34,13 @@ async function scratch(): Promise<string> {
 describe('when a home dies in the middle', () => {
   test.each<[string, (home: TestNode) => Promise<void>]>([
     ['in good order', async (home) => await home.close()],
-    ['without a word', async (home) => await home.dataPlane.links.close()],
+    [
+      'without a word',
+      async (home) => {
+        await home.dataPlane.links.close();
+        await home.close();
+      },
+    ],
   ])('%s, its successor goes on at the offset, and the origin sends little twice', async (_what, die) => {
     const net = startNet();
     const home = await net.addNode();
