@@ -1,0 +1,126 @@
+/** The small pure parts that decide about peers: pace, reveal plan, rendezvous. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { digestOf } from '../../../src/oci/digest.ts';
+import { HolderPace } from '../../../src/transfer/holder-pace.ts';
+import { Rendezvous } from '../../../src/transfer/rendezvous.ts';
+import { RevealPlan } from '../../../src/transfer/reveal-plan.ts';
+
+const KIB = 1024;
+
+describe('the pace of a holder', () => {
+  test('begins with half a megabyte and never asks for fewer than two pieces', () => {
+    const pace = new HolderPace(0, 16 * 1024 * KIB);
+    expect(pace.windowPieces(64 * KIB)).toBe(8);
+    expect(pace.windowPieces(1024 * KIB)).toBe(2);
+  });
+
+  test('widens with the measured rate up to its bound, and narrows again', () => {
+    const pace = new HolderPace(0, 4 * 1024 * KIB);
+    for (let ms = 0; ms < 2000; ms += 10) pace.onBytes(1024 * KIB, ms);
+    expect(pace.windowPieces(64 * KIB)).toBe(64);
+    expect(pace.rateBytesPerSecond).toBeGreaterThan(50 * 1024 * KIB);
+    for (let ms = 2000; ms < 6000; ms += 60) pace.onBytes(6 * KIB, ms);
+    expect(pace.windowPieces(64 * KIB)).toBe(2);
+  });
+
+  test('is stalled when something is owed and nothing comes, from the moment it was asked', () => {
+    const pace = new HolderPace(0, 1024 * KIB);
+    expect(pace.isStalled(10_000, 0, 2000)).toBe(false);
+    pace.onAsked(10_000, true);
+    expect([pace.isStalled(11_999, 3, 2000), pace.isStalled(12_000, 3, 2000)]).toEqual([false, true]);
+    pace.onBytes(1, 11_000);
+    pace.onAsked(12_500, false);
+    expect([pace.isStalled(12_999, 3, 2000), pace.isStalled(13_000, 3, 2000)]).toEqual([false, true]);
+  });
+
+  test('is left alone while it is busy', () => {
+    const pace = new HolderPace(0, 1024 * KIB);
+    pace.onBusy(100, 500);
+    expect([pace.isBusy(599), pace.isBusy(600)]).toEqual([true, false]);
+  });
+});
+
+describe('a reveal plan', () => {
+  test('tells each piece to one peer, evenly', () => {
+    const plan = new RevealPlan<string>();
+    const peers = ['a', 'b', 'c'];
+    const told = Array.from({ length: 30 }, (_, piece) => plan.choose(piece, peers, 0));
+    for (const peer of peers) expect(told.filter((one) => one === peer).length).toBe(10);
+    expect(plan.choose(31, [], 0)).toBeUndefined();
+  });
+
+  test('gives more to those who fetch', () => {
+    const plan = new RevealPlan<string>();
+    for (let piece = 0; piece < 20; piece += 1) {
+      const chosen = plan.choose(piece, ['fast', 'slow'], 0);
+      if (chosen === 'fast') plan.onHas('fast', piece);
+    }
+    expect(plan.remove('slow').length).toBeLessThan(3);
+    expect(plan.remove('fast')).toEqual([]);
+  });
+
+  test('tells all of what did not spread in time, once, and of what a peer took with it', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a'], 0);
+    plan.choose(2, ['a'], 400);
+    plan.choose(3, ['b'], 400);
+    expect(plan.overdue(499)).toEqual([]);
+    expect(plan.overdue(500)).toEqual([1]);
+    expect(plan.overdue(500)).toEqual([]);
+    expect(plan.remove('b')).toEqual([3]);
+    expect(plan.overdue(2000)).toEqual([2]);
+  });
+});
+
+describe('a rendezvous', () => {
+  const digest = digestOf(Buffer.from('x'));
+  const config = { maxDigests: 3, maxParticipants: 4, gatheringTtlMs: 1000 };
+  const names = (table: Rendezvous, nowMs: number, count = 10): string[] =>
+    table.participants(digest, 'me', nowMs, count).map(({ peerId }) => peerId);
+
+  test('names the complete first, then the newest, and never the one who asks', () => {
+    const table = new Rendezvous(config);
+    table.note(digest, 'a', false, 0);
+    table.note(digest, 'b', true, 1);
+    table.note(digest, 'me', true, 2);
+    table.note(digest, 'c', false, 3);
+    expect(names(table, 10)).toEqual(['b', 'c', 'a']);
+    expect(names(table, 10, 2)).toEqual(['b', 'c']);
+  });
+
+  test('forgets those who gather and are not heard of, but not the complete', () => {
+    const table = new Rendezvous(config);
+    table.note(digest, 'a', false, 0);
+    table.note(digest, 'b', true, 0);
+    expect(names(table, 5000)).toEqual(['b']);
+    table.withdraw(digest, 'b');
+    expect([names(table, 5000), table.size]).toEqual([[], 0]);
+  });
+
+  test('stays within its bounds whatever is noted', () => {
+    const note = fc.tuple(fc.nat({ max: 9 }), fc.nat({ max: 9 }), fc.boolean());
+    fc.assert(
+      fc.property(fc.array(note, { maxLength: 200 }), (notes) => {
+        const table = new Rendezvous(config);
+        notes.forEach(([blob, peer, complete], nowMs) => {
+          table.note(digestOf(Buffer.from([blob])), `peer-${peer}`, complete, nowMs);
+        });
+        expect(table.size).toBeLessThanOrEqual(3);
+        for (let blob = 0; blob < 10; blob += 1) {
+          const list = table.participants(digestOf(Buffer.from([blob])), '', 200, 100);
+          expect(list.length).toBeLessThanOrEqual(4);
+        }
+      }),
+    );
+  });
+
+  test('keeps a complete peer rather than one who gathers', () => {
+    const table = new Rendezvous(config);
+    table.note(digest, 'complete', true, 0);
+    for (let index = 0; index < 10; index += 1) table.note(digest, `gatherer-${index}`, false, index);
+    expect(names(table, 10)[0]).toBe('complete');
+    table.withdrawAll('complete');
+    expect(names(table, 10)).not.toContain('complete');
+  });
+});
