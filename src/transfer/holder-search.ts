@@ -23,6 +23,8 @@ export interface SearchOutcome {
   /** The whole of a small blob, not yet verified. */
   readonly inline: Buffer | undefined;
   readonly foundCount: number;
+  /** The home fetches a small blob for whoever asks: it is to be asked again. */
+  readonly isComing: boolean;
 }
 
 /** What is known when no home could be asked. */
@@ -32,7 +34,17 @@ const NOBODY: SearchOutcome = {
   sizeBytes: undefined,
   inline: undefined,
   foundCount: 0,
+  isComing: false,
 };
+
+/** How homes are asked. */
+export interface AskOptions {
+  /** Who is not asked, and not named. */
+  readonly except: ReadonlySet<PeerId>;
+  /** Of those in this node's own table, only who has all of the blob. */
+  readonly completeOnly?: boolean;
+  readonly onHolder: (holder: FoundHolder) => void;
+}
 
 export interface HolderSearchDeps {
   readonly peers: Peers;
@@ -61,10 +73,7 @@ export class HolderSearch {
   }
 
   /** Asks the homes, nearest first, until one answers. Holders are told as they become known. */
-  async askHomes(
-    question: LocateQuestion,
-    options: { except: ReadonlySet<PeerId>; onHolder: (holder: FoundHolder) => void; signal: AbortSignal },
-  ): Promise<SearchOutcome> {
+  async askHomes(question: LocateQuestion, options: AskOptions & { signal: AbortSignal }): Promise<SearchOutcome> {
     const { peers } = this.#deps;
     let isHome = false;
     for (const home of peers.homes(question.digest, options.except)) {
@@ -95,7 +104,14 @@ export class HolderSearch {
       const holders = answer.holders.filter((holder) => !options.except.has(holder.peerId));
       for (const holder of holders) options.onHolder(holder);
       const role = holders.length > 0 || inline !== undefined ? 'follower' : 'reader';
-      return { role, home: home.peerId, sizeBytes: answer.sizeBytes, inline, foundCount: holders.length };
+      return {
+        role,
+        home: home.peerId,
+        sizeBytes: answer.sizeBytes,
+        inline,
+        foundCount: holders.length,
+        isComing: answer.isComing,
+      };
     } catch (thrown) {
       options.signal.throwIfAborted();
       log.debug({ err: asError(thrown), home: home.peerId, digest: question.digest }, 'a home did not answer');
@@ -138,18 +154,16 @@ export class HolderSearch {
     return count;
   }
 
-  #ownTable(
-    digest: Digest,
-    options: { except: ReadonlySet<PeerId>; onHolder: (holder: FoundHolder) => void },
-  ): SearchOutcome {
+  #ownTable(digest: Digest, options: AskOptions): SearchOutcome {
     const { peers, rendezvous, nowMs } = this.#deps;
     let foundCount = 0;
-    for (const { peerId } of rendezvous.participants(digest, peers.self.peerId, nowMs(), this.#maxHolders)) {
-      const holder = options.except.has(peerId) ? undefined : peers.addressOf(peerId);
+    for (const { peerId, complete } of rendezvous.participants(digest, peers.self.peerId, nowMs(), this.#maxHolders)) {
+      const isUseless = options.except.has(peerId) || (options.completeOnly === true && !complete);
+      const holder = isUseless ? undefined : peers.addressOf(peerId);
       if (holder === undefined) continue;
       options.onHolder(holder);
       foundCount += 1;
     }
-    return { role: 'reader', home: undefined, sizeBytes: undefined, inline: undefined, foundCount };
+    return { ...NOBODY, foundCount };
   }
 }

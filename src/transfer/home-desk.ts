@@ -37,6 +37,9 @@ export interface HomeDeskConfig {
   readonly askTimeoutMs: number;
 }
 
+/** The answer of a home that knows nothing. */
+const NOTHING: LocateAnswer = { sizeBytes: undefined, holders: [], inline: false, isComing: false };
+
 type Answer = { value: unknown; bytes?: Uint8Array };
 
 export class HomeDesk {
@@ -58,11 +61,11 @@ export class HomeDesk {
     rendezvous.note(question.digest, from, false, nowMs());
     const stat = store.stat(question.digest);
     if (stat !== undefined && stat.sizeBytes <= this.#config.inlineMaxBytes) return await this.#inline(question.digest);
+    const isSmall = question.sizeBytes !== undefined && question.sizeBytes <= this.#config.inlineMaxBytes;
+    // Others who gather a small blob wait for this very answer: to name them would send each one to the origin.
+    if (isSmall && stat === undefined && !question.isReading) return await this.#fetchSmall(question);
     const holders = this.#holders(question.digest, from);
     if (holders.length > 0 || question.isReading) return this.#answer(question.digest, holders);
-    if (question.sizeBytes !== undefined && question.sizeBytes <= this.#config.inlineMaxBytes) {
-      return await this.#fetchSmall(question);
-    }
     this.#deps.begin(question);
     return this.#answer(question.digest, this.#holders(question.digest, from));
   }
@@ -70,14 +73,19 @@ export class HomeDesk {
   async #fetchSmall(question: LocateQuestion): Promise<Answer> {
     // Answered before the one who asks loses patience, so that it can turn to the origin itself.
     const signal = AbortSignal.timeout(this.#config.askTimeoutMs * 0.8);
-    const { inlineMaxBytes } = this.#config;
-    const bytes = await this.#deps.small.fetch(
-      { ...question, sizeBytes: question.sizeBytes ?? inlineMaxBytes },
+    // Not the size that the peer names: the work is shared with others, who must not be misled by it.
+    const coming = this.#deps.small.fetch(
+      { ...question, sizeBytes: this.#config.inlineMaxBytes, isForPeer: true },
       signal,
     );
+    const bytes = await coming.catch((thrown: unknown) => {
+      if (signal.aborted) return 'coming' as const;
+      throw thrown;
+    });
+    if (bytes === 'coming') return { value: { ...NOTHING, isComing: true } };
     if (bytes === undefined) return this.#answer(question.digest, []);
     this.#deps.hub.countSent(bytes.length);
-    return { value: { sizeBytes: bytes.length, holders: [], inline: true } satisfies LocateAnswer, bytes };
+    return { value: { ...NOTHING, sizeBytes: bytes.length, inline: true }, bytes };
   }
 
   #holders(digest: Digest, from: PeerId): HolderAddress[] {
@@ -92,13 +100,13 @@ export class HomeDesk {
 
   #answer(digest: Digest, holders: readonly HolderAddress[]): Answer {
     const sizeBytes = this.#deps.store.stat(digest)?.sizeBytes ?? this.#deps.hub.get(digest)?.geometry?.sizeBytes;
-    return { value: { sizeBytes, holders, inline: false } satisfies LocateAnswer };
+    return { value: { ...NOTHING, sizeBytes, holders } };
   }
 
   async #inline(digest: Digest): Promise<Answer> {
     const bytes = await this.#readWhole(digest);
     if (bytes === undefined) return this.#answer(digest, []);
-    return { value: { sizeBytes: bytes.length, holders: [], inline: true } satisfies LocateAnswer, bytes };
+    return { value: { ...NOTHING, sizeBytes: bytes.length, inline: true }, bytes };
   }
 
   #announce(from: PeerId, message: LinkMessage): Answer {

@@ -30,6 +30,8 @@ export interface LocateAnswer {
   readonly holders: readonly HolderAddress[];
   /** The bytes beside the answer are the blob. */
   readonly inline: boolean;
+  /** A small blob is being fetched for whoever asks: to be asked again at once. */
+  readonly isComing: boolean;
 }
 
 const MAX_HOLDERS = 64;
@@ -56,9 +58,9 @@ export function parseLocateQuestion(value: unknown): LocateQuestion {
 
 /** @throws {DockyardError} ERR_LINK_PROTOCOL */
 export function parseLocateAnswer(value: unknown): LocateAnswer {
-  const { sizeBytes, holders, inline } = asRecord(value);
+  const { sizeBytes, holders, inline, isComing } = asRecord(value);
   const parsed = Array.isArray(holders) ? holders.slice(0, MAX_HOLDERS).map(parseHolder) : [];
-  return { sizeBytes: asSize(sizeBytes), holders: parsed, inline: inline === true };
+  return { sizeBytes: asSize(sizeBytes), holders: parsed, inline: inline === true, isComing: isComing === true };
 }
 
 function parseHolder(value: unknown): HolderAddress {

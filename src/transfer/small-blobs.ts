@@ -8,7 +8,7 @@ import { asError, isAbortError, isDockyardError } from '../oci/error.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/repository.ts';
 import type { PeerId } from '../swarm/member.ts';
-import type { FoundHolder, HolderSearch } from './holder-search.ts';
+import type { FoundHolder, HolderSearch, SearchOutcome } from './holder-search.ts';
 import type { OriginBlobs } from './origin-feed.ts';
 import type { Peers } from './peers.ts';
 import { abortable } from './piece-intake.ts';
@@ -19,6 +19,8 @@ export interface SmallBlob {
   readonly digest: Digest;
   readonly repository: Repository;
   readonly sizeBytes: number;
+  /** A peer asked this node as home: other homes are not to wait for one another. */
+  readonly isForPeer?: boolean;
 }
 
 export interface SmallBlobsDeps {
@@ -37,6 +39,8 @@ export interface SmallBlobsDeps {
 
 /** Holders that are asked before the origin is. */
 const MAX_TRIED_HOLDERS = 3;
+/** How often a home is asked that is still fetching; each time it answers within the ask timeout. */
+const MAX_ASKS = 4;
 
 export class SmallBlobs {
   readonly #deps: SmallBlobsDeps;
@@ -92,10 +96,13 @@ export class SmallBlobs {
   async #fromHomes(blob: SmallBlob): Promise<Buffer | undefined> {
     const { search, signal } = this.#deps;
     const found: FoundHolder[] = [];
-    const outcome = await search.askHomes(
-      { ...blob, isReading: false },
-      { except: new Set(), onHolder: (holder) => found.push(holder), signal },
-    );
+    const ask = async (): Promise<SearchOutcome> =>
+      await search.askHomes(
+        { ...blob, isReading: blob.isForPeer === true },
+        { except: new Set(), completeOnly: true, onHolder: (holder) => found.push(holder), signal },
+      );
+    let outcome = await ask();
+    for (let asks = 1; outcome.isComing && asks < MAX_ASKS; asks += 1) outcome = await ask();
     if (outcome.inline !== undefined && this.#isRight(blob, outcome.inline, outcome.home)) return outcome.inline;
     return await this.#fromHolders(blob, found);
   }
