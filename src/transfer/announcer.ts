@@ -14,6 +14,8 @@ export interface AnnouncerDeps {
   readonly members: MemberDirectory;
   readonly peers: Peers;
   readonly discoveries: readonly HolderDiscovery[];
+  /** Blobs may have been removed since they were announced. */
+  readonly isHeld: (digest: Digest) => boolean;
   readonly log: Logger;
 }
 
@@ -23,6 +25,8 @@ const BATCH_MS = 20;
 const BATCH_DIGESTS = 1000;
 /** Changes of membership are gathered for so long. */
 const CHANGE_MS = 500;
+/** A home that could not be told is tried again after this time. */
+const RETRY_MS = 10_000;
 
 export class Announcer {
   readonly #deps: AnnouncerDeps;
@@ -30,7 +34,7 @@ export class Announcer {
   readonly #queues = new Map<PeerId, Set<Digest>>();
   #known: ReadonlySet<PeerId> = new Set();
   #batchTimer: NodeJS.Timeout | undefined;
-  #changeTimer: NodeJS.Timeout | undefined;
+  #change: { readonly timer: NodeJS.Timeout; readonly delayMs: number } | undefined;
   #closed = false;
 
   constructor(deps: AnnouncerDeps) {
@@ -52,16 +56,24 @@ export class Announcer {
   /** Members came or went. */
   onMembersChanged(): void {
     if (this.#closed) return;
-    this.#changeTimer ??= setTimeout(() => {
-      this.#changeTimer = undefined;
-      this.#follow();
-    }, CHANGE_MS);
+    this.#followIn(CHANGE_MS);
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#batchTimer);
-    clearTimeout(this.#changeTimer);
+    clearTimeout(this.#change?.timer);
+  }
+
+  /** A sooner look takes the place of a later one. */
+  #followIn(delayMs: number): void {
+    if (this.#closed || (this.#change !== undefined && this.#change.delayMs <= delayMs)) return;
+    clearTimeout(this.#change?.timer);
+    const timer = setTimeout(() => {
+      this.#change = undefined;
+      this.#follow();
+    }, delayMs);
+    this.#change = { timer, delayMs };
   }
 
   /** New members may be nearer than the homes so far; homes that went must be replaced. */
@@ -70,6 +82,10 @@ export class Announcer {
     const now = new Set(alive.map((member) => member.peerId));
     const came = alive.filter((member) => !this.#known.has(member.peerId));
     for (const [digest, homes] of this.#held) {
+      if (!this.#deps.isHeld(digest)) {
+        this.#held.delete(digest);
+        continue;
+      }
       if (homes.length < HOMES || homes.some((home) => !now.has(home))) this.#tell(digest, this.#homes(digest, alive));
       else if (came.length > 0) this.#tell(digest, this.#homes(digest, [...this.#membersOf(homes), ...came]));
     }
@@ -118,6 +134,7 @@ export class Announcer {
           (this.#held.get(digest) ?? []).filter((home) => home !== member.peerId),
         );
       this.#deps.log.debug({ err: asError(thrown), home: member.peerId }, 'a home could not be told what is held here');
+      this.#followIn(RETRY_MS);
     }
   }
 }

@@ -133,7 +133,13 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
     gatheringTtlMs: GATHERING_TTL_MS,
   });
   const search = new HolderSearch({ peers, rendezvous, discoveries, nowMs, log }, config);
-  const announcer = new Announcer({ members, peers, discoveries, log });
+  const announcer = new Announcer({
+    members,
+    peers,
+    discoveries,
+    isHeld: (digest) => store.stat(digest) !== undefined,
+    log,
+  });
   const onComplete = announcer.hold.bind(announcer);
   const onLie = (peerId: string): void => {
     const link = dataPlane.links.get(peerId);
