@@ -86,7 +86,7 @@ export class BlobTransfer implements AsyncDisposable {
       return proven === undefined ? undefined : this.#journeyReading(journey, proven, context);
     } catch (error) {
       if (!isDockyardError(error, 'ERR_STORE_FULL')) throw error;
-      return await this.#passingReading(digest, context, journey.recorder.sizeBytes ?? sizeBytes);
+      return await this.#passingReading(digest, context, sizeBytes, journey.recorder.sizeBytes);
     }
   }
 
@@ -202,9 +202,10 @@ export class BlobTransfer implements AsyncDisposable {
   async #passingReading(
     digest: Digest,
     context: TransferContext,
-    sizeHint: number | undefined,
+    manifestBytes: number | undefined,
+    peerBytes: number | undefined,
   ): Promise<TransferReading | undefined> {
-    const sizeBytes = sizeHint ?? (await this.#deps.origin.statBlob(context.repository, digest, context))?.sizeBytes;
+    const sizeBytes = manifestBytes ?? (await this.#sizeOf(digest, context, peerBytes));
     if (sizeBytes === undefined) return undefined;
     this.#deps.log.warn({ digest }, 'a blob is passed on without being kept: the store is full');
     const passing = new PassingBlob(this.#deps.passing, { digest, sizeBytes, ...context }, context.signal);
@@ -217,6 +218,17 @@ export class BlobTransfer implements AsyncDisposable {
       close,
       [Symbol.asyncDispose]: close,
     };
+  }
+
+  /** The origin's word; a peer's, which may be false, only when the origin cannot be asked. */
+  async #sizeOf(digest: Digest, context: TransferContext, peerBytes: number | undefined): Promise<number | undefined> {
+    try {
+      return (await this.#deps.origin.statBlob(context.repository, digest, context))?.sizeBytes ?? peerBytes;
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (peerBytes === undefined) throw error;
+      return peerBytes;
+    }
   }
 
   #onEnd(journey: Journey): void {
