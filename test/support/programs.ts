@@ -1,7 +1,7 @@
 /** Programs that tests run, and how they wait for them. */
 import { execFile, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { once } from 'node:events';
 
 const PROGRAM_TIMEOUT_MS = 60_000;
@@ -70,11 +70,22 @@ export async function until<Result>(
   throw new Error(`waited in vain: ${typeof what === 'string' ? what : what()}`);
 }
 
-/** A port that was free a moment ago. */
+/** Below the ports that systems give to outgoing connections, which could otherwise take one between choice and use. */
+const FIRST_PORT = 20_000;
+const PORT_COUNT = 12_000;
+
+let lastPort = FIRST_PORT + ((process.pid * 131) % PORT_COUNT);
+
+/** A port that is free and that nothing else is likely to take. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  lastPort = lastPort + 1 < FIRST_PORT + PORT_COUNT ? lastPort + 1 : FIRST_PORT;
+  const port = lastPort;
+  const server = createServer();
+  const isFree = new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => resolve(true));
+  });
+  if (!(await isFree)) return await freePort();
   server.close();
   await once(server, 'close');
   return port;
