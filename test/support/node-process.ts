@@ -54,14 +54,18 @@ export class NodeProcess implements AsyncDisposable {
     await until(
       () => `the node is ready\n${node.err}`,
       async () => {
-        if (node.child.exitCode !== null) throw new Error(`the node ended: ${node.err}`);
+        if (node.child.exitCode !== null) {
+          // Someone took the port between choice and use: that is nothing of the node's.
+          if (node.err.includes('EADDRINUSE')) return true;
+          throw new Error(`the node ended: ${node.err}`);
+        }
         return await fetch(`http://${node.admin}/readyz`).then(
           (response) => response.ok,
           () => false,
         );
       },
     );
-    return node;
+    return node.child.exitCode === null ? node : await NodeProcess.start(args, environment);
   }
 
   /** The exit code, once the process has ended. */
