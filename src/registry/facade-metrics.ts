@@ -1,5 +1,6 @@
 /** The metrics of the facade. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { servedBytesCounter } from '../transfer/served-bytes.ts';
 
 /** Durations that tell a held manifest from a layer that crosses a slow link, in seconds. */
 const DURATION_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -42,17 +43,4 @@ export function createFacadeMetrics(registry: Registry): FacadeMetrics {
       toClient.inc(sizeBytes);
     },
   };
-}
-
-/** The counter is shared with the layer that serves peers; whoever comes first declares it. */
-function servedBytesCounter(registry: Registry): Counter<'to'> {
-  const name = 'dockyard_served_bytes_total';
-  const existing = registry.getSingleMetric(name);
-  if (existing instanceof Counter) return existing;
-  return new Counter({
-    name,
-    help: 'Blob bytes that this node gave to clients on its host, and to peers.',
-    labelNames: ['to'],
-    registers: [registry],
-  });
 }
