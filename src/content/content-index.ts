@@ -8,6 +8,7 @@
 import { rename, rm } from 'node:fs/promises';
 import { Level } from 'level';
 import type { Logger } from 'pino';
+import { asError } from '../oci/error.ts';
 import { contentError, isNoSpaceError, systemCode } from './errors.ts';
 
 /** In Node, `Level` has the static functions of classic-level; its types leave them out, since browsers have none. */
@@ -182,5 +183,6 @@ function openingError(folder: string, error: unknown): Error {
   }
   if (isNoSpace(error))
     return contentError('ERR_STORE_FULL', `the disk has no room to open ${folder}`, { cause: error });
-  return contentError('ERR_STORE_IO', `the index ${folder} could not be opened`, { cause: error });
+  const { message } = asError(innermost(error));
+  return contentError('ERR_STORE_IO', `the index ${folder} could not be opened: ${message}`, { cause: error });
 }

@@ -12,6 +12,7 @@ import { contentError, isAbsentError } from './errors.ts';
 import type { PieceGeometry } from './geometry.ts';
 import { StoreLayout } from './layout.ts';
 import { loadCatalog, prepareDirectory, prepareFolders } from './store-opening.ts';
+import { openingFailure } from './opening-failure.ts';
 import { makeStoreParts, type StoreParts } from './store-parts.ts';
 import { verifyBlob } from './store-verifying.ts';
 import { StoreSpace, type Eviction, type EvictionReason } from './store-space.ts';
@@ -103,8 +104,7 @@ export class FsBlobStore implements BlobStore {
     } catch (error) {
       await parts.hashes.close();
       if (deps.index === undefined) await index.close();
-      if (error instanceof Error && error.name === 'DockyardError') throw error;
-      throw contentError('ERR_STORE_IO', `the content store ${config.directory} could not be opened`, { cause: error });
+      throw openingFailure(config.directory, error);
     }
   }
 

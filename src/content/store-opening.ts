@@ -7,10 +7,11 @@ import type { BlobCatalog } from './blob-catalog.ts';
 import type { BlobRecords } from './blob-records.ts';
 import type { BlobStat } from './blob-store.ts';
 import { writeNewFile, type Disk } from './disk.ts';
-import { contentError, isAbsentError, isNoSpaceError } from './errors.ts';
+import { contentError, isAbsentError } from './errors.ts';
 import type { ScannedBlob } from './hash-protocol.ts';
 import type { HashThread } from './hash-thread.ts';
 import { isPinnedMode, STORE_VERSION_LINE, type StoreLayout } from './layout.ts';
+import { openingFailure } from './opening-failure.ts';
 import type { Quarantine } from './quarantine.ts';
 
 /**
@@ -25,17 +26,22 @@ export async function prepareDirectory(disk: Disk, layout: StoreLayout): Promise
     else if (line !== STORE_VERSION_LINE)
       throw wrongVersion(layout, `its version file says '${line.slice(0, 40).trim()}'`);
   } catch (error) {
-    if (error instanceof Error && error.name === 'DockyardError') throw error;
-    const code = isNoSpaceError(error) ? 'ERR_STORE_FULL' : 'ERR_STORE_IO';
-    throw contentError(code, `the store directory ${layout.directory} could not be made or read`, { cause: error });
+    throw openingFailure(layout.directory, error);
   }
 }
 
-/** Makes the folders of a store whose directory is prepared, and empties what an earlier process left half-written. */
+/**
+ * Makes the folders of a store whose directory is prepared, and empties what an earlier process left half-written.
+ * @throws {DockyardError} ERR_STORE_FULL, ERR_STORE_IO
+ */
 export async function prepareFolders(disk: Disk, layout: StoreLayout): Promise<void> {
-  await disk.removeTree(layout.incomingFolder);
-  for (const folder of [layout.blobsFolder, layout.partialFolder, layout.incomingFolder, layout.quarantineFolder]) {
-    await disk.makeFolder(folder);
+  try {
+    await disk.removeTree(layout.incomingFolder);
+    for (const folder of [layout.blobsFolder, layout.partialFolder, layout.incomingFolder, layout.quarantineFolder]) {
+      await disk.makeFolder(folder);
+    }
+  } catch (error) {
+    throw openingFailure(layout.directory, error);
   }
 }
 

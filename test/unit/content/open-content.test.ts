@@ -1,8 +1,10 @@
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
+import { nodeDisk } from '../../../src/content/disk.ts';
 import { openContent, type ContentConfig, type OpenedContent } from '../../../src/content/open-content.ts';
 import type { Tag } from '../../../src/oci/name.ts';
 import {
@@ -86,4 +88,38 @@ test('a second process is kept out, and what was opened is closed when the openi
   await content.close();
   await using again = await openIn(directory.path);
   expect((await again.blobs.usage()).blobCount).toBe(0);
+});
+
+test.each([
+  ['ENOTDIR', 'a part of the path is a file', 'ERR_STORE_IO'],
+  ['EROFS', 'the file system is read-only', 'ERR_STORE_IO'],
+  ['EACCES', 'may not write there', 'ERR_STORE_IO'],
+  ['ENOSPC', 'its disk is full', 'ERR_STORE_FULL'],
+])('a data folder that the system refuses with %s is told with what to do', async (code, words, expected) => {
+  const refused = Object.assign(new Error(`${code}: refused`), { code });
+  const disk = { ...nodeDisk, makeFolder: () => Promise.reject(refused) };
+  const opening = openContent(
+    { clock: tickingClock(), log: pino({ level: 'silent' }), metrics: new Registry(), disk },
+    {
+      directory: '/somewhere/data',
+      maxSizeBytes: Infinity,
+      minFreeDiskBytes: 0,
+      maxManifestBytes: 1e6,
+      maxTags: 1000,
+    },
+  );
+  await expect(opening).rejects.toMatchObject({ code: expected, message: expect.stringContaining(words) as string });
+  await expect(opening).rejects.toThrow('/somewhere/data');
+});
+
+test('a file in place of a folder of the store is told with what to do', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await (await openIn(directory.path)).close();
+  const blobs = join(directory.path, 'content', 'blobs');
+  rmSync(blobs, { recursive: true });
+  writeFileSync(blobs, '');
+  await expect(openIn(directory.path)).rejects.toMatchObject({
+    code: 'ERR_STORE_IO',
+    message: expect.stringContaining('EEXIST: a file stands where a folder is needed') as string,
+  });
 });
