@@ -1,6 +1,7 @@
 /** The calls of the file system that the store makes; a port, so that tests can make any of them fail. */
 import type { BufferPool } from './buffer-pool.ts';
-import { chmod, mkdir, open, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
+import { chmod, open, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
+import { makeFolder } from './make-folder.ts';
 
 /** An open file. `close` waits for the calls that are under way. */
 export interface DiskFile {
@@ -35,9 +36,7 @@ export const nodeDisk: Disk = {
   open: async (path, flags) => await open(path, flags, 0o644),
   rename,
   unlink,
-  makeFolder: async (path) => {
-    await mkdir(path, { recursive: true });
-  },
+  makeFolder,
   removeTree: async (path) => await rm(path, { recursive: true, force: true }),
   list: async (path) => await readdir(path),
   stat: async (path) => await stat(path),
