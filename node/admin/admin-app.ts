@@ -5,6 +5,7 @@ import Koa, { type Context, type Next } from 'koa';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { asError, isDockyardError } from '../../src/oci/error.ts';
+import { connectionReason } from '../http-call.ts';
 import { refusalOfAction } from './local-action.ts';
 import type { AdminSubject, ReadinessCheck } from './ports.ts';
 import type { ReadinessReport } from './reports.ts';
@@ -152,7 +153,7 @@ export async function askReadiness(checks: readonly ReadinessCheck[]): Promise<R
           seen: await readiness.check({ signal: AbortSignal.timeout(READINESS_TIMEOUT_MS) }),
         };
       } catch (error) {
-        return { name, ready: false, seen: asError(error).message };
+        return { name, ready: false, seen: connectionReason(error) };
       }
     }),
   );

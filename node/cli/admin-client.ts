@@ -1,6 +1,6 @@
 /** Asks a running node through its admin server. */
+import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
-import { Readable } from 'node:stream';
 import { asError, isAbortError, isDockyardError } from '../../src/oci/error.ts';
 import type {
   BlobReport,
@@ -12,6 +12,7 @@ import type {
   VerifyReport,
 } from '../admin/reports.ts';
 import { nodeError } from '../errors.ts';
+import { callHttp, connectionReason, readBody } from '../http-call.ts';
 
 /** How long a node may take to answer a question about itself. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -59,9 +60,15 @@ export class AdminClient {
 
   async #json(method: string, path: string, alsoFine: readonly number[] = []): Promise<unknown> {
     const signal = AbortSignal.timeout(method === 'POST' ? ACTION_TIMEOUT_MS : ANSWER_TIMEOUT_MS);
-    const response = await this.#fetch(method, path, signal, alsoFine);
+    const answer = await this.#call(method, path, signal, alsoFine);
+    let text: string;
     try {
-      return await response.json();
+      text = await readBody(answer, signal);
+    } catch (error) {
+      throw this.#brokenOff(error);
+    }
+    try {
+      return JSON.parse(text);
     } catch (error) {
       throw this.#notOurs(error);
     }
@@ -72,18 +79,15 @@ export class AdminClient {
     path: string,
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<Line> {
-    const response = await this.#fetch(method, path, options.signal, []);
-    if (response.body === null) return;
-    const body = Readable.fromWeb(response.body);
+    const answer = await this.#call(method, path, options.signal, []);
     // readline does not pass on errors of its input.
     let broken: unknown;
-    body.on('error', (error) => {
+    answer.on('error', (error) => {
       broken = error;
     });
-    for await (const text of createInterface({ input: body })) yield this.#line(text) as Line;
+    for await (const text of createInterface({ input: answer })) yield this.#line(text) as Line;
     options.signal?.throwIfAborted();
-    if (broken !== undefined)
-      throw nodeError('ERR_ADMIN_ANSWER', `the node at ${this.url} broke off its answer`, { cause: broken });
+    if (broken !== undefined) throw this.#brokenOff(broken);
   }
 
   #line(text: string): unknown {
@@ -98,29 +102,32 @@ export class AdminClient {
     return value;
   }
 
-  async #fetch(
+  async #call(
     method: string,
     path: string,
     signal: AbortSignal | undefined,
     alsoFine: readonly number[],
-  ): Promise<Response> {
-    let response: Response;
+  ): Promise<IncomingMessage> {
+    let answer: IncomingMessage;
     try {
-      response = await fetch(this.url + path, {
-        method,
-        redirect: 'error',
-        ...(signal === undefined ? {} : { signal }),
-      });
+      answer = await callHttp(this.url + path, { method, signal });
     } catch (error) {
       if (isAbortError(error) && asError(error).name === 'AbortError') throw error;
-      throw nodeError('ERR_ADMIN_UNREACHABLE', `no node answers at ${this.url}: ${reasonOf(error)}`, { cause: error });
+      const reason = connectionReason(error);
+      throw nodeError('ERR_ADMIN_UNREACHABLE', `no node answers at ${this.url}: ${reason}`, { cause: error });
     }
-    if (response.ok || alsoFine.includes(response.status)) return response;
-    const message = messageOf(await response.json().catch(() => undefined));
+    const status = answer.statusCode ?? 0;
+    if ((status >= 200 && status < 300) || alsoFine.includes(status)) return answer;
+    const message = messageOf(parseOrUndefined(await readBody(answer, signal).catch(() => '')));
     throw nodeError(
       'ERR_ADMIN_ANSWER',
-      `the node at ${this.url} answered ${response.status}${message === undefined ? '' : `: ${message}`}`,
+      `the node at ${this.url} answered ${status}${message === undefined ? '' : `: ${message}`}`,
     );
+  }
+
+  #brokenOff(cause: unknown): Error {
+    const reason = connectionReason(cause);
+    return nodeError('ERR_ADMIN_ANSWER', `the node at ${this.url} broke off its answer: ${reason}`, { cause });
   }
 
   #notOurs(error: unknown): Error {
@@ -131,12 +138,12 @@ export class AdminClient {
   }
 }
 
-function reasonOf(error: unknown): string {
-  const { cause, message, name } = asError(error);
-  if (name === 'TimeoutError') return 'it takes too long';
-  return cause instanceof Error && cause.message !== ''
-    ? cause.message
-    : ((cause as NodeJS.ErrnoException | undefined)?.code ?? message);
+function parseOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function messageOf(value: unknown): string | undefined {

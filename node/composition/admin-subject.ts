@@ -7,6 +7,7 @@ import type { BlobReport, PeerReport, StatusReport } from '../admin/reports.ts';
 import { formatHostPort, type HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { examineNode } from '../doctor/node-checks.ts';
+import { callHttp } from '../http-call.ts';
 import { showCount, showSize } from '../text-forms.ts';
 
 /** The parts that are asked. */
@@ -107,8 +108,9 @@ function readinessChecks({ content, members, facade }: AdminSubjectDeps): Readin
     {
       name: 'registry',
       check: async ({ signal }) => {
-        const response = await fetch(`http://${formatHostPort(reachable(facade))}/v2/`, { signal });
-        if (!response.ok) throw new Error(`/v2/ answered ${response.status}`);
+        const answer = await callHttp(`http://${formatHostPort(reachable(facade))}/v2/`, { signal });
+        answer.resume();
+        if (answer.statusCode !== 200) throw new Error(`/v2/ answered ${answer.statusCode}`);
         return `listening on ${formatHostPort(facade)}`;
       },
     },

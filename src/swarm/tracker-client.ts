@@ -3,6 +3,7 @@
  * whole process when a tracker breaks off an answer: see docs/decisions/0003-tracker-client.md.
  * @see BEP 3 and 23 (HTTP, compact peers), BEP 7 (IPv6), BEP 15 (UDP)
  */
+import { getGlobalDispatcher, interceptors, request, type Dispatcher } from 'undici';
 import { asError } from '../oci/error.ts';
 import { decodeBencode } from './bencode.ts';
 import { swarmError } from './errors.ts';
@@ -11,6 +12,8 @@ import { announceOverUdp } from './tracker-udp.ts';
 
 /** An answer that is larger is none: 200 peers take 1,200 bytes. */
 const MAX_ANSWER_BYTES = 64 * 1024;
+
+const MAX_REDIRECTS = 5;
 
 /**
  * Reads a tracker's URL: `http`, `https` or `udp`; `/announce` is meant where no path is given.
@@ -51,9 +54,10 @@ async function announceOverHttp(
   announce: TrackerAnnounce,
   options: { signal: AbortSignal },
 ): Promise<TrackerAnswer> {
-  const response = await fetch(announceUrl(url, announce), options);
-  const bytes = await readBounded(response);
-  if (!response.ok) throw new Error(`it answered with status ${response.status}`);
+  // Not `fetch`, which refuses a list of "bad ports" that a tracker may well listen on.
+  const { statusCode, body } = await request(announceUrl(url, announce), { ...options, dispatcher: redirecting() });
+  const bytes = await readBounded(body);
+  if (statusCode < 200 || statusCode > 299) throw new Error(`it answered with status ${statusCode}`);
   return readAnswer(decodeBencode(bytes));
 }
 
@@ -76,11 +80,14 @@ function percentEncode(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
 }
 
-async function readBounded(response: Response): Promise<Buffer> {
+/** Follows a few redirects, as trackers behind load balancers send. */
+function redirecting(): Dispatcher {
+  return getGlobalDispatcher().compose(interceptors.redirect({ maxRedirections: MAX_REDIRECTS }));
+}
+
+async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let sizeBytes = 0;
-  const body: AsyncIterable<Uint8Array> | null = response.body;
-  if (body === null) return Buffer.alloc(0);
   for await (const chunk of body) {
     sizeBytes += chunk.length;
     if (sizeBytes > MAX_ANSWER_BYTES) throw new Error('its answer is too large');

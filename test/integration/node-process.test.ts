@@ -14,8 +14,10 @@ import { CONFIG_TREE } from '../../node/config/tree.ts';
 import type { GroupOptions } from '../../node/config/option.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { makeFacts } from '../unit/node/config/facts.ts';
+import { callHttp, readBody } from '../../node/http-call.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { freePort, until } from '../support/programs.ts';
+import { freeRefusedPort } from '../support/refused-port.ts';
 
 let directory = '';
 let origin: Server;
@@ -46,6 +48,19 @@ describe('a node as a process', () => {
     node.child.kill('SIGTERM');
     expect(await node.exited()).toBe(0);
     expect(node.log().at(-1)).toMatchObject({ msg: 'node stopped' });
+  });
+
+  test('gets ready with its registry and its admin server on ports that fetch refuses', async () => {
+    const facade = await freeRefusedPort();
+    const admin = await freeRefusedPort(8);
+    const addresses = ['--listen', `127.0.0.1:${facade}`, '--admin', `127.0.0.1:${admin}`, '--swarm', '127.0.0.1:0'];
+    await using node = new NodeProcess(['node', ...addresses, '--swarm-mdns=false', ...data()], { facade, admin });
+    await node.logged('node started');
+    const answer = await callHttp(`http://${node.admin}/readyz`);
+    expect([answer.statusCode, await readBody(answer)]).toEqual([200, expect.stringContaining('"ready":true')]);
+    await using status = new NodeProcess(['status', '--admin', node.admin], { facade: 0, admin: 0 });
+    expect(await status.exited(), status.err).toBe(0);
+    expect(status.out).toContain(`http://127.0.0.1:${facade}`);
   });
 
   test('drains on the first signal and gives up at once on the second', async () => {

@@ -1,8 +1,11 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeBencode, type BencodeValue } from '../../../src/swarm/bencode.ts';
 import { compactPeers, readAnswer } from '../../../src/swarm/tracker-answer.ts';
-import { parseTrackerUrl } from '../../../src/swarm/tracker-client.ts';
+import { announceToTracker, parseTrackerUrl } from '../../../src/swarm/tracker-client.ts';
+import { freeRefusedPort } from '../../support/refused-port.ts';
 
 function encode(value: BencodeValue): Buffer {
   if (typeof value === 'number') return Buffer.from(`i${value}e`);
@@ -126,5 +129,42 @@ describe('the URL of a tracker', () => {
 
   test.each(['', 'tracker:6969', 'ws://tracker', 'udp://tracker', 'file:///etc/passwd'])('%j is refused', (text) => {
     expect(() => parseTrackerUrl(text)).toThrow(/tracker/);
+  });
+});
+
+describe('an announce', () => {
+  test('reaches a tracker on a port that fetch refuses, through a redirect', async () => {
+    const port = await freeRefusedPort(4);
+    const answer = encode(
+      new Map<string, BencodeValue>([
+        ['interval', 60],
+        ['peers', Buffer.alloc(0)],
+      ]),
+    );
+    const infoHashes: string[] = [];
+    const server = createServer((request, response) => {
+      const [path, query = ''] = (request.url ?? '').split('?');
+      if (path === '/announce') {
+        response.writeHead(302, { location: `/moved?${query}` }).end();
+        return;
+      }
+      infoHashes.push(/info_hash=([^&]*)/.exec(query)?.[1] ?? '');
+      response.end(answer);
+    }).listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    const announce = {
+      infoHash: Buffer.alloc(20, 0xfe),
+      peerId: Buffer.alloc(20, 0x2e),
+      port: 5002,
+      leftBytes: 1,
+      wantedPeers: 10,
+      event: 'started',
+    } as const;
+    const url = parseTrackerUrl(`http://127.0.0.1:${port}`);
+    const told = await announceToTracker(url, announce, { signal: AbortSignal.timeout(5_000) });
+    server.closeAllConnections();
+    server.close();
+    expect(told).toEqual({ intervalMs: 60_000, peers: [] });
+    expect(infoHashes).toEqual(['%FE'.repeat(20).toLowerCase()]);
   });
 });

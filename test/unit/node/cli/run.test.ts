@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -9,6 +12,7 @@ import { AdminServer } from '../../../../node/admin/admin-server.ts';
 import { runCommandLine } from '../../../../node/cli/run.ts';
 import { flatOptions } from '../../../../node/config/tree.ts';
 import { parseSwarmKey } from '../../../../src/swarm/swarm-key.ts';
+import { freeRefusedPort } from '../../../support/refused-port.ts';
 import { FakeSubject } from '../admin/fake-subject.ts';
 import { makeFacts } from '../config/facts.ts';
 
@@ -88,6 +92,32 @@ describe('reading a node', () => {
     expect(err.split('\n')).toHaveLength(3);
     expect(err).toContain('ERR_ADMIN_UNREACHABLE');
     expect(err).toContain('dockyard node');
+  });
+
+  test('a node is read on a port that fetch would refuse', async () => {
+    const port = await freeRefusedPort();
+    await using other = await AdminServer.open(
+      { subject, metrics: new Registry(), log: pino({ level: 'silent' }) },
+      { listen: { host: '127.0.0.1', port } },
+    );
+    for (const command of ['status', 'blobs', 'verify']) {
+      const { code, err } = await run([command, '--admin', `127.0.0.1:${other.address.port}`]);
+      expect([command, code, err]).toEqual([command, 0, '']);
+    }
+  });
+
+  test('what is no node is exit code 1, and a name with several addresses says why it failed', async () => {
+    const stranger = createServer((_request, response) => void response.end('<html>')).listen(0, '127.0.0.1');
+    await once(stranger, 'listening');
+    const { port } = stranger.address() as AddressInfo;
+    const answered = await run(['status', '--admin', `127.0.0.1:${port}`]);
+    stranger.close();
+    await once(stranger, 'close');
+    expect(answered.code).toBe(1);
+    expect(answered.err).toContain('is not the admin server of a node');
+    const silent = await run(['status', '--admin', `localhost:${port}`]);
+    expect(silent.code).toBe(3);
+    expect(silent.err).toContain('ECONNREFUSED');
   });
 
   test('a bad address is exit code 2', async () => {
