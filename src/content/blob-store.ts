@@ -39,6 +39,8 @@ export interface PartialBlob extends AsyncDisposable {
   readonly held: Bitfield;
   /** The expected hash of a piece, or `undefined` while it is not known. */
   pieceHash(index: number): Buffer | undefined;
+  /** The SHA-256 of bytes that came in for a piece, which must not change meanwhile; never fails. */
+  hashPiece(bytes: Uint8Array): Promise<Buffer>;
   /**
    * Keeps a piece of which the caller has checked that `pieceHash` is its SHA-256 and the hash it expected.
    * Resolves when the bytes can be read back, and survive the end of this process.

@@ -6,6 +6,8 @@
  * Buffers are counted. Whoever gets one from `acquire` or from a reading that says so owns it and may `release` it, once;
  * `retain` adds an owner. Who does not release does no harm: the buffer then goes the ordinary way. A slice stands for the
  * buffer that it is a slice of. A buffer that was released must not be touched any more.
+ *
+ * Pooled memory is shared memory, so that a thread can hash a piece where it lies.
  */
 
 /** Only such sizes are pooled; smaller ones are cheap, larger ones rare. */
@@ -34,7 +36,7 @@ export class BufferPool {
     const size = pooledSize(length);
     const reused = this.#free.get(size)?.pop();
     if (reused !== undefined) this.#freeBytes -= size;
-    const buffer = reused ?? Buffer.allocUnsafeSlow(size);
+    const buffer = reused ?? Buffer.from(new SharedArrayBuffer(size));
     this.#owners.set(buffer.buffer, 1);
     return length === size ? buffer : buffer.subarray(0, length);
   }

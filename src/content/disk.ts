@@ -7,6 +7,8 @@ import { makeFolder } from './make-folder.ts';
 export interface DiskFile {
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
   write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }>;
+  /** Writes buffers one behind the other. */
+  writev(buffers: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }>;
   truncate(sizeBytes: number): Promise<void>;
   sync(): Promise<void>;
   stat(): Promise<{ size: number }>;

@@ -10,7 +10,7 @@ import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
 import { isDockyardError } from '../oci/error.ts';
 import type { Bitfield } from './bitfield.ts';
 import type { PartialBlob } from './blob-store.ts';
-import { readFully, writeFully, type DiskFile } from './disk.ts';
+import { readFully, type DiskFile } from './disk.ts';
 import { DurableFile } from './durable-file.ts';
 import { contentError } from './errors.ts';
 import { assertRange } from './fs-held-blob.ts';
@@ -18,6 +18,7 @@ import { PIECE_HASH_BYTES, pieceRange, piecesCovering, type PieceGeometry } from
 import type { HashThread, RunAhead } from './hash-thread.ts';
 import { MapEntryWriter } from './map-entry-writer.ts';
 import { MAP_HEADER_BYTES, mapEntry, mapFileBytes } from './partial-map.ts';
+import { PieceWriter } from './piece-writer.ts';
 import type { StoreSpace } from './store-space.ts';
 
 /** Blobs up to this size are hashed at once, on the main thread: telling the worker would take longer. */
@@ -54,6 +55,7 @@ export class FsPartialBlob implements PartialBlob {
   readonly held: Bitfield;
   readonly #deps: FsPartialBlobDeps;
   readonly #body: Buffer;
+  readonly #pieces: PieceWriter;
   readonly #entries: MapEntryWriter;
   readonly #durable: DurableFile;
   readonly #writing = new Set<Promise<void>>();
@@ -70,6 +72,7 @@ export class FsPartialBlob implements PartialBlob {
     this.geometry = state.geometry;
     this.held = state.held;
     this.#body = state.body;
+    this.#pieces = new PieceWriter(deps.data, state.geometry.pieceSizeBytes);
     this.#entries = new MapEntryWriter(deps.map, state.body);
     this.#durable = new DurableFile(deps.data, state.geometry.sizeBytes);
     this.#hashAhead();
@@ -78,6 +81,10 @@ export class FsPartialBlob implements PartialBlob {
   pieceHash(index: number): Buffer | undefined {
     const entry = this.held.has(index) ? mapEntry(this.#body, index) : undefined;
     return entry === undefined ? undefined : Buffer.from(entry);
+  }
+
+  async hashPiece(bytes: Uint8Array): Promise<Buffer> {
+    return await this.#deps.hashes.ofPiece(bytes);
   }
 
   async writePiece(index: number, bytes: Uint8Array, pieceHash: Uint8Array): Promise<void> {
@@ -89,7 +96,7 @@ export class FsPartialBlob implements PartialBlob {
     if (pieceHash.length !== PIECE_HASH_BYTES) throw new RangeError(`a piece hash has ${PIECE_HASH_BYTES} bytes`);
     if (this.held.has(index)) return;
     const writing = this.#deps.space.withRoom(bytes.length, async () => {
-      await writeFully(this.#deps.data, bytes, range.start);
+      await this.#pieces.write(bytes, range.start);
       await this.#entries.write(index, pieceHash);
       this.#keep(index, bytes.length);
     });

@@ -1,5 +1,6 @@
 /** What the main thread and the hash worker say to each other. */
 import type { DigestAlgorithm } from '../oci/digest.ts';
+import type { PieceHashBatch } from './piece-hash-queue.ts';
 
 /** A piece of work. `id` is chosen by the asker and comes back with the answer. */
 export type HashRequest =
@@ -22,6 +23,8 @@ export type HashRequest =
       readonly pieceSizeBytes: number;
       readonly body: Uint8Array;
     }
+  /** Hash bytes in shared memory, before all other work. Answer: `pieces`. */
+  | ({ readonly kind: 'bytes'; readonly id: number } & PieceHashBatch)
   /** List all complete blobs under a folder. Answer: `scan`. */
   | { readonly kind: 'scan'; readonly id: number; readonly path: string }
   /** Begin a running hash over a file that grows from its beginning. No answer. */

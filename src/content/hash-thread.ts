@@ -5,6 +5,7 @@ import { Bitfield } from './bitfield.ts';
 import { contentError } from './errors.ts';
 import type { PieceGeometry } from './geometry.ts';
 import type { HashReply, HashRequest, ScannedBlob } from './hash-protocol.ts';
+import { PieceHashQueue, type PieceHashBatch } from './piece-hash-queue.ts';
 
 type Asking = Exclude<HashRequest['kind'], 'begin' | 'advance' | 'cancel'>;
 
@@ -30,6 +31,7 @@ const ADVANCE_STEP_BYTES = 2 * 1024 * 1024;
 export class HashThread implements AsyncDisposable {
   readonly #waiters = new Map<number, Waiter>();
   #worker: Worker | undefined;
+  #pieces = this.#newPieceQueue();
   #nextId = 1;
   #closed = false;
 
@@ -42,6 +44,11 @@ export class HashThread implements AsyncDisposable {
     const reply = await this.#ask({ kind: 'whole', path, algorithm }, options.signal);
     if (reply.kind !== 'digest' || !isDigest(reply.digest)) throw unexpected(reply);
     return reply.digest;
+  }
+
+  /** The SHA-256 of a piece that came in; off the main thread when its memory is shared. Never fails. */
+  async ofPiece(bytes: Uint8Array): Promise<Buffer> {
+    return await this.#pieces.hash(bytes);
   }
 
   /** The SHA-256 of every piece of a file, 32 bytes each. */
@@ -100,6 +107,14 @@ export class HashThread implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #newPieceQueue(): PieceHashQueue {
+    return new PieceHashQueue(async (batch: PieceHashBatch) => {
+      const reply = await this.#ask({ kind: 'bytes', ...batch });
+      if (reply.kind !== 'pieces') throw unexpected(reply);
+      return reply.hashes;
+    });
   }
 
   async #ask(
@@ -164,6 +179,7 @@ export class HashThread implements AsyncDisposable {
   #dropWorker(worker: Worker, cause: unknown): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
+    this.#pieces = this.#newPieceQueue();
     this.#failAll(contentError('ERR_STORE_IO', 'the hash thread ended unexpectedly', { cause }));
   }
 

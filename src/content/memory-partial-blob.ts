@@ -1,4 +1,5 @@
 /** A blob that is being gathered in memory. */
+import { hash } from 'node:crypto';
 import type { ByteRange } from '../oci/byte-range.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
 import { Bitfield } from './bitfield.ts';
@@ -42,6 +43,10 @@ export class MemoryPartialBlob implements PartialBlob {
 
   pieceHash(index: number): Buffer | undefined {
     return this.#kept.pieces.get(index)?.hash;
+  }
+
+  async hashPiece(bytes: Uint8Array): Promise<Buffer> {
+    return hash('sha256', bytes, 'buffer');
   }
 
   async writePiece(index: number, bytes: Uint8Array, pieceHash: Uint8Array): Promise<void> {

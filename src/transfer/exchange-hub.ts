@@ -62,6 +62,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
   readonly #countBan: (reason: string) => void;
   #nextChannelId = 1;
   #closed = false;
+  #dialBack: (link: Link) => void = () => undefined;
 
   constructor(deps: ExchangeHubDeps, config: TransferConfig) {
     this.#deps = deps;
@@ -108,6 +109,11 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     return this.#uploads;
   }
 
+  /** Registers who is told that pieces are being fetched over a link that the peer dialled. */
+  onFetchingOverAccepted(dialBack: (link: Link) => void): void {
+    this.#dialBack = dialBack;
+  }
+
   /** Registers who answers a kind of question. */
   answer(method: string, handler: QuestionHandler): void {
     this.#questions.set(method, handler);
@@ -126,6 +132,9 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
       forgetChannel: (channel) => this.#forgetChannel(channel),
       onEmpty: (empty) => this.releaseIfIdle(empty),
       uploads: this.#uploads,
+      onFetching: (link) => {
+        if (link.role === 'listener') this.#dialBack(link);
+      },
       memory: this.#deps.memory,
       verify: this.#deps.verify,
       nowMs: () => this.#deps.clock.nowMs(),
@@ -257,7 +266,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
 
   #find(link: Link, channelId: number): { exchange: Exchange; channel: Channel } | undefined {
     const found = this.#channels.get(channelId);
-    return found?.channel.link === link ? found : undefined;
+    return found?.channel.link === link || found?.channel.link.partner === link ? found : undefined;
   }
 
   #onJoin(link: Link, payload: Buffer): void {

@@ -36,6 +36,8 @@ export interface ExchangeDeps {
   readonly forgetChannel: (channel: Channel) => void;
   readonly onEmpty: (exchange: Exchange) => void;
   readonly uploads: UploadQueue;
+  /** Pieces are being asked for over this link. */
+  readonly onFetching: (link: Link) => void;
   readonly verify: VerifySignature;
   readonly nowMs: () => number;
   readonly maxWindowBytes: number;
@@ -119,6 +121,7 @@ export class Exchange {
   ask(channel: Channel, pieces: readonly number[]): void {
     if (channel.remoteId === undefined || pieces.length === 0) return;
     channel.markAsked(pieces);
+    this.#deps.onFetching(channel.link);
     channel.link.send(FRAME.want, wire.encodePieces(channel.remoteId, pieces));
   }
 

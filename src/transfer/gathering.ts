@@ -58,7 +58,8 @@ export class Gathering {
     const scheduler = new PieceScheduler(geometry.pieceCount, random);
     scheduler.addHolder(ORIGIN_KEY);
     const nowMs = (): number => clock.nowMs();
-    const pool = new HolderPool({ exchange, scheduler, geometry, downloadRate, nowMs, ...events }, config);
+    const hashPiece = partial.hashPiece.bind(partial);
+    const pool = new HolderPool({ exchange, scheduler, geometry, downloadRate, hashPiece, nowMs, ...events }, config);
     const gathering = new Gathering(partial, local, intake, scheduler, pool);
     gathering.#vouchForHeld(deps, exchange);
     return gathering;

@@ -2,7 +2,6 @@
  * The holders of one journey: keeps each busy within its window, notices those that stall or lie, and asks the last pieces
  * twice. Which piece of whom is the scheduler's decision.
  */
-import { hash } from 'node:crypto';
 import type { PieceGeometry } from '../content/geometry.ts';
 import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
@@ -25,6 +24,8 @@ export interface HolderPoolDeps {
   readonly scheduler: PieceScheduler;
   readonly geometry: PieceGeometry;
   readonly downloadRate: RateLimit;
+  /** The SHA-256 of bytes; never fails. */
+  readonly hashPiece: (bytes: Buffer) => Promise<Buffer>;
   readonly nowMs: () => number;
   /** A verified piece. */
   readonly onPiece: (piece: number, bytes: Buffer, hash: Buffer, from: PeerId) => void;
@@ -121,23 +122,27 @@ export class HolderPool {
     this.fill();
   }
 
-  /** A piece came in whole: it is checked here. */
+  /** A piece came in whole: it is checked here. Until that is done it counts as asked for. */
   onPiece(channel: Channel, piece: number, bytes: Buffer): void {
     const held = this.#holders.get(channel);
     if (held === undefined) return;
     held.askedAtMs.delete(piece);
-    const expected = this.#deps.exchange.map?.hash(piece);
-    const actual = hash('sha256', bytes, 'buffer');
+    held.awaitedSinceMs = this.#deps.nowMs();
+    this.#fill(held);
+    void this.#deps.hashPiece(bytes).then((actual) => this.#onHashed(held, piece, bytes, actual));
+  }
+
+  #onHashed(held: Held, piece: number, bytes: Buffer, actual: Buffer): void {
+    const { exchange, scheduler } = this.#deps;
+    const expected = exchange.map?.hash(piece);
     if (expected?.equals(actual) !== true) {
-      this.#deps.scheduler.setHasNot(held.key, piece);
-      if (expected !== undefined) this.#onWrong(channel, piece);
+      scheduler.setHasNot(held.key, piece);
+      if (expected !== undefined) this.#onWrong(held.channel, piece);
       return;
     }
-    held.awaitedSinceMs = this.#deps.nowMs();
     held.busySinceMs = undefined;
     this.settle(piece, held.key);
-    this.#deps.onPiece(piece, bytes, actual, channel.link.peerId);
-    this.#fill(held);
+    this.#deps.onPiece(piece, bytes, actual, held.channel.link.peerId);
   }
 
   #onWrong(channel: Channel, piece: number): void {

@@ -28,6 +28,7 @@ import { OriginSharing } from './origin-sharing.ts';
 import { abortable } from './piece-intake.ts';
 import { PullRecorder } from './pull-report.ts';
 import { makeStatements } from './statement.ts';
+import { Suspects } from './suspects.ts';
 import type { TransferConfig } from './transfer-config.ts';
 import type { LeaveReason } from './wire.ts';
 
@@ -47,6 +48,7 @@ export class Journey implements ExchangeListener {
   readonly #origin: OriginReader;
   readonly #sharing: OriginSharing;
   readonly #hunt: HolderHunt;
+  readonly #suspects: Suspects;
   readonly #holds: Holds;
   readonly #startedAtMs: number;
   #opening: Promise<Gathering> | undefined;
@@ -83,6 +85,15 @@ export class Journey implements ExchangeListener {
       isReading: () => this.#origin.state === 'reading',
       onSize: (sizeBytes) => this.#learnSize(sizeBytes),
       onChange: () => this.#step(),
+    });
+    const { hub, log, metrics } = deps;
+    this.#suspects = new Suspects({
+      exchange: this.#exchange,
+      hunt: this.#hunt,
+      recorder: this.recorder,
+      hub,
+      log,
+      metrics,
     });
     this.#holds = new Holds({ delayMs: () => this.#lingerMs(), onUnused: () => this.#endIfUnused() });
     this.#sharing = new OriginSharing({ ...deps, exchange: this.#exchange, nowMs: () => deps.clock.nowMs() });
@@ -247,10 +258,11 @@ export class Journey implements ExchangeListener {
   }
 
   async #gather(sizeBytes: number): Promise<Gathering> {
+    const suspects = this.#suspects;
     const events = {
       onPiece: this.#onPeerPiece.bind(this),
-      onLie: this.#onLie.bind(this),
-      onStall: this.#onStall.bind(this),
+      onLie: suspects.onLie.bind(suspects),
+      onStall: suspects.onStall.bind(suspects),
     };
     const gathering = await Gathering.open(this.#deps, this.#exchange, sizeBytes, events, this.#config);
     this.#gathering = gathering;
@@ -273,6 +285,7 @@ export class Journey implements ExchangeListener {
   }
 
   #onPeerPiece(piece: number, bytes: Buffer, hash: Buffer, from: PeerId): void {
+    if (this.#isOver) return;
     this.recorder.onPeerBytes(bytes.length, from);
     this.#deps.metrics.received('peer', bytes.length);
     this.#keep(piece, bytes, hash).then(
@@ -303,25 +316,6 @@ export class Journey implements ExchangeListener {
     this.#deps.metrics.received('origin', cut.bytes.length);
     this.#gathering?.pool.settle(cut.piece, ORIGIN_KEY);
     await this.#keep(cut.piece, cut.bytes, cut.hash);
-  }
-
-  #onLie(peerId: PeerId, piece: number, isProven: boolean): void {
-    this.#hunt.avoid(peerId);
-    const what = isProven ? 'a peer sent a wrong piece' : 'a peer goes by another piece map: one of the two is false';
-    this.#deps.log.warn({ peer: peerId, digest: this.purpose.digest, piece }, what);
-    if (isProven) this.#ban(peerId, 'wrong-piece');
-  }
-
-  #ban(peerId: PeerId, reason: 'wrong-piece' | 'false-map'): void {
-    const link = [...this.#exchange.channels.keys()].find((candidate) => candidate.peerId === peerId);
-    if (link !== undefined) this.#deps.hub.ban(link, reason);
-  }
-
-  #onStall(peerId: PeerId, waitedMs: number): void {
-    this.recorder.lostMs += waitedMs;
-    this.#deps.metrics.onStall();
-    this.#hunt.avoid(peerId);
-    this.#deps.log.info({ peer: peerId, digest: this.purpose.digest, waitedMs }, 'a holder stalled and was replaced');
   }
 
   #onTick(): void {
@@ -365,11 +359,6 @@ export class Journey implements ExchangeListener {
     const authors = [...(this.#exchange.map?.authors ?? [])];
     const self = this.#deps.identity.peerId;
     const foreign = authors.filter((author) => author !== self);
-    this.#deps.log.warn(
-      { digest: this.purpose.digest, authors },
-      'the whole does not have its digest: its piece map was false',
-    );
-    this.#deps.metrics.onFalseMap();
     await gathering.reset();
     if (foreign.length === 0 && this.recorder.localBytes === 0) {
       throw transferError(
@@ -378,9 +367,8 @@ export class Journey implements ExchangeListener {
       );
     }
     this.recorder.localBytes = 0;
-    if (authors.length === 1 && authors[0] !== undefined) this.#ban(authors[0], 'false-map');
+    this.#suspects.onFalseMap(authors, self);
     this.#exchange.map?.restart(foreign);
-    for (const author of foreign) this.#hunt.avoid(author);
     for (const channel of [...this.#exchange.channels.values()]) {
       gathering.pool.onLeft(channel);
       this.#exchange.leave(channel, 'failed');

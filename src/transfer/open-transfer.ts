@@ -127,6 +127,7 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   const stopping = new AbortController();
   const metrics = new TransferMetrics(deps.metrics);
   const peers = new Peers({ members, links: dataPlane.links }, config);
+  hub.onFetchingOverAccepted((link) => peers.dialBack(link));
   const rendezvous = new Rendezvous({
     maxDigests: MAX_RENDEZVOUS_DIGESTS,
     maxParticipants: MAX_RENDEZVOUS_PARTICIPANTS,

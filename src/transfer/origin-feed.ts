@@ -60,7 +60,7 @@ export async function* cutPieces(
     let at = 0;
     while (at < chunk.length && piece < end) {
       const taken = Math.min(chunk.length - at, buffer.length - filled);
-      buffer.set(chunk.subarray(at, at + taken), filled);
+      Buffer.from(chunk.buffer, chunk.byteOffset + at, taken).copy(buffer, filled);
       filled += taken;
       at += taken;
       if (filled < buffer.length) continue;

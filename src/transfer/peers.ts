@@ -49,6 +49,12 @@ export class Peers {
     return await this.#deps.links.connect(holder, { signal });
   }
 
+  /** Dials the peer of a link back, if it is a member: pieces come cheaper over a link that this side dialled. */
+  dialBack(link: Link): void {
+    const address = this.addressOf(link.peerId);
+    if (address !== undefined) this.#deps.links.dialBack(link, address.addresses);
+  }
+
   /**
    * Asks one member. A member that cannot be reached or does not answer in time is reported as such.
    * @throws {DockyardError} ERR_LINK_TIMEOUT, ERR_LINK_FAILED, or what the member answers

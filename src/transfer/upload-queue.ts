@@ -40,6 +40,8 @@ interface Want {
 interface Sending extends Want {
   readonly bytes: Buffer;
   offset: number;
+  /** All chunks of a piece go the same way, since they must not overtake each other. */
+  way: Link | undefined;
 }
 
 interface Lane {
@@ -118,9 +120,10 @@ export class UploadQueue {
     const lane = this.#lanes.get(link);
     if (lane === undefined) return;
     this.#readAhead(link, lane);
-    while (link.canSendChunk && !lane.waitsForRate) {
-      const sending = lane.sending.shift();
-      if (sending === undefined) break;
+    while (!lane.waitsForRate) {
+      const [sending] = lane.sending;
+      if (sending === undefined || !(sending.way ?? link.forChunks).canSendChunk) break;
+      lane.sending.shift();
       this.#sendChunk(link, lane, sending);
     }
     this.#retire(link, lane);
@@ -144,7 +147,8 @@ export class UploadQueue {
     const chunk = sending.bytes.subarray(offset, offset + length);
     // Chunks leave in order, so when the last one has left the buffer is free.
     const onLeft = isLast ? (): void => this.#deps.memory.release(sending.bytes) : undefined;
-    link.sendChunk(channel.remoteId, piece, offset, chunk, onLeft);
+    sending.way ??= link.forChunks;
+    sending.way.sendChunk(channel.remoteId, piece, offset, chunk, onLeft);
     this.#deps.onSent(channel, length);
     sending.offset += length;
     if (sending.offset < sending.bytes.length) this.#putBack(lane, sending);
@@ -175,7 +179,7 @@ export class UploadQueue {
     if (want.isCancelled) {
       if (bytes !== undefined) this.#deps.memory.release(bytes);
     } else if (bytes === undefined) this.#deps.onUnreadable(want.channel, want.piece, error);
-    else lane.sending.push({ ...want, bytes, offset: 0 });
+    else lane.sending.push({ ...want, bytes, offset: 0, way: undefined });
     this.pump(link);
   }
 

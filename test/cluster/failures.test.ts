@@ -217,8 +217,9 @@ describe('a range', () => {
 
 describe('a node', () => {
   test('that starts again fetches no verified piece twice', async () => {
-    const net = startNet();
+    // Before the net, so that it is removed after the net was closed.
     const directory = await scratch();
+    const net = startNet();
     const first = await net.addNode({ directory });
     const blob = randomBlob(8 * MIB);
     const digest = net.origin.add(blob);

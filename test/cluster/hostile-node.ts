@@ -77,6 +77,8 @@ export class HostileNode implements LinkHandler {
   readonly seen: { type: number; payload: Buffer }[] = [];
   /** Pieces that were asked of it. */
   askedCount = 0;
+  /** Links over which pieces were asked of it. */
+  readonly askedOver = new Set<Link>();
   readonly #digests = new Map<Link, Map<number, { digest: Digest; remoteId: number }>>();
   #network: LinkNetwork | undefined;
   #nextChannel = 1;
@@ -187,6 +189,7 @@ export class HostileNode implements LinkHandler {
     const geometry = pieceGeometry(offer.bytes.length);
     for (const piece of decodePieces(payload)) {
       this.askedCount += 1;
+      this.askedOver.add(link);
       const { start, end } = pieceRange(geometry, piece);
       (offer.conduct ?? sendHonestly)(link, found.remoteId, piece, offer.bytes.subarray(start, end));
     }

@@ -103,20 +103,20 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes the next bytes of the stream.
+   * Takes the next bytes of the stream, which stand in `data` before `end`.
    * @throws {DockyardError} ERR_LINK_PROTOCOL on a frame that is too large or malformed
    */
-  push(data: Buffer): void {
+  push(data: Buffer, end: number = data.length): void {
     let at = 0;
-    while (at < data.length) {
-      if (this.#chunk !== undefined) at += this.#fillChunk(this.#chunk, data, at);
-      else if (this.#payload !== undefined) at += this.#fillPayload(this.#payload, data, at);
-      else at += this.#fillHeader(data, at);
+    while (at < end) {
+      if (this.#chunk !== undefined) at += this.#fillChunk(this.#chunk, data, at, end);
+      else if (this.#payload !== undefined) at += this.#fillPayload(this.#payload, data, at, end);
+      else at += this.#fillHeader(data, at, end);
     }
   }
 
-  #fillHeader(data: Buffer, at: number): number {
-    const count = Math.min(this.#headerNeeded - this.#headerFilled, data.length - at);
+  #fillHeader(data: Buffer, at: number, end: number): number {
+    const count = Math.min(this.#headerNeeded - this.#headerFilled, end - at);
     data.copy(this.#header, this.#headerFilled, at, at + count);
     this.#headerFilled += count;
     if (this.#headerFilled === this.#headerNeeded) this.#onHeader();
@@ -155,8 +155,8 @@ export class FrameDecoder {
     this.#chunk = { channel, piece, offset, length, target, filled: 0 };
   }
 
-  #fillChunk(chunk: Chunk, data: Buffer, at: number): number {
-    const count = Math.min(chunk.length - chunk.filled, data.length - at);
+  #fillChunk(chunk: Chunk, data: Buffer, at: number, end: number): number {
+    const count = Math.min(chunk.length - chunk.filled, end - at);
     if (chunk.target !== undefined) data.copy(chunk.target, chunk.filled, at, at + count);
     chunk.filled += count;
     if (chunk.filled === chunk.length) {
@@ -166,8 +166,8 @@ export class FrameDecoder {
     return count;
   }
 
-  #fillPayload(payload: Buffer, data: Buffer, at: number): number {
-    const count = Math.min(payload.length - this.#payloadFilled, data.length - at);
+  #fillPayload(payload: Buffer, data: Buffer, at: number, end: number): number {
+    const count = Math.min(payload.length - this.#payloadFilled, end - at);
     data.copy(payload, this.#payloadFilled, at, at + count);
     this.#payloadFilled += count;
     if (this.#payloadFilled === payload.length) {

@@ -1,5 +1,7 @@
 /**
- * The links of this node: a listener, a dialler, and one link kept for each peer in use.
+ * The links of this node: a listener, a dialler, and for each peer in use one link, or two: one that each side dialled. Two
+ * are a pair, in which the pieces that a side fetches come over the link that it dialled, since that side of a connection
+ * receives cheaper; all else goes over whichever link it was begun on.
  *
  * Bounds: handshakes that are not finished, the time for one, the number of links; links that nobody uses are closed
  * after a while, the one unused for longest first when room is needed.
@@ -19,9 +21,6 @@ import { LinkSocket } from './link-socket.ts';
 
 /** AES-128-GCM first: with AES instructions it is the cheapest of the three by far. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
-
-/** Two nodes that dial each other at once end with two links; more of one peer are closed, the oldest first. */
-const MAX_LINKS_OF_PEER = 2;
 
 export interface LinkNetworkConfig {
   readonly listen: SocketAddress;
@@ -58,6 +57,8 @@ export class LinkNetwork implements AsyncDisposable {
   readonly #links = new Map<PeerId, Link>();
   readonly #all = new Set<Link>();
   readonly #dialling = new Map<string, Promise<Link>>();
+  /** Accepted links whose peer was dialled back, or could not be. */
+  readonly #dialledBack = new WeakSet<Link>();
   readonly #handler: LinkHandler;
   readonly #sweep: NodeJS.Timeout;
   /** Connections that came in and are not links yet, by remote address and port. */
@@ -126,12 +127,25 @@ export class LinkNetwork implements AsyncDisposable {
     const held = target.peerId === undefined ? undefined : this.#links.get(target.peerId);
     if (held !== undefined && !held.isClosed) return held;
     const key = target.peerId ?? target.addresses.map((address) => `${address.host}:${address.port}`).join();
-    let dial = this.#dialling.get(key);
-    if (dial === undefined) {
-      dial = this.#dialAny(target).finally(() => this.#dialling.delete(key));
-      this.#dialling.set(key, dial);
-    }
-    return await waitFor(dial, options.signal);
+    return await waitFor(this.#dialOnce(key, target), options.signal);
+  }
+
+  /**
+   * Much is about to come from the peer of a link that it dialled: dials it back once, so that the pieces come over a link of
+   * this side's. Where that fails they come over the link that there is.
+   */
+  dialBack(link: Link, addresses: readonly SocketAddress[]): void {
+    if (link.role === 'dialler' || this.#closed || this.#dialledBack.has(link)) return;
+    this.#dialledBack.add(link);
+    const { peerId } = link;
+    if ([...this.#all].some((other) => other.peerId === peerId && other.role === 'dialler')) return;
+    const onFailed = (thrown: unknown): void => {
+      this.#deps.log.debug({ peer: peerId, err: asError(thrown) }, 'a peer could not be dialled back');
+    };
+    void this.#dialOnce(`back to ${peerId}`, { peerId, addresses }).then((back) => {
+      // What it was dialled for is over.
+      if (link.isClosed) back.close();
+    }, onFailed);
   }
 
   async close(): Promise<void> {
@@ -149,6 +163,15 @@ export class LinkNetwork implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #dialOnce(key: string, target: LinkTarget): Promise<Link> {
+    let dial = this.#dialling.get(key);
+    if (dial === undefined) {
+      dial = this.#dialAny(target).finally(() => this.#dialling.delete(key));
+      this.#dialling.set(key, dial);
+    }
+    return dial;
   }
 
   async #dialAny(target: LinkTarget): Promise<Link> {
@@ -242,8 +265,9 @@ export class LinkNetwork implements AsyncDisposable {
     if (isBanned(peerId)) throw swarmError('ERR_LINK_REFUSED', `peer ${peerId} is banned for a time`);
     if (this.#closed) throw swarmError('ERR_LINK_FAILED', 'this node is shutting down');
     if (socket.tls.destroyed) throw swarmError('ERR_LINK_FAILED', `peer ${peerId} closed the connection`);
-    const link = new Link(socket, peerId, this.#handler, () => clock.nowMs());
-    this.#makeRoom(peerId);
+    const link = new Link(socket, { peerId, role }, this.#handler, () => clock.nowMs());
+    this.#makeRoom(link);
+    this.#pair(link);
     this.#all.add(link);
     this.#links.set(peerId, link);
     link.start();
@@ -256,21 +280,41 @@ export class LinkNetwork implements AsyncDisposable {
       onChannelFrame: (link, type, payload) => handler.onChannelFrame(link, type, payload),
       onChunk: (link, channel, piece, offset, length) => handler.onChunk(link, channel, piece, offset, length),
       onChunkEnd: (link, channel, piece, offset, length) => handler.onChunkEnd(link, channel, piece, offset, length),
-      onDrain: (link) => handler.onDrain(link),
+      onDrain: (link) => {
+        handler.onDrain(link);
+        if (link.partner !== undefined) handler.onDrain(link.partner);
+      },
       onClose: (link) => {
-        this.#all.delete(link);
-        if (this.#links.get(link.peerId) === link) this.#links.delete(link.peerId);
+        this.#onClose(link);
         handler.onClose(link);
       },
     };
   }
 
-  #makeRoom(peerId: PeerId): void {
-    const ofPeer = [...this.#all].filter((link) => link.peerId === peerId);
-    for (const surplus of ofPeer.slice(0, Math.max(0, ofPeer.length + 1 - MAX_LINKS_OF_PEER))) surplus.close();
+  /** A second link that the same side dialled takes the place of the first, which that side has given up. */
+  #makeRoom(link: Link): void {
+    for (const other of [...this.#all]) if (other.peerId === link.peerId && other.role === link.role) other.close();
     while (this.#all.size >= this.#config.maxLinks) {
       const oldest = [...this.#all].reduce((a, b) => (a.lastUsedAtMs <= b.lastUsedAtMs ? a : b));
       oldest.close();
+    }
+  }
+
+  #pair(link: Link): void {
+    for (const other of this.#all) if (other.peerId === link.peerId) Link.pair(link, other);
+  }
+
+  /** The other link of a pair was used for what a closed one began: that is over as well, unless nothing was under way. */
+  #onClose(link: Link): void {
+    this.#all.delete(link);
+    const { partner } = link;
+    if (this.#links.get(link.peerId) === link) this.#links.delete(link.peerId);
+    if (partner === undefined || partner.isClosed) return;
+    this.#dialledBack.delete(partner);
+    if (link.error === undefined) this.#links.set(link.peerId, partner);
+    else {
+      const message = `the other link with peer ${link.peerId} broke`;
+      partner.close(swarmError('ERR_LINK_FAILED', message, { cause: link.error }));
     }
   }
 

@@ -12,8 +12,8 @@ import { MAX_HELLO_BYTES } from './handshake.ts';
 
 const RECEIVE_BUFFER_BYTES = 64 * 1024;
 
-/** Takes what came in; the bytes may be overwritten when it returns. */
-export type ByteSink = (data: Buffer) => void;
+/** Takes what came in: the bytes of `data` before `end`. They may be overwritten when it returns. */
+export type ByteSink = (data: Buffer, end: number) => void;
 
 export class LinkSocket {
   readonly tls: TLSSocket;
@@ -28,31 +28,32 @@ export class LinkSocket {
   /** A socket that a listener accepted. */
   static accepted(tls: TLSSocket): LinkSocket {
     const socket = new LinkSocket(tls);
-    tls.on('data', (data: Buffer) => socket.#receive(data));
+    tls.on('data', (data: Buffer) => socket.#receive(data, data.length));
     return socket;
   }
 
   /** Dials; `secureConnect` of `tls` tells when it is connected. */
   static dialled(options: ConnectionOptions): LinkSocket {
     const received: { deliver: ByteSink } = { deliver: () => undefined };
+    const buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
     const onread: OnReadOpts = {
-      buffer: Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES),
-      callback: (length: number, buffer: Uint8Array): boolean => {
-        received.deliver(Buffer.from(buffer.buffer, buffer.byteOffset, length));
+      buffer,
+      callback: (length: number): boolean => {
+        received.deliver(buffer, length);
         return true;
       },
     };
     // Node's types leave `onread` out of TLS options; its documentation does not.
     const withBuffer: ConnectionOptions & { onread: OnReadOpts } = { ...options, onread };
     const socket = new LinkSocket(connect(withBuffer));
-    received.deliver = (data) => socket.#receive(data);
+    received.deliver = (data, end) => socket.#receive(data, end);
     return socket;
   }
 
   /** From now on bytes go to `sink`; those that came before come first. */
   setSink(sink: ByteSink): void {
     this.#sink = sink;
-    for (const early of this.#early.splice(0)) sink(early);
+    for (const early of this.#early.splice(0)) sink(early, early.length);
   }
 
   /**
@@ -83,13 +84,13 @@ export class LinkSocket {
     const onAbort = (): void => reject(asError(signal.reason));
     this.tls.once('end', onEnd).once('close', onEnd).once('error', onError);
     signal.addEventListener('abort', onAbort, { once: true });
-    this.setSink((data) => {
+    this.setSink((data, end) => {
       try {
-        for (let at = 0; at < data.length; at += 1) {
+        for (let at = 0; at < end; at += 1) {
           decoder.push(data.subarray(at, at + 1));
           if (!isRead) continue;
           this.#sink = undefined;
-          if (at + 1 < data.length) this.#early.push(Buffer.from(data.subarray(at + 1)));
+          if (at + 1 < end) this.#early.push(Buffer.from(data.subarray(at + 1, end)));
           return;
         }
       } catch (thrown) {
@@ -108,8 +109,8 @@ export class LinkSocket {
     }
   }
 
-  #receive(data: Buffer): void {
-    if (this.#sink === undefined) this.#early.push(Buffer.from(data));
-    else this.#sink(data);
+  #receive(data: Buffer, end: number): void {
+    if (this.#sink === undefined) this.#early.push(Buffer.from(data.subarray(0, end)));
+    else this.#sink(data, end);
   }
 }

@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { asError, DockyardError, isDockyardError } from '../../oci/error.ts';
 import { swarmError } from '../errors.ts';
 import type { PeerId } from '../member.ts';
+import type { LinkRole } from './handshake.ts';
 import type { LinkSocket } from './link-socket.ts';
 import {
   encodeChunkHeader,
@@ -50,6 +51,8 @@ const MAX_UNREAD_BYTES = 8 * 1024 * 1024;
 
 export class Link implements FrameSink {
   readonly peerId: PeerId;
+  /** Which end of the connection this side is. */
+  readonly role: LinkRole;
   readonly #linkSocket: LinkSocket;
   readonly #socket: TLSSocket;
   readonly #handler: LinkHandler;
@@ -65,13 +68,20 @@ export class Link implements FrameSink {
   #leftBytes = 0;
   #leftAtMs: number;
   #isPaused = false;
+  #partner: Link | undefined;
 
   /** Takes the socket over; nothing is received before `start`. */
-  constructor(linkSocket: LinkSocket, peerId: PeerId, handler: LinkHandler, nowMs: () => number) {
+  constructor(
+    linkSocket: LinkSocket,
+    { peerId, role }: { peerId: PeerId; role: LinkRole },
+    handler: LinkHandler,
+    nowMs: () => number,
+  ) {
     const socket = linkSocket.tls;
     this.#linkSocket = linkSocket;
     this.#socket = socket;
     this.peerId = peerId;
+    this.role = role;
     this.#handler = handler;
     this.#nowMs = nowMs;
     this.#lastHeardAtMs = nowMs();
@@ -84,9 +94,27 @@ export class Link implements FrameSink {
     socket.on('close', () => this.close());
   }
 
+  /** Makes a pair of two links with one peer; one that was paired before is free again. */
+  static pair(a: Link, b: Link): void {
+    for (const link of [a, b]) if (link.#partner !== undefined) link.#partner.#partner = undefined;
+    a.#partner = b;
+    b.#partner = a;
+  }
+
+  /** The other link with the same peer. */
+  get partner(): Link | undefined {
+    return this.#partner;
+  }
+
+  /** The link over which the bytes of pieces go to the peer: the one that it dialled, if there is such a one. */
+  get forChunks(): Link {
+    const partner = this.#partner;
+    return this.role === 'dialler' && partner?.role === 'listener' && !partner.isClosed ? partner : this;
+  }
+
   /** Begins to receive. */
   start(): void {
-    this.#linkSocket.setSink((data) => this.#onData(data));
+    this.#linkSocket.setSink((data, end) => this.#onData(data, end));
   }
 
   get isClosed(): boolean {
@@ -220,11 +248,11 @@ export class Link implements FrameSink {
     this.#handler.onDrain(this);
   }
 
-  #onData(data: Buffer): void {
+  #onData(data: Buffer, end: number): void {
     if (this.#closed) return;
     this.#lastHeardAtMs = this.#nowMs();
     try {
-      this.#decoder.push(data);
+      this.#decoder.push(data, end);
     } catch (thrown) {
       this.close(asError(thrown));
     }

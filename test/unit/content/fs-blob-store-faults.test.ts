@@ -27,6 +27,10 @@ class FaultyDisk implements Disk {
     const file = await nodeDisk.open(path, flags);
     return {
       read: async (...args) => await file.read(...args),
+      writev: async (...args) => {
+        this.#enter('write');
+        return await file.writev(...args);
+      },
       write: async (...args) => {
         this.#enter('write');
         return await file.write(...args);

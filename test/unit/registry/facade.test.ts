@@ -374,15 +374,19 @@ describe('lists', () => {
 
 describe('pushes', () => {
   test.each([
-    ['POST', '/v2/a/blobs/uploads/', ''],
+    ['POST', '/v2/a/blobs/uploads/', 'GET, HEAD'],
     ['PUT', '/v2/a/manifests/latest', 'GET, HEAD'],
-    ['PATCH', '/v2/a/blobs/uploads/id', ''],
+    ['PATCH', '/v2/a/blobs/uploads/id', 'GET, HEAD'],
     ['DELETE', `/v2/a/blobs/${MISSING}`, 'GET, HEAD'],
-    ['GET', '/v2/a/blobs/uploads/id', ''],
     ['OPTIONS', '/v2/', 'GET, HEAD'],
   ])('%s %s is not supported', async (method, path, allow) => {
-    const answer = await askRaw(node.port, path, { method, headers: method === 'GET' ? [] : ['Content-Length: 0'] });
+    const answer = await askRaw(node.port, path, { method, headers: ['Content-Length: 0'] });
     expect([answer.status, errorCode(answer.body), answer.headers['allow']]).toEqual([405, 'UNSUPPORTED', allow]);
+  });
+
+  test('an upload that is asked for is not there', async () => {
+    const answer = await askRaw(node.port, '/v2/a/blobs/uploads/id', { method: 'GET', headers: [] });
+    expect([answer.status, errorCode(answer.body)]).toEqual([404, 'UNSUPPORTED']);
   });
 
   test('a body that waits for 100 is not asked for', async () => {

@@ -24,6 +24,7 @@ function makeIntake(options: { holdWrites?: boolean } = {}) {
     geometry,
     held,
     pieceHash: () => undefined,
+    hashPiece: async (bytes) => hash('sha256', bytes, 'buffer'),
     writePiece: async (index, bytes) => {
       await gate.promise;
       if (state.writeError !== undefined) throw state.writeError;

@@ -10,6 +10,8 @@ const CHUNK = 64 * 1024;
 class LinkDouble {
   room = 0;
   readonly sent: string[] = [];
+  /** Where chunks go; this link itself unless a test says otherwise. */
+  forChunks: LinkDouble = this;
   get canSendChunk(): boolean {
     return this.room > 0;
   }
@@ -62,6 +64,19 @@ describe('an upload queue', () => {
     await settled();
     expect(link.sent).toEqual(['1/7@0:1', '1/7@1:1', '1/8@0:1', '1/8@1:1']);
     expect([sentBytes(), queue.activeCount]).toEqual([4 * CHUNK, 0]);
+  });
+
+  test('changes over to another link between pieces, never within one', async () => {
+    const { queue } = makeQueue();
+    const [link, other] = [new LinkDouble(), new LinkDouble()];
+    queue.add(channelOn(link, 1), [7, 8], piecesOf(2));
+    await settled();
+    pump(queue, link, 1);
+    link.forChunks = other;
+    other.room = 100;
+    pump(queue, link, 100);
+    expect(link.sent).toEqual(['1/7@0:1', '1/7@1:1']);
+    expect(other.sent).toEqual(['1/8@0:1', '1/8@1:1']);
   });
 
   test('lets the channels of a link take turns, so that a small blob is not behind a large one', async () => {

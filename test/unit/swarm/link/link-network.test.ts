@@ -71,13 +71,63 @@ test('nodes that dial each other at once can both use what they get', async () =
   expect((await toA.request('x', 2, { timeoutMs: 2000 })).value).toEqual({ method: 'x', given: 2 });
 });
 
-test('of many links of one peer the newest two stay', async () => {
+test('of many links that one side dialled the newest stays', async () => {
   const identity = generateIdentity();
   const b = await openEnd();
   const ends = await Promise.all(Array.from({ length: 4 }, async () => await openEnd({ identity })));
   for (const end of ends) await end.network.connect({ peerId: b.identity.peerId, addresses: [b.address] });
-  await expect.poll(() => ends.map((end) => end.network.links().length)).toEqual([0, 0, 1, 1]);
-  expect(b.network.links().length).toBe(2);
+  await expect.poll(() => ends.map((end) => end.network.links().length)).toEqual([0, 0, 0, 1]);
+  expect(b.network.links().length).toBe(1);
+});
+
+/** Two ends and a link that each of them dialled. */
+async function openDialledBack() {
+  const { a, b, toB, toA } = await openPair();
+  b.network.dialBack(toA, [a.address]);
+  await expect.poll(() => [toB.partner, toA.partner].every((partner) => partner !== undefined)).toBe(true);
+  return { a, b, toB, toA };
+}
+
+test('a peer that is dialled back sends pieces over the link that was dialled for them, and all else where it began', async () => {
+  const { b, toB, toA } = await openDialledBack();
+  expect(toB.forChunks).toBe(toB.partner);
+  expect(toA.forChunks).toBe(toA);
+  expect(toB.partner?.role).toBe('listener');
+  toB.forChunks.sendChunk(1, 2, 0, Buffer.from('piece'));
+  await expect.poll(() => b.handler.chunks.map(({ bytes }) => bytes.toString())).toEqual(['piece']);
+  expect((await toB.request('x', 1, { timeoutMs: 2000 })).value).toEqual({ method: 'x', given: 1 });
+});
+
+test('a peer is dialled back once, and not at all over a link that this side dialled', async () => {
+  const { a, b, toB, toA } = await openDialledBack();
+  b.network.dialBack(toA, [a.address]);
+  a.network.dialBack(toB, [b.address]);
+  expect(await b.network.connect({ peerId: a.identity.peerId, addresses: [a.address] })).toBe(toA.partner);
+  expect([a.network.links().length, b.network.links().length]).toEqual([2, 2]);
+});
+
+test('a link that ends in order leaves the other in use, one that breaks takes it along', async () => {
+  const { a, b, toB, toA } = await openDialledBack();
+  toA.partner?.close();
+  await expect.poll(() => [a.network.links().length, b.network.links().length]).toEqual([1, 1]);
+  expect(toB.forChunks).toBe(toB);
+  expect((await toB.request('x', 1, { timeoutMs: 2000 })).value).toEqual({ method: 'x', given: 1 });
+  b.network.dialBack(toA, [a.address]);
+  await expect.poll(() => toB.forChunks).not.toBe(toB);
+  toA.partner?.close(new Error('broken'));
+  expect(toA.isClosed).toBe(true);
+  expect(toA.error).toMatchObject({ code: 'ERR_LINK_FAILED', cause: { message: 'broken' } });
+  await expect.poll(() => [a.network.links().length, b.network.links().length]).toEqual([0, 0]);
+});
+
+test('a peer that cannot be dialled back is served over the link that there is', async () => {
+  const { b, toB, toA } = await openPair();
+  const gone = await openEnd();
+  await gone.network.close();
+  b.network.dialBack(toA, [gone.address]);
+  toB.forChunks.sendChunk(1, 2, 0, Buffer.from('piece'));
+  await expect.poll(() => b.handler.chunks.length).toBe(1);
+  expect(toA.isClosed).toBe(false);
 });
 
 test('beyond the limit the link unused for longest goes', async () => {
