@@ -36,6 +36,28 @@ function errorCode(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
+/** What the codes say that people meet most, in words. */
+const WORDS: Readonly<Record<string, string>> = {
+  ENOTFOUND: 'its name cannot be resolved',
+  EAI_AGAIN: 'no name server answers',
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'the connection was reset',
+  EHOSTUNREACH: 'there is no way to its host',
+  ENETUNREACH: 'there is no way to its network',
+  ETIMEDOUT: 'no connection came about in time',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection came about in time',
+  UND_ERR_SOCKET: 'the connection was closed',
+  EPROTO: 'TLS failed; does it speak plain HTTP?',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS; is its URL http://?',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS; is its URL http://?',
+};
+
+function explained(code: string, message: string): string {
+  const words = WORDS[code];
+  if (words !== undefined) return `${code} (${words})`;
+  return code === '' ? message : code;
+}
+
 /** Our own error, where a connection failed because of it (a guarded look-up), however deep it lies. */
 function ownError(error: unknown): DockyardError | undefined {
   for (
@@ -59,11 +81,11 @@ export function transportFailure(
 ): TransientFailure | DockyardError {
   if (thrown instanceof TransientFailure) return thrown;
   const own = ownError(thrown);
-  const details = { upstream };
   if (own?.code === 'ERR_ORIGIN_STALLED') return new TransientFailure(own, { isUnreachable: !facts.isConnected });
   if (own !== undefined) return own;
   const cause = asError(thrown);
   const code = errorCode(thrown);
+  const details = { upstream, causeCode: code === '' ? undefined : code };
   if (CERTIFICATE_CODE.test(code)) {
     return originError(
       'ERR_ORIGIN_UNTRUSTED',
@@ -80,7 +102,7 @@ export function transportFailure(
   const what = facts.isConnected ? 'broke off' : 'cannot be reached';
   const final = originError(
     'ERR_ORIGIN_UNAVAILABLE',
-    `upstream '${upstream}' ${what}: ${code === '' ? cause.message : code}`,
+    `upstream '${upstream}' ${what}: ${explained(code, cause.message)}`,
     {
       cause,
       details,

@@ -3,6 +3,7 @@
  * safe conduct, but not what the answers mean.
  */
 import type { Logger } from 'pino';
+import type { DockyardError } from '../oci/error.ts';
 import { isFailureStatus, statusFailure } from './answer-reading.ts';
 import { parseAuthChallenges } from './auth-challenge.ts';
 import { Authenticator } from './authenticator.ts';
@@ -21,6 +22,7 @@ import { backoffDelayMs, RETRY_AFTER_CAP_MS } from './retry-delay.ts';
 import { SharedUse } from './shared-use.ts';
 import { TokenClient } from './token-client.ts';
 import { TransientFailure } from './transport-failure.ts';
+import { TroubleLog } from './trouble-log.ts';
 import type { ProxyConfig, UpstreamConfig } from './upstream-config.ts';
 
 export interface UpstreamClientDeps {
@@ -58,6 +60,9 @@ export class UpstreamClient {
   readonly #authenticator: Authenticator;
   readonly #breaker: CircuitBreaker;
   readonly #rests: RestPeriods;
+  readonly #trouble: TroubleLog;
+  /** Why the upstream could not be reached the last time: told to those who are refused while the breaker is open. */
+  #lastUnreachable: DockyardError | undefined;
   readonly #shortSlots = new ConnectionSlots(MAX_SHORT_REQUESTS);
   readonly #base: string;
   readonly #use = new SharedUse();
@@ -73,6 +78,7 @@ export class UpstreamClient {
     this.#authenticator = new Authenticator({ ...deps, tokens }, config.upstream);
     this.#breaker = new CircuitBreaker(deps);
     this.#rests = new RestPeriods(deps);
+    this.#trouble = new TroubleLog(deps, config.upstream.name);
     this.#base = `${config.upstream.url.replace(/\/+$/, '')}/v2/`;
     deps.metrics.breaker(this.config.name, false);
   }
@@ -140,8 +146,12 @@ export class UpstreamClient {
       try {
         return await this.#attempt(request, read, options);
       } catch (error) {
-        if (!(error instanceof TransientFailure)) throw error;
+        if (!(error instanceof TransientFailure)) {
+          this.#trouble.failed(error);
+          throw error;
+        }
         const delayMs = this.#delayBeforeNext(error, attempt, request);
+        if (delayMs === undefined || this.#breaker.isOpen) this.#trouble.failed(error.final);
         if (delayMs === undefined) throw error.final;
         this.#deps.metrics.retried(this.config.name, request.kind);
         this.#deps.log.debug(
@@ -168,9 +178,11 @@ export class UpstreamClient {
     const rest = this.#rests.current(kind);
     if (rest !== undefined) throw rest;
     if (this.#breaker.tryPass()) return;
-    const { name } = this.config;
-    throw originError('ERR_ORIGIN_UNAVAILABLE', `upstream '${name}' could not be reached a moment ago`, {
-      details: { upstream: name },
+    const cause = this.#lastUnreachable;
+    const what = cause?.message ?? `upstream '${this.config.name}' cannot be reached`;
+    throw originError('ERR_ORIGIN_UNAVAILABLE', `${what}; it is tried again every few seconds`, {
+      cause,
+      details: cause?.details ?? { upstream: this.config.name },
     });
   }
 
@@ -190,14 +202,20 @@ export class UpstreamClient {
       return result;
     } catch (error) {
       metrics.request(name, request.kind, outcomeOfError(error));
-      if (error instanceof TransientFailure && error.isUnreachable) this.#reached(false);
+      if (error instanceof TransientFailure && error.isUnreachable) this.#unreachable(error.final);
       throw error;
     }
   }
 
-  #reached(isReached: boolean): void {
-    if (isReached) this.#breaker.succeeded();
-    else this.#breaker.failed();
+  #reached(): void {
+    this.#breaker.succeeded();
+    this.#trouble.answered();
+    this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
+  }
+
+  #unreachable(why: DockyardError): void {
+    this.#breaker.failed();
+    this.#lastUnreachable = why;
     this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
   }
 
@@ -230,7 +248,7 @@ export class UpstreamClient {
       const headers = isOwn && authorization !== undefined ? { ...request.headers, authorization } : request.headers;
       if (!isOwn) return await exchange(await this.#dispatchers.guarded(url), { ...sent, url, headers }, options);
       const answer = await exchange(this.#dispatchers.trusted(url), { ...sent, url, headers }, options);
-      this.#reached(true);
+      this.#reached();
       return answer;
     });
   }

@@ -7,7 +7,7 @@
  * so an upstream that denies is a 403.
  * @see OCI distribution-spec v1.1, "Error Codes"
  */
-import { isDockyardError } from '../oci/error.ts';
+import { isDockyardError, type DockyardError } from '../oci/error.ts';
 import type { RegistryErrorCode } from '../oci/errors.ts';
 
 /** How one error looks to clients. */
@@ -120,5 +120,20 @@ export function toPublicError(thrown: unknown): PublicError & { readonly message
   if (!isDockyardError(thrown)) return { ...UNKNOWN_ERROR, message: unknownMessage };
   const entry = Object.hasOwn(ERROR_TABLE, thrown.code) ? ERROR_TABLE[thrown.code] : undefined;
   if (entry === undefined) return { ...UNKNOWN_ERROR, message: unknownMessage };
-  return { ...entry, message: entry.message ?? thrown.message };
+  return { ...entry, message: entry.message === undefined ? thrown.message : entry.message + whyUpstream(thrown) };
+}
+
+/**
+ * Which upstream failed and how, in words that show nothing else of the network: a code of the system or of TLS, or a status.
+ * An error of the layers between holds that of the origin as its cause.
+ */
+function whyUpstream(thrown: DockyardError): string {
+  let current: unknown = thrown;
+  for (let depth = 0; depth < 5 && isDockyardError(current); depth += 1) {
+    const { upstream, causeCode, status } = current.details;
+    const why = causeCode ?? (status === undefined ? undefined : `status ${status}`);
+    if (upstream !== undefined && why !== undefined) return ` (${upstream}: ${why})`;
+    current = current.cause;
+  }
+  return '';
 }

@@ -25,7 +25,12 @@ export const ROUTES: Readonly<Record<DistributionPath['kind'], Route>> = {
   manifest: { methods: ['GET', 'HEAD'], path: '/v2/<name>/manifests/<tag or digest>', endpoints: 'end-3' },
   tags: { methods: ['GET', 'HEAD'], path: '/v2/<name>/tags/list', endpoints: 'end-8a, end-8b' },
   referrers: { methods: ['GET', 'HEAD'], path: '/v2/<name>/referrers/<digest>', endpoints: 'end-12a, end-12b' },
-  upload: { methods: [], path: '/v2/<name>/blobs/uploads/[<session>]', endpoints: 'end-4 to end-6, end-11, end-13' },
+  // Asked for by GET it is not found, so that a refused push can be told what is allowed.
+  upload: {
+    methods: ['GET', 'HEAD'],
+    path: '/v2/<name>/blobs/uploads/[<session>]',
+    endpoints: 'end-4 to end-6, end-11, end-13',
+  },
 };
 
 const BASE_BODY = Buffer.from('{}');

@@ -56,9 +56,7 @@ describe('the error table', () => {
     const details = { upstream: 'docker.io', causeCode: 'ECONNREFUSED' };
     const origin = new DockyardError('ERR_ORIGIN_UNAVAILABLE', 'at 10.1.2.3', { cause, details });
     const transfer = new DockyardError('ERR_TRANSFER_UNAVAILABLE', 'no source', { cause: origin });
-    expect(toPublicError(origin).message).toBe(
-      'the upstream registry cannot be reached now (docker.io: ECONNREFUSED)',
-    );
+    expect(toPublicError(origin).message).toBe('the upstream registry cannot be reached now (docker.io: ECONNREFUSED)');
     expect(toPublicError(transfer).message).toBe('no source can deliver the blob now (docker.io: ECONNREFUSED)');
     const refused = new DockyardError('ERR_ORIGIN_UNAVAILABLE', '', { details: { upstream: 'x', status: 500 } });
     expect(toPublicError(refused).message).toContain('(x: status 500)');
