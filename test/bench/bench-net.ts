@@ -1,15 +1,16 @@
 /** What benchmarks run against: a docker-registry with random blobs, and nodes in processes of their own. */
 import { spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isDigest, type Digest } from '../../src/oci/digest.ts';
+import type { Digest } from '../../src/oci/digest.ts';
 import { startDockerRegistry, type DockerRegistry } from '../support/docker-registry.ts';
 import { NodeProcess } from '../support/node-process.ts';
-import { isInstalled, mustRun, run } from '../support/programs.ts';
+import { isInstalled, run } from '../support/programs.ts';
+import { onInterruption } from './interruption.ts';
+import { pushRandomBlob } from './random-blob.ts';
 
 /** The name under which nodes know the registry. */
 export const UPSTREAM = 'bench.local';
@@ -17,7 +18,6 @@ export const UPSTREAM = 'bench.local';
 export const REPOSITORY = 'team/app';
 
 const MAX_START_ATTEMPTS = 5;
-const CHUNK_BYTES = 4 * 1024 * 1024;
 /** How long a node that is asked to end may take, so that it can write its profile. */
 const END_TIMEOUT_MS = 20_000;
 
@@ -41,6 +41,8 @@ export class BenchNet implements AsyncDisposable {
   readonly #profileFolder: string | undefined;
   readonly #nodes = new Set<BenchNode>();
   readonly registry: DockerRegistry;
+  #closing: Promise<void> | undefined;
+  readonly #interruption = onInterruption(async () => await (this.#closing ??= this.#close('SIGKILL')));
   #nextNode = 1;
 
   private constructor(folder: string, registry: DockerRegistry, profileFolder: string | undefined) {
@@ -69,14 +71,7 @@ export class BenchNet implements AsyncDisposable {
 
   /** Puts a blob of random bytes into the registry. */
   async pushBlob(sizeBytes: number): Promise<Digest> {
-    const path = join(this.#folder, 'pushed');
-    const digest = await writeRandomFile(path, sizeBytes);
-    const opened = await fetch(`${this.registry.url}/v2/${REPOSITORY}/blobs/uploads/`, { method: 'POST' });
-    const location = new URL(opened.headers.get('location') ?? '', this.registry.url);
-    location.searchParams.set('digest', digest);
-    await mustRun('curl', ['-sfS', '-T', path, '-H', 'Content-Type: application/octet-stream', location.href]);
-    await rm(path);
-    return digest;
+    return await pushRandomBlob(this.registry.url, REPOSITORY, this.#folder, sizeBytes);
   }
 
   /** Where the registry serves a blob. */
@@ -109,9 +104,9 @@ export class BenchNet implements AsyncDisposable {
   }
 
   /** Ends a node; its files stay until `removeFiles`. */
-  async stopNode(node: BenchNode): Promise<void> {
+  async stopNode(node: BenchNode, signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     this.#nodes.delete(node);
-    node.process.child.kill('SIGTERM');
+    node.process.child.kill(signal);
     const timer = setTimeout(() => node.process.child.kill('SIGKILL'), END_TIMEOUT_MS);
     await node.process.exited();
     clearTimeout(timer);
@@ -129,9 +124,14 @@ export class BenchNet implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const node of this.#nodes) await this.stopNode(node);
+    await (this.#closing ??= this.#close('SIGTERM'));
+  }
+
+  async #close(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    for (const node of this.#nodes) await this.stopNode(node, signal);
     await this.registry.stop();
     await rm(this.#folder, { recursive: true, force: true });
+    this.#interruption[Symbol.dispose]();
   }
 }
 
@@ -145,19 +145,6 @@ async function startProcess(flags: readonly string[], environment: Record<string
       if (!isTaken || attempt === MAX_START_ATTEMPTS) throw error;
     }
   }
-}
-
-async function writeRandomFile(path: string, sizeBytes: number): Promise<Digest> {
-  const hash = createHash('sha256');
-  await using file = await open(path, 'w');
-  for (let at = 0; at < sizeBytes; at += CHUNK_BYTES) {
-    const chunk = randomBytes(Math.min(CHUNK_BYTES, sizeBytes - at));
-    hash.update(chunk);
-    await file.write(chunk);
-  }
-  const digest = `sha256:${hash.digest('hex')}`;
-  if (!isDigest(digest)) throw new TypeError(`${digest} is no digest`);
-  return digest;
 }
 
 /** A URL at which nobody answers: an origin that is gone. */

@@ -10,10 +10,14 @@ export interface Bound {
   readonly unit: string;
 }
 
-/** One figure of a benchmark: its median is held against the bound. */
-export interface Figure {
+/** What a benchmark holds its figures against. */
+export interface Target {
   readonly what: string;
   readonly bound: Bound;
+}
+
+/** One figure of a benchmark: its median is held against the bound. */
+export interface Figure extends Target {
   readonly spread: Spread;
 }
 
@@ -24,6 +28,8 @@ export interface BenchResult {
   readonly skipped: readonly string[];
   /** What stands behind the figures, for who reads the JSON. */
   readonly details: unknown;
+  /** Plots by what they show, as SVG; kept in files beside the JSON. */
+  readonly plots?: Readonly<Record<string, string>>;
 }
 
 /** A benchmark that `scripts/bench` knows. */
@@ -33,8 +39,15 @@ export interface Bench {
   readonly summary: string;
   /** What each flag means, by its name without dashes. */
   readonly flags: Readonly<Record<string, string>>;
+  /** What is measured and what it has to be, for `--help`. */
+  readonly targets: readonly Target[];
   /** @param log takes lines for a person who waits */
   run(flags: Flags, log: (line: string) => void): Promise<BenchResult>;
+}
+
+/** A bound as a person reads it: `≤ 1.15×`. */
+export function formatBound({ direction, value, unit }: Bound): string {
+  return `${direction === 'at least' ? '≥' : '≤'} ${value}${unit}`;
 }
 
 /** True when the median is within its bound. */

@@ -1,8 +1,14 @@
 /** The flags of a benchmark: `--name value` or `--name=value`. */
 
+const RATE_UNITS: Readonly<Record<string, number>> = { kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 const UNITS: Readonly<Record<string, number>> = { '': 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
 
-/** Flags that were given, by name. */
+/** A command line that is wrong: an unknown word, or a value that makes no sense. */
+export class FlagError extends TypeError {
+  override readonly name = 'FlagError';
+}
+
+/** Flags that were given, by name. Whoever reads one whose value makes no sense gets a FlagError. */
 export class Flags {
   readonly #values: ReadonlyMap<string, string>;
 
@@ -10,7 +16,7 @@ export class Flags {
     this.#values = values;
   }
 
-  /** @throws {TypeError} for a flag that is not known, and for a word that is no flag */
+  /** @throws {FlagError} for a flag that is not known, and for a word that is no flag */
   static parse(args: readonly string[], known: readonly string[]): Flags {
     const values = new Map<string, string>();
     const words = args.flatMap((arg) => (/^--[^=]+=/.test(arg) ? splitOnce(arg) : [arg]));
@@ -18,8 +24,8 @@ export class Flags {
       const name = words[at]?.replace(/^--/, '') ?? '';
       const value = words[at + 1];
       if (!known.includes(name))
-        throw new TypeError(`there is no flag ${words[at]}; known are --${known.join(', --')}`);
-      if (value === undefined) throw new TypeError(`--${name} needs a value`);
+        throw new FlagError(`there is no flag ${words[at]}; known are --${known.join(', --')}`);
+      if (value === undefined) throw new FlagError(`--${name} needs a value`);
       values.set(name, value);
     }
     return new Flags(values);
@@ -38,7 +44,7 @@ export class Flags {
   count(name: string, fallback: number): number {
     const text = this.#values.get(name);
     if (text === undefined) return fallback;
-    if (!/^[1-9]\d*$/.test(text)) throw new TypeError(`--${name} is a number above 0, not ${text}`);
+    if (!/^[1-9]\d*$/.test(text)) throw new FlagError(`--${name} is a number above 0, not ${text}`);
     return Number(text);
   }
 
@@ -48,8 +54,27 @@ export class Flags {
     if (text === undefined) return fallback;
     const [, number, unit] = /^([1-9]\d*)(|[kmg]ib)$/i.exec(text) ?? [];
     const factor = UNITS[unit?.toLowerCase() ?? 'none'];
-    if (factor === undefined) throw new TypeError(`--${name} is a size like 64MiB, not ${text}`);
+    if (factor === undefined) throw new FlagError(`--${name} is a size like 64MiB, not ${text}`);
     return Number(number) * factor;
+  }
+
+  /** Bits per second: `100mbit`, `1gbit`. */
+  rateBits(name: string, fallback: number): number {
+    const text = this.#values.get(name);
+    if (text === undefined) return fallback;
+    const [, number, unit] = /^(\d+(?:\.\d+)?)([kmg]bit)$/i.exec(text) ?? [];
+    const bits = Number(number) * (RATE_UNITS[unit?.toLowerCase() ?? ''] ?? NaN);
+    if (!(bits > 0)) throw new FlagError(`--${name} is a rate like 100mbit, not ${text}`);
+    return bits;
+  }
+
+  /** Seconds, above 0: `2`, `0.5`. */
+  seconds(name: string, fallback: number): number {
+    const text = this.#values.get(name);
+    if (text === undefined) return fallback;
+    const seconds = /^\d+(\.\d+)?s?$/.test(text) ? Number(text.replace('s', '')) : NaN;
+    if (!(seconds > 0)) throw new FlagError(`--${name} is a number of seconds above 0, not ${text}`);
+    return seconds;
   }
 }
 

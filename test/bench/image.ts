@@ -4,9 +4,10 @@
  */
 import { makeRandomImage, layerBytes, pushImage, type Image } from '../support/image-builder.ts';
 import { isInstalled } from '../support/programs.ts';
-import type { Bench, Figure } from './bench.ts';
+import type { Bench, Bound, Figure } from './bench.ts';
 import { BenchNet, REPOSITORY, UPSTREAM, type BenchNode } from './bench-net.ts';
 import { IMAGE_CLIENTS, type ImageClient } from './image-clients.ts';
+import { onInterruption } from './interruption.ts';
 import { repeat } from './rounds.ts';
 import { spreadOf } from './spread.ts';
 
@@ -20,6 +21,12 @@ interface Round {
   readonly timeRatio: number;
 }
 
+const BOUND: Bound = { direction: 'at most', value: 1.25, unit: '×' };
+
+function titleOf(clientName: string): string {
+  return `${clientName} through a node whose peer holds it: time against docker-registry`;
+}
+
 export const image: Bench = {
   name: 'image',
   summary: `docker pull and ctr images pull of ${LAYERS} layers through a node whose peer holds them, against docker-registry`,
@@ -28,6 +35,7 @@ export const image: Bench = {
     'image-rounds': 'how often each side is measured (5)',
     profile: 'folder for CPU profiles of the nodes',
   },
+  targets: IMAGE_CLIENTS.map(({ name }) => ({ what: titleOf(name), bound: BOUND })),
   async run(flags, log) {
     const skipped = IMAGE_CLIENTS.filter(({ unmet }) => unmet !== undefined).map(
       ({ name, unmet }) => `${name}: ${unmet}`,
@@ -46,12 +54,13 @@ export const image: Bench = {
     for (const choice of clients) {
       log(`  ${choice.name}`);
       await using client = await choice.open();
+      using _undone = onInterruption(async () => await client[Symbol.asyncDispose]());
       const measure = measureWith(net, client, { holder, image: pulled });
       const rounds = await repeat(turns, measure, log);
       details[choice.name] = rounds;
       figures.push({
-        what: `${choice.name} through a node whose peer holds it: time against docker-registry`,
-        bound: { direction: 'at most', value: 1.25, unit: '×' },
+        what: titleOf(choice.name),
+        bound: BOUND,
         spread: spreadOf(rounds.map(({ timeRatio }) => timeRatio)),
       });
     }

@@ -2,18 +2,20 @@
  * `scripts/bench NAME… [--flag value]…`: runs benchmarks, prints their figures with bounds, keeps them in `.bench/`.
  * To add one, write a `Bench` in a file of its own and name it in BENCHES.
  */
-import { holds, type Bench, type Figure } from './bench.ts';
-import { direct, flashCrowd, warm } from './crowd.ts';
-import { Flags } from './flags.ts';
+import { NetworkLab } from '../support/network-lab.ts';
+import { formatBound, holds, type Bench, type Figure } from './bench.ts';
+import { CROWDS } from './crowd.ts';
+import { FlagError, Flags } from './flags.ts';
 import { held } from './held.ts';
 import { image } from './image.ts';
-import { memory } from './memory.ts';
+import { onInterruption, untilInterrupted } from './interruption.ts';
+import { crowdMemory, memory } from './memory.ts';
 import { relay } from './relay.ts';
 import { formatTable, saveResult } from './report.ts';
 import { small } from './small.ts';
 
 /** All benchmarks. */
-const BENCHES: readonly Bench[] = [held, relay, image, small, memory, flashCrowd, warm, direct];
+const BENCHES: readonly Bench[] = [held, relay, image, small, memory, crowdMemory, ...CROWDS];
 /** Those that `all` runs: the ones whose figures the project promises on one machine, in minutes. */
 const ALL: readonly Bench[] = [held, relay, image, small, memory];
 
@@ -27,19 +29,22 @@ function help(): string {
   for (const bench of BENCHES) {
     lines.push(`  ${bench.name.padEnd(14)}${bench.summary}`);
     for (const [flag, text] of Object.entries(bench.flags)) lines.push(`    --${flag.padEnd(15)}${text}`);
+    for (const { what, bound } of bench.targets) lines.push(`    bound: ${what}: ${formatBound(bound)}`);
   }
   const names = ALL.map(({ name }) => name).join(', ');
-  lines.push(`  ${'all'.padEnd(14)}${names}; a flag reaches those that know it`, '');
+  lines.push(`  ${'all'.padEnd(14)}${names}; a flag reaches those that know it`);
+  lines.push(`  ${'crowds'.padEnd(14)}${CROWDS.map(({ name }) => name).join(', ')}`, '');
   lines.push('Exit code: 0 when all bounds hold, 1 when one is missed, 2 for a wrong command.');
   return lines.join('\n');
 }
 
-/** @throws {TypeError} when there is no such benchmark */
+/** @throws {FlagError} when there is no such benchmark */
 function chosen(names: readonly string[]): readonly Bench[] {
   return names.flatMap((name) => {
     if (name === 'all') return ALL;
+    if (name === 'crowds') return CROWDS;
     const bench = BENCHES.find((other) => other.name === name);
-    if (bench === undefined) throw new TypeError(`there is no benchmark ${name}; scripts/bench --help lists them`);
+    if (bench === undefined) throw new FlagError(`there is no benchmark ${name}; scripts/bench --help lists them`);
     return [bench];
   });
 }
@@ -50,7 +55,7 @@ function flagsFor(bench: Bench, benches: readonly Bench[], args: readonly string
   return Flags.parse(args, [...new Set(known)]).only(Object.keys(bench.flags));
 }
 
-/** @throws {TypeError} when the command line is wrong */
+/** @throws {FlagError} when the command line is wrong */
 function planned(args: readonly string[]): readonly Job[] {
   const firstFlag = args.findIndex((arg) => arg.startsWith('-'));
   const names = firstFlag === -1 ? args : args.slice(0, firstFlag);
@@ -66,7 +71,7 @@ async function runJobs(jobs: readonly Job[]): Promise<void> {
     const result = await bench.run(flags, (line) => console.log(line));
     figures.push(...result.figures);
     skipped.push(...result.skipped);
-    console.log(`  kept in ${await saveResult(bench.name, result)}`);
+    console.log(`  kept in ${(await saveResult(bench.name, result)).join(', ')}`);
   }
   console.log(`\n${formatTable(figures)}`);
   for (const reason of skipped) console.log(`skipped: ${reason}`);
@@ -78,16 +83,15 @@ async function main(args: readonly string[]): Promise<void> {
     console.log(help());
     return;
   }
-  let jobs: readonly Job[];
   try {
-    jobs = planned(args);
+    await runJobs(planned(args));
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
+    if (!(error instanceof FlagError)) throw error;
     console.error(error.message);
     process.exitCode = 2;
-    return;
   }
-  await runJobs(jobs);
 }
 
-await main(process.argv.slice(2));
+// The last to be undone, and so the last word on what was made in between.
+onInterruption(async () => await NetworkLab.removeAll());
+await untilInterrupted(async () => await main(process.argv.slice(2)));

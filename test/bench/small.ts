@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { Digest } from '../../src/oci/digest.ts';
 import { pushBlob } from '../support/docker-registry.ts';
 import { randomBytes } from 'node:crypto';
-import type { Bench, Bound, Figure } from './bench.ts';
+import type { Bench, Bound, Figure, Target } from './bench.ts';
 import { BenchNet, REPOSITORY, type BenchNode } from './bench-net.ts';
 import { repeat } from './rounds.ts';
 import { median, spreadOf } from './spread.ts';
@@ -25,6 +25,15 @@ interface Round {
   readonly missMs: number;
 }
 
+const atMost = (value: number, unit: string): Bound => ({ direction: 'at most', value, unit });
+
+const HELD: Target = { what: '10 KiB blob, held: p50 against docker-registry', bound: atMost(3, '×') };
+const PEER: Target = { what: '10 KiB blob, from a peer: p50 against docker-registry', bound: atMost(12, '×') };
+const MISS: Target = {
+  what: '10 KiB blob, nobody holds it: p50 on top of docker-registry',
+  bound: atMost(25, ' ms'),
+};
+
 export const small: Bench = {
   name: 'small',
   summary: 'many 10 KiB blobs in turn: held, from a peer, from the origin, against docker-registry',
@@ -34,6 +43,7 @@ export const small: Bench = {
     'small-rounds': 'how often each is measured (7)',
     profile: 'folder for CPU profiles of the nodes',
   },
+  targets: [HELD, PEER, MISS],
   async run(flags, log) {
     const sizeBytes = flags.sizeBytes('small-blob', 10 * 1024);
     const count = flags.count('blobs', 150);
@@ -72,28 +82,14 @@ async function measureRound(
 }
 
 function figuresOf(rounds: readonly Round[]): Figure[] {
-  const figure = (what: string, bound: Bound, of: (round: Round) => number): Figure => ({
-    what,
-    bound,
+  const figure = (target: Target, of: (round: Round) => number): Figure => ({
+    ...target,
     spread: spreadOf(rounds.map(of)),
   });
-  const atMost = (value: number, unit: string): Bound => ({ direction: 'at most', value, unit });
   return [
-    figure(
-      '10 KiB blob, held: p50 against docker-registry',
-      atMost(3, '×'),
-      (round) => round.heldMs / round.registryMs,
-    ),
-    figure(
-      '10 KiB blob, from a peer: p50 against docker-registry',
-      atMost(12, '×'),
-      (round) => round.peerMs / round.registryMs,
-    ),
-    figure(
-      '10 KiB blob, nobody holds it: p50 on top of docker-registry',
-      atMost(25, ' ms'),
-      (round) => round.missMs - round.registryMs,
-    ),
+    figure(HELD, (round) => round.heldMs / round.registryMs),
+    figure(PEER, (round) => round.peerMs / round.registryMs),
+    figure(MISS, (round) => round.missMs - round.registryMs),
   ];
 }
 

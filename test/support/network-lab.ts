@@ -24,10 +24,13 @@ export interface LinkShape {
   readonly delayMs?: number;
 }
 
+const PREFIX = `dk${process.pid}`;
+
 export class NetworkLab implements AsyncDisposable {
   readonly #prefix: string;
   readonly #hosts: LabHost[] = [];
   readonly #children = new Set<ChildProcess>();
+  #closing: Promise<void> | undefined;
 
   private constructor(prefix: string) {
     this.#prefix = prefix;
@@ -45,11 +48,24 @@ export class NetworkLab implements AsyncDisposable {
     }
   }
 
+  /** Removes all namespaces of this process, for a program that is ended in the middle of things. */
+  static async removeAll(): Promise<void> {
+    if (!(await NetworkLab.isAvailable())) return;
+    const { stdout } = await run('ip', ['netns', 'list']);
+    const names = stdout.split('\n').map((line) => line.split(' ')[0] ?? '');
+    for (const name of names) if (name.startsWith(`${PREFIX}-`)) await run('ip', ['netns', 'del', name]);
+  }
+
   static async open(): Promise<NetworkLab> {
-    const lab = new NetworkLab(`dk${process.pid}`);
+    const lab = new NetworkLab(PREFIX);
     await run('ip', ['netns', 'add', lab.#switch]);
-    await lab.#inside(lab.#switch, 'ip', ['link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0']);
-    await lab.#inside(lab.#switch, 'ip', ['link', 'set', 'br0', 'up']);
+    try {
+      await lab.#inside(lab.#switch, 'ip', ['link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0']);
+      await lab.#inside(lab.#switch, 'ip', ['link', 'set', 'br0', 'up']);
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
     return lab;
   }
 
@@ -132,7 +148,12 @@ export class NetworkLab implements AsyncDisposable {
     return { receivedBytes: fields[0] ?? 0, sentBytes: fields[8] ?? 0 };
   }
 
+  /** Ends what was started and removes all; whoever calls it again waits for the end too. */
   async close(): Promise<void> {
+    await (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     const exits = [...this.#children].map(async (child) => {
       const exited = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGKILL');

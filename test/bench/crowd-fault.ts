@@ -1,0 +1,56 @@
+/** Faults in the middle of a run: what is done to which node, and when. */
+import type { Digest } from '../../src/oci/digest.ts';
+import type { ClientPull } from './crowd-clients.ts';
+import type { CrowdLab } from './crowd-lab.ts';
+import { usageOf, type CrowdNode, type NodeUsage } from './crowd-node.ts';
+import { untilTrue } from './waiting.ts';
+
+/** What is done to one node when the clients have half of all bytes. */
+export type CrowdFault = 'kill-home' | 'stop-holder';
+
+/** Whom it is done to, and what tells that it is time. */
+export interface StruckCrowd {
+  readonly lab: CrowdLab;
+  readonly pulls: readonly ClientPull[];
+  /** Half of what all clients together will get. */
+  readonly halfBytes: number;
+}
+
+/** What was done. */
+export interface Struck {
+  readonly victim: CrowdNode;
+  readonly fault: CrowdFault;
+  readonly atMs: number;
+  /** Of the victim, under its name, since it cannot be asked afterwards. */
+  readonly lastUsage: Readonly<Record<string, NodeUsage>>;
+}
+
+/** Nothing that is measured takes so long; what does hangs. */
+const HALF_TIMEOUT_MS = 300_000;
+const POLL_MS = 20;
+
+/** Kills or stops a node when the clients have half. @param digest what is pulled: whose home is meant */
+export async function strikeAtHalf(crowd: StruckCrowd, fault: CrowdFault, digest: Digest): Promise<Struck> {
+  const { lab, pulls, halfBytes } = crowd;
+  const home = await lab.homeOf(digest);
+  await untilTrue(
+    'the clients have half of all',
+    HALF_TIMEOUT_MS,
+    () => pulls.reduce((sum, { arrivals }) => sum + arrivals.sizeBytes, 0) >= halfBytes,
+    POLL_MS,
+  );
+  const victim = fault === 'kill-home' ? home : await busiestBut(lab, home);
+  const lastUsage = await usageOf([victim]);
+  const atMs = performance.now();
+  victim.child.kill(fault === 'kill-home' ? 'SIGKILL' : 'SIGSTOP');
+  return { victim, fault, atMs, lastUsage };
+}
+
+/** Of all nodes but the home, the one that gave most to others: whose loss is felt most. */
+async function busiestBut(lab: CrowdLab, home: CrowdNode): Promise<CrowdNode> {
+  const others = lab.nodes.filter((node) => node !== home);
+  const given = await Promise.all(others.map(async (node) => ({ node, ...(await node.bytes()) })));
+  const [busiest] = given.toSorted((a, b) => b.toPeers - a.toPeers);
+  if (busiest === undefined) throw new TypeError('there is no holder beside the home');
+  return busiest.node;
+}
