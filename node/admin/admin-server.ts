@@ -1,8 +1,8 @@
 /** The admin server: metrics, health, reports, and a few actions for this machine. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { formatHostPort, type HostPort } from '../config/address.ts';
-import { nodeError } from '../errors.ts';
+import type { HostPort } from '../config/address.ts';
+import { listenFailure } from '../listen-failure.ts';
 import { createAdminApp, type AdminDeps } from './admin-app.ts';
 
 /** How long running answers may take to finish when the server is closed. */
@@ -53,9 +53,7 @@ export class AdminServer implements AsyncDisposable {
 function listen(server: Server, address: HostPort): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => {
-      reject(
-        nodeError('ERR_LISTEN_FAILED', `cannot listen on ${formatHostPort(address)}: ${cause.message}`, { cause }),
-      );
+      reject(listenFailure('admin', address, cause));
     });
     server.listen({ host: address.host, port: address.port }, resolve);
   });

@@ -1,15 +1,18 @@
 /** `node` and `tracker`: the commands that run until they are stopped. `key` and `config check`, which prepare them. */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
+import { pino } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { isDockyardError } from '../../src/oci/error.ts';
 import { generateSwarmKey } from '../../src/swarm/swarm-key.ts';
 import { openTracker, TRACKER_DEFAULTS } from '../../tracker/tracker.ts';
 import { createLog } from '../composition/log.ts';
-import { originConfig } from '../composition/upstream-table.ts';
+import { readNamedFiles } from '../composition/preflight.ts';
 import { runNode } from '../composition/run-node.ts';
 import { formatHostPort, parseHostPort } from '../config/address.ts';
 import { effectiveYaml } from '../config/effective.ts';
 import { nodeError } from '../errors.ts';
+import { listenFailure } from '../listen-failure.ts';
 import type { CommandContext } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { addNodeFlags, loadGivenConfig } from './node-flags.ts';
@@ -43,7 +46,7 @@ export function addProcessCommands(program: Command, context: CommandContext): v
   check.description('say what is wrong with the configuration, or print what a node would use');
   addNodeFlags(check).action(async () => {
     const loaded = loadGivenConfig(check, facts);
-    await originConfig(loaded.config);
+    await readNamedFiles(loaded.config, pino({ level: 'silent' }));
     print(terminal, effectiveYaml(loaded).trimEnd());
   });
 }
@@ -56,7 +59,11 @@ async function runTracker(listen: string, { terminal, facts }: CommandContext): 
   const log = createLog({ level: 'info', format: facts.isTerminal ? 'pretty' : 'json' });
   const { promise: ended, resolve: end } = Promise.withResolvers<string>();
   process.once('SIGTERM', end).once('SIGINT', end);
-  await using tracker = await openTracker({ log, metrics }, { listen: address, ...TRACKER_DEFAULTS });
+  await using tracker = await openTracker({ log, metrics }, { listen: address, ...TRACKER_DEFAULTS }).catch(
+    (error: unknown) => {
+      throw isDockyardError(error, 'ERR_TRACKER_LISTEN') ? listenFailure('tracker', address, error.cause) : error;
+    },
+  );
   const place = formatHostPort({ host: address.host, port: tracker.port });
   print(
     terminal,

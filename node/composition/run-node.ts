@@ -7,6 +7,7 @@ import { asError } from '../../src/oci/error.ts';
 import { formatHostPort } from '../config/address.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { NodeConfig } from '../config/schema.ts';
+import { pullHint } from './pull-hint.ts';
 import { createLog } from './log.ts';
 import { startNode, type RunningNode } from './start-node.ts';
 import { reachable } from './admin-subject.ts';
@@ -118,14 +119,17 @@ function endOnFault(log: Logger): void {
 function summaryLines(node: RunningNode): string[] {
   const config = node.config();
   const registry = formatHostPort(reachable(node.addresses.facade));
-  const [first] = config.upstreams;
-  const others = config.upstreams.slice(1).map(({ name }) => name);
+  const [first, ...others] = config.upstreams.map(({ name }) => name);
   const also = others.length === 0 ? '' : `; also ${others.join(', ')}`;
   return [
-    `Dockyard serves ${first?.name ?? ''}${also} on http://${formatHostPort(node.addresses.facade)} · ${describeSwarm(node, config)} · ` +
+    `Dockyard serves ${first ?? ''}${also} on http://${formatHostPort(node.addresses.facade)} · ${describeSwarm(node, config)} · ` +
       `admin http://${formatHostPort(node.addresses.admin)} · data ${config.data}`,
-    `Try: docker pull ${registry}/library/alpine · Point all pulls here: dockyard mirror install containerd|docker|podman`,
+    `Try: ${pullHint(registry, first ?? '')} · Point all pulls here: dockyard mirror install containerd|docker|podman${mirrorFlags(registry)}`,
   ];
+}
+
+function mirrorFlags(registry: string): string {
+  return registry === '127.0.0.1:5000' ? '' : ` --url http://${registry}`;
 }
 
 function describeSwarm(node: RunningNode, config: NodeConfig): string {

@@ -16,15 +16,16 @@ import { OriginManifestService } from '../../src/transfer/manifest-service.ts';
 import { BlobSizeHints } from '../../src/transfer/manifest-sizes.ts';
 import { createTransfer, type DataPlane, type Transfer } from '../../src/transfer/open-transfer.ts';
 import { AdminServer } from '../admin/admin-server.ts';
-import { formatHostPort, type HostPort } from '../config/address.ts';
+import type { HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { OriginProbe } from '../doctor/origin-probe.ts';
 import { SwarmEcho } from '../doctor/swarm-echo.ts';
-import { nodeError } from '../errors.ts';
+import { listenFailure } from '../listen-failure.ts';
 import { createAdminSubject } from './admin-subject.ts';
 import { buildInfo } from './build-info.ts';
 import { ReplaceableCredentials } from './credentials.ts';
 import { contentConfig, facadeServerConfig, manifestConfig, transferConfig, transferRates } from './part-configs.ts';
+import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
 import { openSwarmParts } from './swarm-parts.ts';
 import { originConfig } from './upstream-table.ts';
@@ -61,26 +62,35 @@ export interface RunningNode extends AsyncDisposable {
   close(graceMs?: number): Promise<void>;
 }
 
+/** Memory for pieces that are on their way, besides those that are kept for a while. */
+const MOVING_BYTES = 48 * 1024 * 1024;
+
 /** Time that never goes back, told since the epoch: for durations between nodes' parts. */
 const steadyClock = { nowMs: (): number => performance.timeOrigin + performance.now() };
 
-/** Starts a node. @throws {DockyardError} of whichever part cannot start; nothing is left running then */
+/**
+ * Starts a node. What can be checked without the disk is checked first.
+ * @throws {DockyardError} of whichever part cannot start; nothing is left running then
+ */
 export async function startNode({ log, version }: NodeDeps, config: NodeConfig): Promise<RunningNode> {
+  const { swarmKey, origin: originTable } = await readNamedFiles(config, log);
+  await tryPortsOfNewNode(config);
   await using starting = new AsyncDisposableStack();
   const current = { config };
   const metrics = createMetrics(version);
   const { random } = Math;
   const ground: Ground = { log, metrics, random };
 
-  const memory = new BufferPool(transferConfig(config).recentPiecesBytes);
-  const content = starting.use(await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config)));
-
   const credentials = new ReplaceableCredentials({ log, clock: systemClock }, config.credentials.dockerConfig);
-  const originDeps = { ...ground, clock: systemClock, credentials };
-  const origin = starting.use(new OriginRegistry(originDeps, await originConfig(config)));
+  // Made before the disk is touched, since it may refuse its configuration; it has nothing to close until it is asked.
+  const origin = new OriginRegistry({ ...ground, clock: systemClock, credentials }, originTable);
+
+  const memory = new BufferPool(transferConfig(config).recentPiecesBytes + MOVING_BYTES);
+  const content = starting.use(await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config)));
+  starting.use(origin);
 
   const swarm = starting.use(
-    await openSwarmParts({ ...ground, store: content.blobs, memory, clock: steadyClock }, config),
+    await openSwarmParts({ ...ground, store: content.blobs, memory, swarmKey, clock: steadyClock }, config),
   );
   const { dataPlane, members, discoveries } = swarm;
 
@@ -177,7 +187,7 @@ async function listen(server: FacadeServer, address: HostPort): Promise<HostPort
     const { port } = await server.open(address);
     return { host: address.host, port };
   } catch (cause) {
-    throw nodeError('ERR_LISTEN_FAILED', `cannot listen on ${formatHostPort(address)} for clients`, { cause });
+    throw listenFailure('registry', address, cause);
   }
 }
 

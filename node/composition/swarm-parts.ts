@@ -7,13 +7,15 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { BlobStore } from '../../src/content/blob-store.ts';
+import { isDockyardError } from '../../src/oci/error.ts';
 import { loadOrMakeIdentity, verifyPeerSignature } from '../../src/swarm/identity.ts';
 import type { HolderDiscovery, MemberDirectory } from '../../src/swarm/member.ts';
 import { openSwarm } from '../../src/swarm/swarm.ts';
-import { loadSwarmKey, type SwarmKey } from '../../src/swarm/swarm-key.ts';
+import type { SwarmKey } from '../../src/swarm/swarm-key.ts';
 import { openDataPlane, type DataPlane } from '../../src/transfer/open-transfer.ts';
 import type { HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
+import { listenFailure, type ListenPurpose } from '../listen-failure.ts';
 import { identityPath, linkConfig, swarmConfig, transferConfig } from './part-configs.ts';
 import { soloMembers } from './solo-members.ts';
 
@@ -23,6 +25,8 @@ const LINK_KEY_PURPOSE = 'link';
 /** Collaborators from the floors below. */
 export interface SwarmPartsDeps {
   readonly store: BlobStore;
+  /** Without one the swarm is open, or there is none. */
+  readonly swarmKey: SwarmKey | undefined;
   readonly memory: BufferPool;
   readonly clock: { nowMs(): number };
   readonly random: () => number;
@@ -42,17 +46,18 @@ export interface SwarmParts extends AsyncDisposable {
   onMembersChanged(listener: () => void): void;
 }
 
-/** Opens all of it. @throws {DockyardError} ERR_IDENTITY_INVALID, ERR_SWARM_KEY_INVALID, ERR_SWARM_LISTEN, ERR_SWARM_OPEN */
+/** Opens all of it. @throws {DockyardError} ERR_IDENTITY_INVALID, ERR_SWARM_LISTEN, ERR_SWARM_OPEN */
 export async function openSwarmParts(deps: SwarmPartsDeps, config: NodeConfig): Promise<SwarmParts> {
   await using starting = new AsyncDisposableStack();
   const identity = await loadOrMakeIdentity(identityPath(config));
-  const { key, enabled } = config.swarm;
-  const swarmKey = enabled && key !== undefined ? await loadSwarmKey(key, deps.log) : undefined;
+  const { enabled } = config.swarm;
+  const { swarmKey } = deps;
   const memberKey = enabled ? swarmKey?.deriveKey(LINK_KEY_PURPOSE) : randomBytes(32);
   const { store, memory, clock, log, metrics } = deps;
   const dataPlaneDeps = { identity, verify: verifyPeerSignature, memberKey, store, memory, clock, log, metrics };
+  const links = linkConfig(config);
   const dataPlane = starting.use(
-    await openDataPlane(dataPlaneDeps, { ...transferConfig(config), links: linkConfig(config) }),
+    await listening('data', links.listen, openDataPlane(dataPlaneDeps, { ...transferConfig(config), links })),
   );
   const shared = { peerId: identity.peerId, dataPlane };
   if (!enabled) {
@@ -65,9 +70,8 @@ export async function openSwarmParts(deps: SwarmPartsDeps, config: NodeConfig): 
     };
     return { ...shared, ...outside, [Symbol.asyncDispose]: () => running.disposeAsync() };
   }
-  const swarm = starting.use(
-    await openSwarm({ ...deps, identity, swarmKey }, swarmConfig(config, dataPlane.links.port)),
-  );
+  const opening = openSwarm({ ...deps, identity }, swarmConfig(config, dataPlane.links.port));
+  const swarm = starting.use(await listening('swarm', config.swarm.listen, opening));
   warnIfOpen(swarmKey, config, log);
   const running = starting.move();
   return {
@@ -81,6 +85,15 @@ export async function openSwarmParts(deps: SwarmPartsDeps, config: NodeConfig): 
     onMembersChanged: (listener) => void swarm.members.onChange(listener),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** Waits for a part that listens; where it cannot, the error says why and names the flag, which the part does not know. */
+async function listening<Part>(purpose: ListenPurpose, address: HostPort, opening: Promise<Part>): Promise<Part> {
+  try {
+    return await opening;
+  } catch (error) {
+    throw isDockyardError(error, 'ERR_SWARM_LISTEN') ? listenFailure(purpose, address, error.cause) : error;
+  }
 }
 
 function warnIfOpen(swarmKey: SwarmKey | undefined, config: NodeConfig, log: Logger): void {

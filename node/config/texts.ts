@@ -101,6 +101,10 @@ class ReadingBuilder {
       this.problem(source, `'${text}' is not NAME=URL; allowed as NAME: ${found.spec.nameAllowed}`);
       return;
     }
+    if (this.#upstreamNames.includes(name)) {
+      this.problem(source, `'${name}' is given twice; one URL belongs to each name`);
+      return;
+    }
     this.#upstreamNames.push(name);
     if (rest.length === 0) return;
     const path = [...found.path, name, found.spec.mainKey];

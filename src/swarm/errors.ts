@@ -16,7 +16,7 @@ export const SWARM_ERRORS = {
   },
   ERR_SWARM_LISTEN: {
     meaning: 'The swarm address or its data port cannot be listened on.',
-    remedy: 'Free the port or choose another with `--swarm HOST:PORT`.',
+    remedy: 'Free the port, or choose another with `--swarm HOST:PORT` or `--swarm-data HOST:PORT`.',
   },
   ERR_SWARM_ADDRESS_INVALID: {
     meaning: 'An address of the swarm is not of the form HOST:PORT.',

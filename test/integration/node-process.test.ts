@@ -1,6 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,6 +43,8 @@ describe('a node as a process', () => {
     await using node = await NodeProcess.start(data());
     expect(node.out).toContain(`Dockyard serves r.lan; also docker.io on http://${node.facade}`);
     expect(node.out).toContain('this machine alone');
+    expect(node.out).toContain(`docker pull ${node.facade}/REPOSITORY:TAG (an image of r.lan)`);
+    expect(node.out).toContain(`--url http://${node.facade}`);
     expect((await fetch(`http://${node.facade}/v2/`)).status).toBe(200);
     expect(await (await fetch(`http://${node.admin}/metrics`)).text()).toMatch(/^dockyard_build_info\{.*version="/m);
     node.child.kill('SIGTERM');
@@ -112,23 +114,52 @@ describe('a node as a process', () => {
     expect(await namesOf()).toEqual(['r.lan', 'new.lan', 'docker.io']);
   });
 
-  test('a port in use, a folder in use, and a bad key are exit code 1 with one line and a remedy', async () => {
+  test('a start that fails is told in one line with its cause, and leaves no new folder', async () => {
     await using node = await NodeProcess.start(data());
     const key = join(directory, 'bad.key');
     writeFileSync(key, 'nonsense');
-    const ports = { facade: 0, admin: 0 };
+    const file = join(directory, 'file');
+    writeFileSync(file, '');
+    const fresh = ['--data', join(directory, 'fresh')];
+    const swarm = await node.swarm();
     const cases = [
-      [['--listen', node.facade, '--data', join(directory, 'other')], 'ERR_LISTEN_FAILED'],
-      [['--listen', '127.0.0.1:0', ...data()], 'ERR_STORE_LOCKED'],
-      [['--listen', '127.0.0.1:0', '--swarm-key', key, '--data', join(directory, 'third')], 'ERR_SWARM_KEY_INVALID'],
+      [['--listen', node.facade, ...fresh], 1, 'ERR_LISTEN_FAILED', /for clients: EADDRINUSE, .*--listen HOST:PORT/],
+      [['--admin', node.facade, ...fresh], 1, 'ERR_LISTEN_FAILED', /admin server: EADDRINUSE, .*--admin HOST:PORT/],
+      [['--swarm', swarm, ...fresh], 1, 'ERR_SWARM_LISTEN', /for the swarm: EADDRINUSE, .*--swarm HOST:PORT/],
+      [['--swarm-data', swarm, ...fresh], 1, 'ERR_SWARM_LISTEN', /for pieces .*EADDRINUSE, .*--swarm-data HOST:PORT/],
+      [['--swarm-key', key, ...fresh], 1, 'ERR_SWARM_KEY_INVALID', /bad\.key cannot be used/],
+      [['--tracker', 'udp://nowhere', ...fresh], 1, 'ERR_TRACKER_FAILED', /has no port/],
+      [
+        ['--upstream', 'a.io', '--upstream', 'a.io=https://b.io', ...fresh],
+        2,
+        'ERR_CONFIG_INVALID',
+        /'a\.io' is given/,
+      ],
+      [data(), 1, 'ERR_STORE_LOCKED', /in use by another process/],
+      [['--data', join(file, 'below')], 1, 'ERR_STORE_IO', /ENOTDIR: a part of the path is a file.*--data DIR/],
+      [['--data', '/proc/dockyard/below'], 1, 'ERR_STORE_IO', /ENOENT: no folder can be made there.*--data DIR/],
     ] as const;
-    for (const [args, code] of cases) {
-      const common = ['--admin', '127.0.0.1:0', '--swarm', '127.0.0.1:0', '--log-level', 'fatal'];
-      await using failed = new NodeProcess(['node', ...common, ...args], ports);
-      expect(await failed.exited(), failed.err).toBe(1);
+    for (const [args, exitCode, code, words] of cases) {
+      const any = '127.0.0.1:0';
+      const common = ['--listen', any, '--admin', any, '--swarm', any, '--log-level', 'fatal', '--swarm-mdns=false'];
+      await using failed = new NodeProcess(['node', ...common, ...args], { facade: 0, admin: 0 });
+      expect([code, await failed.exited()], failed.err).toEqual([code, exitCode]);
       expect(failed.err).toContain(code);
-      expect(failed.err).not.toMatch(/^ +at /m);
+      expect(failed.err).toMatch(words);
+      expect(failed.err.split('\n')).toHaveLength(3);
+      expect(existsSync(join(directory, 'fresh')), `a folder after ${code}`).toBe(false);
     }
+  });
+
+  test('a node that finds its port taken keeps the folder that it had', async () => {
+    const own = join(directory, 'own');
+    await using node = await NodeProcess.start(data());
+    mkdirSync(own);
+    const addresses = ['--listen', node.facade, '--admin', '127.0.0.1:0', '--swarm', '127.0.0.1:0'];
+    await using failed = new NodeProcess(['node', ...addresses, '--data', own], { facade: 0, admin: 0 });
+    expect(await failed.exited()).toBe(1);
+    expect(failed.err).toMatch(/for clients: EADDRINUSE/);
+    expect(existsSync(own)).toBe(true);
   });
 
   test('two nodes meet, and the doctor sends a test blob from one to the other', async () => {
@@ -187,6 +218,9 @@ describe('a node as a process', () => {
       () => /http:\/\/127\.0\.0\.1:(\d+)\/announce/.exec(tracker.out)?.[1],
     );
     expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200);
+    await using second = new NodeProcess(['tracker', '--listen', `127.0.0.1:${port}`], { facade: 0, admin: 0 });
+    expect(await second.exited()).toBe(1);
+    expect(second.err).toMatch(/for the tracker: EADDRINUSE, another program listens there; --listen HOST:PORT/);
     tracker.child.kill('SIGINT');
     expect(await tracker.exited()).toBe(0);
   });

@@ -250,6 +250,15 @@ describe('preparing a node', () => {
     expect(err).toContain('upstream a.io: cannot read');
   });
 
+  test.each([
+    [['--swarm-key', 'nowhere.key'], 'ERR_SWARM_KEY_INVALID'],
+    [['--tracker', 'udp://nowhere'], 'ERR_TRACKER_FAILED'],
+  ])('config check %j finds what a start would', async (args, code) => {
+    const outcome = await run(['config', 'check', ...args]);
+    expect(outcome.code).not.toBe(0);
+    expect(outcome.err).toContain(code);
+  });
+
   test('node has a flag for every option', async () => {
     const { code, out } = await run(['node', '--help']);
     expect(code).toBe(0);

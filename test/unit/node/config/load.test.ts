@@ -201,6 +201,16 @@ describe('problems', () => {
     ['broken YAML', { yaml: 'a: [1' }, 'dockyard.yaml:1: not valid YAML'],
     ['a key twice', { yaml: 'listen: a:1\nlisten: b:2' }, 'dockyard.yaml:2: not valid YAML: Map keys must be unique'],
     [
+      'an upstream given twice as a flag',
+      { flags: { upstream: ['a.io=https://a.io', 'b.io', 'a.io=https://b.io'] } },
+      "--upstream: 'a.io' is given twice",
+    ],
+    [
+      'an upstream given twice in a variable',
+      { environment: { DOCKYARD_UPSTREAMS: 'a.io,a.io=https://b.io' } },
+      "DOCKYARD_UPSTREAMS: 'a.io' is given twice",
+    ],
+    [
       'a name that is no host',
       { yaml: 'upstreams:\n  "a b": https://a' },
       "dockyard.yaml:2: 'a b' cannot be a name in upstreams",
