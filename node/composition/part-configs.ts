@@ -67,6 +67,7 @@ export function transferConfig(config: NodeConfig): TransferConfig {
     askTimeoutMs: transfer.askTimeoutMs,
     inlineMaxBytes: transfer.inlineMaxBytes,
     maxHolders: transfer.maxHolders,
+    maxOriginReaders: transfer.maxOriginReaders,
     maxWindowBytes: transfer.maxWindowBytes,
     recentPiecesBytes: transfer.memoryBudgetBytes,
     uploadSlots: transfer.uploadSlots,

@@ -192,6 +192,10 @@ export const CONFIG_SCHEMA = {
       summary: 'Holders that one blob is fetched from at once.',
       default: 16,
     }),
+    maxOriginReaders: option(count({ min: 1, max: 64 }), {
+      summary: 'Nodes that read one blob from its registry at once, each another part, where one connection is too slow.',
+      default: 8,
+    }),
     maxWindow: option(size({ min: MIB, max: GIB }), {
       summary: 'Bytes asked of one holder and not yet received, at most.',
       default: 4 * MIB,

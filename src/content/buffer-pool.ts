@@ -15,14 +15,17 @@ const MIN_POOLED_BYTES = 32 * 1024;
 const MAX_POOLED_BYTES = 4 * 1024 * 1024;
 
 export class BufferPool {
-  readonly #maxFreeBytes: number;
+  readonly #maxBytes: number;
   readonly #owners = new WeakMap<ArrayBufferLike, number>();
   readonly #free = new Map<number, Buffer[]>();
+  /** Memory that nobody released is found by the collector. */
+  readonly #collected = new FinalizationRegistry<number>((size) => (this.#bytes -= size));
+  #bytes = 0;
   #freeBytes = 0;
 
-  /** @param maxFreeBytes memory kept for later use, at most */
-  constructor(maxFreeBytes: number) {
-    this.#maxFreeBytes = maxFreeBytes;
+  /** @param maxBytes shared memory in all, used and free; what is needed beyond it comes and goes in the ordinary way */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
   }
 
   /** Memory kept for later use. */
@@ -34,9 +37,8 @@ export class BufferPool {
   acquire(length: number): Buffer {
     if (length < MIN_POOLED_BYTES || length > MAX_POOLED_BYTES) return Buffer.allocUnsafeSlow(length);
     const size = pooledSize(length);
-    const reused = this.#free.get(size)?.pop();
-    if (reused !== undefined) this.#freeBytes -= size;
-    const buffer = reused ?? Buffer.from(new SharedArrayBuffer(size));
+    const buffer = this.#reuse(size) ?? this.#allocate(size);
+    if (buffer === undefined) return Buffer.allocUnsafeSlow(length);
     this.#owners.set(buffer.buffer, 1);
     return length === size ? buffer : buffer.subarray(0, length);
   }
@@ -52,13 +54,32 @@ export class BufferPool {
     const owners = this.#owners.get(bytes.buffer) ?? 0;
     if (owners === 0) return;
     this.#owners.set(bytes.buffer, owners - 1);
+    if (owners > 1) return;
     const size = bytes.buffer.byteLength;
-    if (owners > 1 || this.#freeBytes + size > this.#maxFreeBytes) return;
     this.#freeBytes += size;
     const free = this.#free.get(size);
     const whole = Buffer.from(bytes.buffer);
     if (free === undefined) this.#free.set(size, [whole]);
     else free.push(whole);
+  }
+
+  #reuse(size: number): Buffer | undefined {
+    const reused = this.#free.get(size)?.pop();
+    if (reused !== undefined) this.#freeBytes -= size;
+    return reused;
+  }
+
+  #allocate(size: number): Buffer | undefined {
+    if (this.#bytes + size > this.#maxBytes) {
+      // Whatever is free is of other sizes: it is left to the collector, and makes room by and by.
+      this.#free.clear();
+      this.#freeBytes = 0;
+      return undefined;
+    }
+    const memory = new SharedArrayBuffer(size);
+    this.#bytes += size;
+    this.#collected.register(memory, size);
+    return Buffer.from(memory);
   }
 }
 

@@ -12,6 +12,7 @@ import type { Repository } from '../oci/repository.ts';
 import { transferError } from './errors.ts';
 import { Journey } from './journey.ts';
 import type { JourneyDeps } from './journey-types.ts';
+import type { LendQuestion } from './lend.ts';
 import type { OriginBlobs } from './origin-feed.ts';
 import { PassingBlob, type PassingBlobDeps } from './passing-blob.ts';
 import type { PullReport } from './pull-report.ts';
@@ -112,6 +113,18 @@ export class BlobTransfer implements AsyncDisposable {
     if (this.#closed || isFull || this.#journeys.has(digest) || this.#deps.store.stat(digest) !== undefined) return;
     // The size that the peer names is not taken: the origin will tell, and others may be misled by it.
     this.#create(digest, repository, this.#deps.sizes.sizeHint(digest));
+  }
+
+  /**
+   * Reads a part of a blob that is being fetched from the origin, for a peer that asks.
+   * @throws {DockyardError} ERR_TRANSFER_UNAVAILABLE when it is not being fetched; what the origin answered
+   */
+  async lend({ digest, run }: LendQuestion): Promise<void> {
+    const journey = this.#journeys.get(digest);
+    if (journey === undefined || journey.isOver) {
+      throw transferError('ERR_TRANSFER_UNAVAILABLE', `${digest} is not being fetched here`);
+    }
+    await journey.lend(run);
   }
 
   /** Journeys under way, and those that ended lately, newest last. */

@@ -59,7 +59,9 @@ export class Gathering {
     scheduler.addHolder(ORIGIN_KEY);
     const nowMs = (): number => clock.nowMs();
     const hashPiece = partial.hashPiece.bind(partial);
-    const pool = new HolderPool({ exchange, scheduler, geometry, downloadRate, hashPiece, nowMs, ...events }, config);
+    const unkeptCount = (): number => intake.unkeptCount;
+    const poolDeps = { exchange, scheduler, geometry, downloadRate, hashPiece, unkeptCount, nowMs, ...events };
+    const pool = new HolderPool(poolDeps, config);
     const gathering = new Gathering(partial, local, intake, scheduler, pool);
     gathering.#vouchForHeld(deps, exchange);
     return gathering;
@@ -160,6 +162,13 @@ export class Gathering {
     if (urgent < piece && scheduler.firstUnavailableRun(urgent, 1)?.first === urgent) return false;
     if (!scheduler.isMissing(piece) || scheduler.isRequested(piece) || scheduler.availability(piece) > 0) return false;
     scheduler.reserve(ORIGIN_KEY, piece);
+    return true;
+  }
+
+  /** Marks a piece as being read for all by this node; false when this node does not lack it. */
+  claimLent(piece: number): boolean {
+    if (!this.scheduler.isMissing(piece) || this.scheduler.isRequested(piece)) return false;
+    this.scheduler.reserve(ORIGIN_KEY, piece);
     return true;
   }
 

@@ -10,6 +10,8 @@ import type { HolderKey, PieceScheduler } from './piece-scheduler.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { REFUSAL } from './wire.ts';
 
+/** While so much was received and is not kept yet, being hashed or written, nothing more is asked for: the disk sets the pace. */
+const MAX_UNKEPT_BYTES = 4 * 1024 * 1024;
 /** A piece that is asked for so long is asked of a second holder, if one has nothing else to send. */
 const LATE_PIECE_MS = 400;
 /** After "busy" a holder is left alone for so long. */
@@ -26,6 +28,8 @@ export interface HolderPoolDeps {
   readonly downloadRate: RateLimit;
   /** The SHA-256 of bytes; never fails. */
   readonly hashPiece: (bytes: Buffer) => Promise<Buffer>;
+  /** Verified pieces that are not kept yet. */
+  readonly unkeptCount: () => number;
   readonly nowMs: () => number;
   /** A verified piece. */
   readonly onPiece: (piece: number, bytes: Buffer, hash: Buffer, from: PeerId) => void;
@@ -51,6 +55,8 @@ export class HolderPool {
   readonly #holders = new Map<Channel, Held>();
   #nextKey: HolderKey = 1;
   #waitsForRate = false;
+  #waitsForDisk = false;
+  #hashingCount = 0;
 
   constructor(deps: HolderPoolDeps, config: { stallTimeoutMs: number }) {
     this.#deps = deps;
@@ -128,8 +134,19 @@ export class HolderPool {
     if (held === undefined) return;
     held.askedAtMs.delete(piece);
     held.awaitedSinceMs = this.#deps.nowMs();
+    this.#hashingCount += 1;
     this.#fill(held);
-    void this.#deps.hashPiece(bytes).then((actual) => this.#onHashed(held, piece, bytes, actual));
+    void this.#deps.hashPiece(bytes).then((actual) => {
+      this.#hashingCount -= 1;
+      this.#onHashed(held, piece, bytes, actual);
+    });
+  }
+
+  /** A verified piece was kept. */
+  onKept(): void {
+    if (!this.#waitsForDisk || this.#isDiskBehind) return;
+    this.#waitsForDisk = false;
+    this.fill();
   }
 
   #onHashed(held: Held, piece: number, bytes: Buffer, actual: Buffer): void {
@@ -211,11 +228,20 @@ export class HolderPool {
     return true;
   }
 
+  get #isDiskBehind(): boolean {
+    const unkeptCount = this.#hashingCount + this.#deps.unkeptCount();
+    return unkeptCount * this.#deps.geometry.pieceSizeBytes >= MAX_UNKEPT_BYTES;
+  }
+
   #fill(held: Held): void {
     const { scheduler, geometry, downloadRate } = this.#deps;
     const nowMs = this.#deps.nowMs();
     const { pace } = held.channel;
     if (pace.isBusy(nowMs) || this.#waitsForRate) return;
+    if (this.#isDiskBehind) {
+      this.#waitsForDisk = true;
+      return;
+    }
     const wasIdle = held.askedAtMs.size === 0;
     const inOrder = this.#inOrder;
     const asked: number[] = [];

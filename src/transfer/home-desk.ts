@@ -13,6 +13,7 @@ import type { LinkIdentity } from '../swarm/link/handshake.ts';
 import { transferError } from './errors.ts';
 import type { ExchangeHub } from './exchange-hub.ts';
 import { asRecord, parseLocateQuestion, type HolderAddress, type LocateAnswer, type LocateQuestion } from './locate.ts';
+import { parseLendQuestion, type LendQuestion } from './lend.ts';
 import type { Peers } from './peers.ts';
 import type { Rendezvous } from './rendezvous.ts';
 import type { SmallBlobs } from './small-blobs.ts';
@@ -27,6 +28,8 @@ export interface HomeDeskDeps {
   readonly nowMs: () => number;
   /** Begins to fetch a blob on behalf of others. */
   readonly begin: (question: LocateQuestion) => void;
+  /** Reads a part of a blob that is being fetched here from the origin, on behalf of others. */
+  readonly lend: (question: LendQuestion) => Promise<void>;
   /** Fetches a small blob on behalf of others. */
   readonly small: Pick<SmallBlobs, 'fetch'>;
 }
@@ -53,6 +56,7 @@ export class HomeDesk {
     deps.hub.answer('announce', async (from, message) => await Promise.resolve(this.#announce(from, message)));
     deps.hub.answer('read', async (_from, message) => await this.#read(message));
     deps.hub.answer('map', async (_from, message) => await this.#map(message));
+    deps.hub.answer('lend', async (_from, message) => await this.#lend(message));
     deps.hub.answer('range', async (_from, message) => await this.#range(message));
   }
 
@@ -116,6 +120,11 @@ export class HomeDesk {
       if (typeof digest === 'string' && isDigest(digest))
         this.#deps.rendezvous.note(digest, from, true, this.#deps.nowMs());
     }
+    return { value: {} };
+  }
+
+  async #lend(message: LinkMessage): Promise<Answer> {
+    await this.#deps.lend(parseLendQuestion(message.value));
     return { value: {} };
   }
 

@@ -20,11 +20,10 @@ import { Holds } from './holds.ts';
 import type { HolderHunt } from './holder-hunt.ts';
 import { createHolderHunt, hopefulCount, isServing, silentChannels } from './journey-peers.ts';
 import { falseSizeError, givingUp, planJourney, type JourneyView } from './journey-plan.ts';
-import { ORIGIN_KEY, type JourneyDeps, type JourneyEnd, type JourneyPurpose } from './journey-types.ts';
+import type { JourneyDeps, JourneyEnd, JourneyPurpose } from './journey-types.ts';
 import type { OriginPiece } from './origin-feed.ts';
-import type { OriginReader } from './origin-reader.ts';
-import { createOriginReader } from './origin-source.ts';
-import { OriginSharing } from './origin-sharing.ts';
+import type { MissingRun } from './origin-reader.ts';
+import { OriginSource } from './origin-source.ts';
 import { abortable } from './piece-intake.ts';
 import { PullRecorder } from './pull-report.ts';
 import { makeStatements } from './statement.ts';
@@ -45,8 +44,7 @@ export class Journey implements ExchangeListener {
   readonly #opened = Promise.withResolvers<Gathering>();
   readonly #proven = Promise.withResolvers<boolean>();
   readonly #ended = Promise.withResolvers<void>();
-  readonly #origin: OriginReader;
-  readonly #sharing: OriginSharing;
+  readonly #origin: OriginSource;
   readonly #hunt: HolderHunt;
   readonly #suspects: Suspects;
   readonly #holds: Holds;
@@ -71,14 +69,13 @@ export class Journey implements ExchangeListener {
     this.recorder = new PullRecorder(purpose.digest, purpose.repository, this.#startedAtMs);
     this.#exchange = deps.hub.renew(purpose.digest);
     this.#exchange.listener = this;
-    this.#origin = createOriginReader(deps, purpose, {
+    const originHooks = {
       signal: this.#abort.signal,
-      gathering: () => (this.#isOver ? undefined : this.#gathering),
-      sharing: () => this.#sharing,
-      onSize: async (sizeBytes) => await this.#geometryFor(sizeBytes),
-      onPiece: async (cut) => await this.#onOriginPiece(cut),
+      onSize: async (sizeBytes: number) => await this.#geometryFor(sizeBytes),
+      onPiece: async (cut: OriginPiece) => await this.#onOriginPiece(cut),
       onChange: () => this.#step(),
-    });
+    };
+    this.#origin = new OriginSource(deps, purpose, this.#exchange, originHooks, config);
     this.#hunt = createHolderHunt(deps, purpose, config, {
       signal: this.#abort.signal,
       exchange: this.#exchange,
@@ -96,7 +93,6 @@ export class Journey implements ExchangeListener {
       metrics,
     });
     this.#holds = new Holds({ delayMs: () => this.#lingerMs(), onUnused: () => this.#endIfUnused() });
-    this.#sharing = new OriginSharing({ ...deps, exchange: this.#exchange, nowMs: () => deps.clock.nowMs() });
     for (const settled of [this.#opened.promise, this.#proven.promise]) settled.catch(() => undefined);
   }
 
@@ -163,6 +159,16 @@ export class Journey implements ExchangeListener {
     }
   }
 
+  /** Reads a run of pieces from the origin for a peer that has set it aside. @throws {DockyardError} as `OriginReader.lend` */
+  async lend(run: MissingRun): Promise<void> {
+    const release = this.hold();
+    try {
+      await this.#origin.lend(run);
+    } finally {
+      release();
+    }
+  }
+
   /** Ends the journey; what it has is kept. */
   stop(reason: Error): void {
     this.#end('stopped', reason);
@@ -181,11 +187,12 @@ export class Journey implements ExchangeListener {
   }
 
   onHave(channel: Channel, pieces: readonly number[]): void {
-    this.#sharing.onHave(channel, pieces);
+    this.#origin.onHave(channel, pieces);
     this.#gathering?.pool.onHave(channel, pieces);
   }
 
   onHashes(pieces: readonly number[]): void {
+    this.#origin.onHashes(pieces);
     this.#gathering?.pool.onHashes(pieces);
   }
 
@@ -203,7 +210,7 @@ export class Journey implements ExchangeListener {
 
   onLeft(channel: Channel, reason: LeaveReason | 'closed'): void {
     this.#gathering?.pool.onLeft(channel);
-    this.#sharing.onLeft(channel);
+    this.#origin.onLeft(channel);
     this.#hunt.onLeft(channel.link.peerId, reason);
     this.#holds.check();
     this.#step();
@@ -266,6 +273,7 @@ export class Journey implements ExchangeListener {
     };
     const gathering = await Gathering.open(this.#deps, this.#exchange, sizeBytes, events, this.#config);
     this.#gathering = gathering;
+    this.#origin.onGathering(gathering);
     this.recorder.localBytes = gathering.heldBytes;
     this.#exchange.setLocal(gathering.local);
     this.#opened.resolve(gathering);
@@ -299,6 +307,7 @@ export class Journey implements ExchangeListener {
     const kept = this.#gathering?.intake.keep(piece, bytes, hash);
     this.#proven.resolve(true);
     await kept;
+    this.#gathering?.pool.onKept();
     this.#finishIfWhole();
   }
 
@@ -314,14 +323,13 @@ export class Journey implements ExchangeListener {
   async #onOriginPiece(cut: OriginPiece): Promise<void> {
     this.recorder.originBytes += cut.bytes.length;
     this.#deps.metrics.received('origin', cut.bytes.length);
-    this.#gathering?.pool.settle(cut.piece, ORIGIN_KEY);
     await this.#keep(cut.piece, cut.bytes, cut.hash);
   }
 
   #onTick(): void {
     this.#gathering?.pool.tick();
     this.#leaveSilent();
-    this.#sharing.tick();
+    this.#origin.tick();
     this.#step();
   }
 

@@ -12,6 +12,7 @@ import { BlobTransfer } from './blob-transfer.ts';
 import { ExchangeHub } from './exchange-hub.ts';
 import { HolderSearch } from './holder-search.ts';
 import { HomeDesk } from './home-desk.ts';
+import type { LendQuestion } from './lend.ts';
 import type { LocateQuestion } from './locate.ts';
 import { RecentPieces } from './local-pieces.ts';
 import type { OriginBlobs } from './origin-feed.ts';
@@ -153,7 +154,8 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   const passing = { ...shared, verify: dataPlane.verify, askTimeoutMs: config.askTimeoutMs };
   const blobs = new BlobTransfer({ ...shared, small, sizes: deps.sizes, journeys, passing }, config);
   const begin = (question: LocateQuestion): void => blobs.begin(question.digest, question.repository);
-  new HomeDesk({ identity, hub, store, peers, rendezvous, nowMs, begin, small }, config);
+  const lend = async (question: LendQuestion): Promise<void> => await blobs.lend(question);
+  new HomeDesk({ identity, hub, store, peers, rendezvous, nowMs, begin, lend, small }, config);
   const peerManifests = new PeerManifestExchange({ hub, peers, store: deps.manifests, clock, log, signal });
   const manifests = new SharingManifestStore({ below: deps.manifests, exchange: peerManifests, log });
   for (const held of store.list()) announcer.hold(held.digest);

@@ -8,6 +8,7 @@ import { PIECE_HASH_BYTES, type PieceGeometry } from '../content/geometry.ts';
 import { asError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/repository.ts';
+import { transferError } from './errors.ts';
 import { cutPieces, runRange, type OriginBlobs, type OriginPiece, type OriginReading } from './origin-feed.ts';
 
 /** A run of pieces that nobody has. */
@@ -30,6 +31,8 @@ export interface OriginReaderDeps {
   readonly nextRun: () => MissingRun | undefined;
   /** Marks a piece as being read; false when it is not needed any more, or not yet. */
   readonly claim: (piece: number) => boolean;
+  /** The same for a piece that another node has set aside for this one. */
+  readonly claimLent: (piece: number) => boolean;
   /** A claimed piece did not come. */
   readonly release: (piece: number) => void;
   /** Keeps a piece. */
@@ -51,6 +54,7 @@ const RETRY_PAUSE_MS = 300;
 export class OriginReader {
   readonly #deps: OriginReaderDeps;
   #state: 'idle' | 'reading' | 'absent' | 'failed' = 'idle';
+  #isLending = false;
   #error: Error | undefined;
   #geometry: PieceGeometry | undefined;
   #batchFirst = 0;
@@ -67,6 +71,11 @@ export class OriginReader {
     return this.#state;
   }
 
+  /** It is for another node that the origin is being read. */
+  get isLending(): boolean {
+    return this.#isLending;
+  }
+
   /** Why reading failed. */
   get error(): Error | undefined {
     return this.#error;
@@ -80,6 +89,29 @@ export class OriginReader {
       (found) => this.#settle(found ? 'idle' : 'absent'),
       (thrown: unknown) => this.#onFailure(asError(thrown)),
     );
+  }
+
+  /**
+   * Reads one run for another node, which has set it aside for this one; resolves when it was read, as far as it was needed.
+   * @throws {DockyardError} ERR_TRANSFER_UNAVAILABLE while this node reads anyway, or the origin has no such blob; what the
+   * origin answered
+   */
+  async lend(run: MissingRun): Promise<void> {
+    if (this.#state !== 'idle')
+      throw transferError('ERR_TRANSFER_UNAVAILABLE', 'this node cannot read for another now');
+    this.#state = 'reading';
+    this.#isLending = true;
+    try {
+      const geometry = await this.#deps.knownGeometry();
+      const reading = geometry === undefined ? undefined : await this.#openRun(geometry, run);
+      if (geometry === undefined || reading === undefined) {
+        throw transferError('ERR_TRANSFER_UNAVAILABLE', `the origin gives this node no ${this.#deps.digest}`);
+      }
+      await this.#readRun(reading, geometry, run, this.#deps.claimLent);
+    } finally {
+      this.#isLending = false;
+      this.#settle('idle');
+    }
   }
 
   /** Lets a failed origin be tried again. */
@@ -114,7 +146,7 @@ export class OriginReader {
       if (opened !== reading) await opened?.close();
       opened = undefined;
       if (reading === undefined) return false;
-      await this.#readRun(reading, this.#geometry, run);
+      await this.#readRun(reading, this.#geometry, run, this.#deps.claim);
       run = this.#deps.nextRun();
     }
     await opened?.close();
@@ -142,12 +174,17 @@ export class OriginReader {
   }
 
   /** Reads piece by piece for as long as the next one is needed. */
-  async #readRun(reading: OriginReading, geometry: PieceGeometry, run: MissingRun): Promise<void> {
+  async #readRun(
+    reading: OriginReading,
+    geometry: PieceGeometry,
+    run: MissingRun,
+    claimPiece: (piece: number) => boolean,
+  ): Promise<void> {
     const writes = new Set<Promise<void>>();
     let failure: unknown;
     let claimed: number | undefined;
     const claim = (piece: number): boolean => {
-      claimed = piece < run.first + run.count && this.#deps.claim(piece) ? piece : undefined;
+      claimed = piece < run.first + run.count && claimPiece(piece) ? piece : undefined;
       return claimed !== undefined;
     };
     try {

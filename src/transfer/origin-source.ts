@@ -1,46 +1,156 @@
-/** The origin as a source of one journey: its reader, tied to what is being gathered. */
+/**
+ * The origin as a source of one journey: its reader, the peers that read for it, and how what was read becomes known, tied
+ * to what is being gathered.
+ */
 import type { PieceGeometry } from '../content/geometry.ts';
+import type { Channel } from './channel.ts';
+import type { Exchange } from './exchange.ts';
 import type { Gathering } from './gathering.ts';
 import { ORIGIN_KEY, type JourneyDeps, type JourneyPurpose } from './journey-types.ts';
+import { formatLendQuestion } from './lend.ts';
 import type { OriginPiece } from './origin-feed.ts';
-import { OriginReader } from './origin-reader.ts';
-import type { OriginSharing } from './origin-sharing.ts';
+import { OriginLeases } from './origin-leases.ts';
+import { OriginReader, type MissingRun } from './origin-reader.ts';
+import { OriginSharing } from './origin-sharing.ts';
 
 /** What the journey supplies. */
 export interface OriginSourceHooks {
   readonly signal: AbortSignal;
-  /** What is being gathered; undefined while the length is unknown, and when the journey is over. */
-  readonly gathering: () => Gathering | undefined;
-  readonly sharing: () => OriginSharing;
+  /** The length as the origin gives it; answers how the blob is cut. */
   readonly onSize: (sizeBytes: number) => Promise<PieceGeometry>;
+  /** Keeps a piece. */
   readonly onPiece: (cut: OriginPiece) => Promise<void>;
+  /** Reading has come to an end, or to a halt. */
   readonly onChange: () => void;
 }
 
-/** Makes the reader; it begins when it is told to. */
-export function createOriginReader(deps: JourneyDeps, purpose: JourneyPurpose, hooks: OriginSourceHooks): OriginReader {
-  const { memory, origin, downloadRate } = deps;
-  const { repository, digest } = purpose;
-  const { signal, gathering, sharing, onSize, onPiece, onChange } = hooks;
-  return new OriginReader({
-    memory,
-    origin,
-    repository,
-    digest,
-    signal,
-    knownGeometry: async () => {
-      const { sizeBytes } = purpose;
-      return gathering()?.geometry ?? (sizeBytes === undefined ? undefined : await onSize(sizeBytes));
-    },
-    onSize,
-    onChange,
-    nextRun: () => gathering()?.nextOriginRun(),
-    claim: (piece) => gathering()?.claimForOrigin(piece) === true,
-    release: (piece) => gathering()?.scheduler.release(ORIGIN_KEY, piece),
-    onPiece: async (cut) => {
-      await downloadRate.acquire(cut.bytes.length, { signal });
-      await onPiece(cut);
-    },
-    onBatch: (first, hashes) => sharing().onBatch(first, hashes),
-  });
+/** For the answer of one who reads for this node; that it goes on is seen by what it shows. */
+const LEASE_TIMEOUT_MS = 10 * 60_000;
+
+export class OriginSource {
+  readonly #deps: JourneyDeps;
+  readonly #purpose: JourneyPurpose;
+  readonly #exchange: Exchange;
+  readonly #hooks: OriginSourceHooks;
+  readonly #config: { maxOriginReaders: number };
+  readonly #reader: OriginReader;
+  readonly #sharing: OriginSharing;
+  #gathering: Gathering | undefined;
+  #leases: OriginLeases | undefined;
+
+  constructor(
+    deps: JourneyDeps,
+    purpose: JourneyPurpose,
+    exchange: Exchange,
+    hooks: OriginSourceHooks,
+    config: { maxOriginReaders: number },
+  ) {
+    this.#deps = deps;
+    this.#purpose = purpose;
+    this.#exchange = exchange;
+    this.#hooks = hooks;
+    this.#config = config;
+    this.#sharing = new OriginSharing({ exchange, identity: deps.identity, nowMs: () => deps.clock.nowMs() });
+    this.#reader = this.#makeReader();
+  }
+
+  get state(): OriginReader['state'] {
+    return this.#reader.state;
+  }
+
+  /** Why reading failed. */
+  get error(): Error | undefined {
+    return this.#reader.error;
+  }
+
+  /** Begins to read what lacks; ends by itself. */
+  start(): void {
+    this.#reader.start();
+  }
+
+  /** Lets a failed origin be tried again. */
+  retry(): void {
+    this.#reader.retry();
+  }
+
+  /** Reads a run for a peer that has set it aside. @throws {DockyardError} as `OriginReader.lend` */
+  async lend(run: MissingRun): Promise<void> {
+    await this.#reader.lend(run);
+  }
+
+  /** The length is known, and what is held. */
+  onGathering(gathering: Gathering): void {
+    this.#gathering = gathering;
+    this.#leases = this.#makeLeases(gathering);
+  }
+
+  /** A peer shows pieces. */
+  onHave(channel: Channel, pieces: readonly number[]): void {
+    this.#sharing.onHave(channel, pieces);
+    this.#leases?.onHave(pieces);
+  }
+
+  /** Hashes of pieces became known. */
+  onHashes(pieces: readonly number[]): void {
+    this.#leases?.onHashes(pieces);
+  }
+
+  onLeft(channel: Channel): void {
+    this.#sharing.onLeft(channel);
+    this.#leases?.onLeft(channel);
+  }
+
+  /** To be called a few times a second. */
+  tick(): void {
+    this.#sharing.tick();
+    const readsForItself = this.#reader.state === 'reading' && !this.#reader.isLending;
+    if (readsForItself || this.#leases?.isActive === true) this.#leases?.tick();
+  }
+
+  #makeReader(): OriginReader {
+    const { memory, origin, downloadRate } = this.#deps;
+    const { repository, digest, sizeBytes } = this.#purpose;
+    const { signal, onSize, onPiece, onChange } = this.#hooks;
+    const gathering = (): Gathering | undefined => (signal.aborted ? undefined : this.#gathering);
+    return new OriginReader({
+      memory,
+      origin,
+      repository,
+      digest,
+      signal,
+      knownGeometry: async () =>
+        gathering()?.geometry ?? (sizeBytes === undefined ? undefined : await onSize(sizeBytes)),
+      onSize,
+      onChange,
+      nextRun: () => gathering()?.nextOriginRun(),
+      claim: (piece) => gathering()?.claimForOrigin(piece) === true,
+      claimLent: (piece) => gathering()?.claimLent(piece) === true,
+      release: (piece) => gathering()?.scheduler.release(ORIGIN_KEY, piece),
+      onPiece: async (cut) => {
+        await downloadRate.acquire(cut.bytes.length, { signal });
+        gathering()?.pool.settle(cut.piece, ORIGIN_KEY);
+        this.#leases?.onOwnPiece(cut.bytes.length);
+        await onPiece(cut);
+      },
+      onBatch: (first, hashes) => this.#sharing.onBatch(first, hashes),
+    });
+  }
+
+  #makeLeases({ scheduler, geometry }: Gathering): OriginLeases {
+    const { clock } = this.#deps;
+    const exchange = this.#exchange;
+    const { digest } = this.#purpose;
+    const { signal } = this.#hooks;
+    return new OriginLeases({
+      scheduler,
+      geometry,
+      maxReaders: this.#config.maxOriginReaders,
+      nowMs: () => clock.nowMs(),
+      channels: () => exchange.channels.values(),
+      isRead: (piece) => exchange.map?.hash(piece) !== undefined,
+      ask: async ({ link }, run) => {
+        await link.request('lend', formatLendQuestion(digest, run), { timeoutMs: LEASE_TIMEOUT_MS, signal });
+      },
+    });
+  }
 }

@@ -38,6 +38,11 @@ export class PieceIntake {
     return this.#writing.has(piece) || this.#deps.local.has(piece);
   }
 
+  /** Pieces that are being written. */
+  get unkeptCount(): number {
+    return this.#writing.size;
+  }
+
   get isAllHeld(): boolean {
     return this.#deps.partial.held.isFull;
   }

@@ -185,6 +185,16 @@ export class PieceScheduler {
     return { first, count: end - first };
   }
 
+  /** The last run of missing pieces that no holder has and nobody was asked for. */
+  lastUnavailableRun(): { first: number; count: number } | undefined {
+    let end = this.#pieceCount;
+    while (end > 0 && !this.#isUnavailable(end - 1)) end -= 1;
+    if (end === 0) return undefined;
+    let first = end;
+    while (first > 0 && this.#isUnavailable(first - 1)) first -= 1;
+    return { first, count: end - first };
+  }
+
   #isUnavailable(piece: number): boolean {
     return this.isMissing(piece) && !this.isRequested(piece) && this.availability(piece) === 0;
   }

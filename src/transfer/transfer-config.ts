@@ -8,6 +8,8 @@ export interface TransferConfig {
   readonly inlineMaxBytes: number;
   /** Holders that a journey keeps channels to at once. */
   readonly maxHolders: number;
+  /** Nodes that read one blob from the origin at once, where one is too slow. */
+  readonly maxOriginReaders: number;
   /** Bytes asked of one holder at once, at most. */
   readonly maxWindowBytes: number;
   /** Verified pieces kept in memory for readers and peers, over all journeys. */

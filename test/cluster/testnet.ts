@@ -28,6 +28,7 @@ export const TEST_TRANSFER_CONFIG: TransferConfig = {
   askTimeoutMs: 1000,
   inlineMaxBytes: 256 * 1024,
   maxHolders: 16,
+  maxOriginReaders: 8,
   maxWindowBytes: 16 * 1024 * 1024,
   recentPiecesBytes: 32 * 1024 * 1024,
   uploadSlots: 64,

@@ -37,10 +37,18 @@ test('a shorter buffer has exactly the length that was asked for, whatever memor
   expect(short.buffer.byteLength).toBe(128 * KIB);
 });
 
-test('no more than the limit is kept, and foreign buffers are passed over', () => {
+test('beyond the limit memory is not shared and not kept, and foreign buffers are passed over', () => {
   const pool = new BufferPool(100 * KIB);
   const buffers = [pool.acquire(64 * KIB), pool.acquire(64 * KIB)];
+  expect(buffers.map(({ buffer }) => buffer instanceof SharedArrayBuffer)).toEqual([true, false]);
   for (const buffer of buffers) pool.release(buffer);
   pool.release(Buffer.alloc(64 * KIB));
   expect(pool.freeBytes).toBe(64 * KIB);
+});
+
+test('free memory of one size does not keep another size from being had', () => {
+  const pool = new BufferPool(100 * KIB);
+  pool.release(pool.acquire(64 * KIB));
+  expect(pool.acquire(128 * KIB)).toHaveLength(128 * KIB);
+  expect(pool.freeBytes).toBe(0);
 });
