@@ -25,7 +25,11 @@ export const NODE_ERRORS = {
   },
   ERR_USAGE: {
     meaning: 'The command line asks for something that does not go together.',
-    remedy: 'Run the command with `--help`.',
+    remedy: 'The command with `--help` shows what it takes.',
+  },
+  ERR_DATA_ABSENT: {
+    meaning: 'A folder that was named as the data folder of a node is none.',
+    remedy: 'Name the folder given to the node as `--data`; `dockyard config check` shows which one a node would use.',
   },
   ERR_DOCTOR_ECHO: {
     meaning: 'A test blob that the doctor sent to a peer came back changed, or not at all.',

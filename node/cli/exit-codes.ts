@@ -14,4 +14,11 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** For `dockyard --help`. */
 export const EXIT_CODES_HELP = `
-Exit codes: 0 done; 1 failed, or something wrong was found; 2 wrong command line or configuration; 3 no node answers.`;
+Exit codes:
+  0  done, and nothing wrong was found
+  1  failed, or something wrong was found
+  2  the command line or the configuration is wrong
+  3  no node answers at the admin address
+
+First steps: \`dockyard node\` in one terminal; in another
+\`docker pull 127.0.0.1:5000/library/alpine\` and \`dockyard status\`.`;

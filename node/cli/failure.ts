@@ -17,7 +17,12 @@ const DESCRIPTIONS: Readonly<Record<string, ErrorDescription>> = {
   ...TRACKER_ERRORS,
 };
 
-const USAGE_CODES: ReadonlySet<string> = new Set(['ERR_CONFIG_INVALID', 'ERR_CONFIG_UNREADABLE', 'ERR_USAGE']);
+const USAGE_CODES: ReadonlySet<string> = new Set([
+  'ERR_CONFIG_INVALID',
+  'ERR_CONFIG_UNREADABLE',
+  'ERR_DATA_ABSENT',
+  'ERR_USAGE',
+]);
 
 /** Tells of an error and answers the exit code. Stacks are shown with `--debug` (or DOCKYARD_DEBUG) alone. */
 export function reportFailure(error: unknown, terminal: Terminal, options: { readonly debug: boolean }): ExitCode {

@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
 import type { ProcessFacts } from '../config/option.ts';
 import type { GivenFlag } from '../config/texts.ts';
-import { flatOptions } from '../config/tree.ts';
+import { flatOptions, type OptionPath } from '../config/tree.ts';
 
 /** Adds a flag for every option of the schema, and `--config`. */
 export function addNodeFlags(command: Command): Command {
@@ -19,10 +19,17 @@ export function addNodeFlags(command: Command): Command {
       `${spec.summary} Default: ${defaultText}.`,
     );
     if (isToggle) option.preset('true');
+    option.helpGroup(groupTitle(found.path));
     option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
     command.addOption(option);
   }
   return command;
+}
+
+/** `Transfer:` for `transfer.uploadSlots`; options at the top and `--config` stand under `Options:`. */
+function groupTitle(path: OptionPath): string {
+  const [first = ''] = path;
+  return path.length === 1 && first !== 'upstreams' ? 'Options:' : `${first[0]?.toUpperCase()}${first.slice(1)}:`;
 }
 
 /** Loads the configuration that a command with these flags was given. @throws {DockyardError} ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE */

@@ -129,7 +129,7 @@ export function pullLines(pulls: readonly PullReport[]): string[] {
     pull.sizeBytes === undefined ? '?' : showSize(pull.sizeBytes),
     showDuration((pull.endedAtMs ?? pull.startedAtMs) - pull.startedAtMs),
     showSize(pull.localBytes),
-    `${showSize(pull.peerBytes)}${pull.holderCount === 0 ? '' : ` of ${pull.holderCount}`}`,
+    `${showSize(pull.peerBytes)}${pull.holderCount === 0 ? '' : ` (${showCount(pull.holderCount, 'node')})`}`,
     showSize(pull.originBytes),
     showDuration(pull.lostMs),
     pull.repository,

@@ -6,6 +6,7 @@ import type { CommandContext } from './context.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import { reportFailure } from './failure.ts';
+import { HELP_LAYOUT } from './help-layout.ts';
 import { addMirrorCommands } from './mirror-command.ts';
 import { addProcessCommands } from './process-commands.ts';
 import { addReadCommands } from './read-commands.ts';
@@ -46,10 +47,13 @@ function createProgram(context: CommandContext): Command {
     .version(version, '--version', 'print the version')
     .option('--debug', 'show stacks of errors')
     .addHelpText('after', EXIT_CODES_HELP)
+    .configureHelp(HELP_LAYOUT)
     .configureOutput({
       writeOut: (text) => void terminal.out.write(text),
       writeErr: (text) => void terminal.err.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'dockyard: ')),
     })
+    .showHelpAfterError('  `dockyard --help` lists the commands.')
     .exitOverride();
   addProcessCommands(program, context);
   addReadCommands(program, context);
@@ -61,10 +65,12 @@ function createProgram(context: CommandContext): Command {
 }
 
 /** Commander copies settings to commands that are made after them only in part: each command is set up by hand. */
-function inherit(command: Command): void {
+function inherit(command: Command, path = 'dockyard'): void {
   for (const child of command.commands) {
+    const childPath = `${path} ${child.name()}`;
     child.copyInheritedSettings(command);
     child.option('--debug', 'show stacks of errors');
-    inherit(child);
+    child.showHelpAfterError(`  \`${childPath} --help\` shows what it takes.`);
+    inherit(child, childPath);
   }
 }

@@ -56,7 +56,8 @@ async function beginVerification(
 
 async function verifyStopped(dataDirectory: string): Promise<Verification> {
   if (!existsSync(join(dataDirectory, 'content')) && !existsSync(join(dataDirectory, 'index'))) {
-    throw nodeError('ERR_USAGE', `${dataDirectory} is not the data folder of a node`);
+    const why = existsSync(dataDirectory) ? 'is not the data folder of a node' : 'does not exist';
+    throw nodeError('ERR_DATA_ABSENT', `${dataDirectory} ${why}`);
   }
   const store = await openStoppedStore(dataDirectory);
   const { blobBytes } = await store.blobs.usage();

@@ -13,7 +13,7 @@ export function findContradictions(
   const problems: ConfigProblem[] = [];
   const problem = (key: string, message: string): void => void problems.push({ source: sourceOf(key), message });
   checkPorts(config, problem);
-  checkSwarmIsPrivate(config, problem);
+  checkSwarmIsPrivate(config, (key) => sources.has(key), problem);
   for (const upstream of config.upstreams) checkCredentials(upstream, problem);
   return problems;
 }
@@ -40,7 +40,7 @@ function checkPorts(config: NodeConfig, problem: Report): void {
   }
 }
 
-function checkSwarmIsPrivate(config: NodeConfig, problem: Report): void {
+function checkSwarmIsPrivate(config: NodeConfig, isSet: (key: string) => boolean, problem: Report): void {
   const { enabled, key, open, listen, data } = config.swarm;
   if (!enabled || key !== undefined || open) return;
   for (const [name, address] of [
@@ -48,6 +48,8 @@ function checkSwarmIsPrivate(config: NodeConfig, problem: Report): void {
     ['swarm.data', data],
   ] as const) {
     if (isLoopbackHost(address.host)) continue;
+    // It follows swarm.listen, of which the same is said already.
+    if (name === 'swarm.data' && !isSet(name) && !isLoopbackHost(listen.host)) continue;
     problem(
       name,
       `${name} ${formatHostPort(address)} would let anyone in who can reach it; give the same --swarm-key FILE to every node ` +

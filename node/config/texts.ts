@@ -74,6 +74,12 @@ function splitList(value: string): string[] {
     .filter((part) => part !== '');
 }
 
+/** A URL alone was meant for the registry at its host. */
+function nameHint(text: string): string {
+  const { host, password } = URL.canParse(text) ? new URL(text) : { host: '', password: '' };
+  return host === '' || password !== '' ? '' : `; did you mean ${host}=${text}?`;
+}
+
 class ReadingBuilder {
   readonly #entries: ConfigEntry[] = [];
   readonly #problems: ConfigProblem[] = [];
@@ -98,7 +104,7 @@ class ReadingBuilder {
     if (found.spec.type !== 'named') return;
     const [name = '', ...rest] = text.split('=');
     if (!found.spec.namePattern.test(name)) {
-      this.problem(source, `'${text}' is not NAME=URL; allowed as NAME: ${found.spec.nameAllowed}`);
+      this.problem(source, `'${text}' is not NAME=URL; allowed as NAME: ${found.spec.nameAllowed}${nameHint(text)}`);
       return;
     }
     if (this.#upstreamNames.includes(name)) {

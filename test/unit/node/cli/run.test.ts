@@ -77,7 +77,7 @@ describe('reading a node', () => {
     expect((await run(['peers', '--admin', admin])).out).toMatch(/other +10\.0\.0\.2:5003 +-\n/);
     expect((await run(['blobs', '--admin', admin])).out).toMatch(/b{64} +0\.98 KiB +25 % +-\n2 blobs, 4\.24 KiB/);
     expect((await run(['pulls', '--admin', admin])).out).toMatch(
-      /complete +4\.00 KiB +3 s +0 B +3\.00 KiB of 2 +1\.00 KiB +20 ms/,
+      /complete +4\.00 KiB +3 s +0 B +3\.00 KiB \(2 nodes\) +1\.00 KiB +20 ms/,
     );
   });
 
@@ -142,7 +142,8 @@ describe('verify', () => {
   test('a folder that is no data folder is refused', async () => {
     const { code, err } = await run(['verify', '--data', directory]);
     expect(code).toBe(2);
-    expect(err).toContain('is not the data folder of a node');
+    expect(err).toContain('is not the data folder of a node (ERR_DATA_ABSENT)\n  Name the folder');
+    expect((await run(['verify', '--data', 'nowhere'])).err).toContain('nowhere does not exist');
   });
 });
 
@@ -263,10 +264,36 @@ describe('preparing a node', () => {
     const { code, out } = await run(['node', '--help']);
     expect(code).toBe(0);
     for (const { flag } of flatOptions()) expect(out).toContain(`--${flag} `);
+    expect(out).not.toContain('preset');
   });
 });
 
 describe('usage', () => {
+  test.each(['', 'node', 'tracker', 'config check', 'status', 'verify', 'mirror install'])(
+    'the help of %j fits a terminal of 80 columns',
+    async (command) => {
+      const { code, out } = await run([...command.split(' ').filter((word) => word !== ''), '--help']);
+      expect(code).toBe(0);
+      // A flag of many choices is as long as it is.
+      const tooLong = out.split('\n').filter((line) => line.length > 80 && !line.trim().startsWith('--'));
+      expect(tooLong).toEqual([]);
+    },
+  );
+
+  test.each([
+    [['node', '--foo'], "unknown option '--foo'", '`dockyard node --help`'],
+    [['node', '--listne', 'x'], '(Did you mean --listen?)', '`dockyard node --help`'],
+    [['mirror', 'install', 'rkt'], 'Allowed choices are containerd', '`dockyard mirror install --help`'],
+    [['bogus'], "unknown command 'bogus'", '`dockyard --help`'],
+    [['node', '--upstream', 'https://ghcr.io'], 'did you mean ghcr.io=https://ghcr.io?', 'docs/CONFIGURATION.md'],
+  ])('%j says what is wrong and what to do', async (args, wrong, remedy) => {
+    const { code, err } = await run(args);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^dockyard: /);
+    expect(err).toContain(wrong);
+    expect(err.trimEnd().split('\n').at(-1)).toContain(remedy);
+  });
+
   test('the version is that of the package', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8')) as {
       version: string;
