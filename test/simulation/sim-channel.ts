@@ -1,0 +1,69 @@
+/**
+ * One side of a channel between two simulated nodes: what stands in the place of `Channel` and its `Link`. The other side is
+ * its `twin`. It has the fields that HolderPool and the rules about silent peers look at.
+ */
+import { Bitfield } from '../../src/content/bitfield.ts';
+import { HolderPace } from '../../src/transfer/holder-pace.ts';
+import type { SimJourney } from './sim-journey.ts';
+import type { SimNode } from './sim-node.ts';
+
+/** Bytes that nodes ask of one holder at once, as their configuration has it. */
+const MAX_WINDOW_BYTES = 4 * 1024 * 1024;
+
+export class SimChannel {
+  readonly id: number;
+  readonly owner: SimJourney;
+  readonly peer: SimNode;
+  readonly pace: HolderPace;
+  readonly openedAtMs: number;
+  readonly isJoined = true;
+  readonly isDisputing = false;
+  readonly link: { readonly peerId: string; readonly lastHeardAtMs: number; ping(): void };
+  /** What the peer has told that it has. */
+  readonly told: Bitfield;
+  /** What was asked of the peer and has not come. */
+  readonly asked = new Set<number>();
+  /** What the peer has asked for and was not begun to be sent. */
+  readonly wants: number[] = [];
+  /** It has a turn on its node's uplink. */
+  hasTurn = false;
+  remoteComplete = false;
+  isOpen = true;
+  twin: SimChannel | undefined;
+
+  constructor(id: number, owner: SimJourney, peer: SimNode, nowMs: () => number) {
+    this.id = id;
+    this.owner = owner;
+    this.peer = peer;
+    this.openedAtMs = nowMs();
+    this.pace = new HolderPace(this.openedAtMs, MAX_WINDOW_BYTES);
+    this.told = new Bitfield(owner.geometry.pieceCount);
+    this.link = {
+      peerId: peer.member.peerId,
+      get lastHeardAtMs() {
+        return peer.silentSinceMs ?? nowMs();
+      },
+      ping: () => undefined,
+    };
+  }
+
+  /** The peer has told of at least one piece. */
+  get remoteHasAny(): boolean {
+    return this.remoteComplete || this.told.count > 0;
+  }
+
+  get owes(): boolean {
+    return this.asked.size > 0;
+  }
+
+  remoteHas(piece: number): boolean {
+    return this.remoteComplete || this.told.has(piece);
+  }
+
+  /** The peer tells that it has a piece; false when that was known. */
+  setRemoteHas(piece: number): boolean {
+    if (this.remoteComplete || !this.told.add(piece)) return false;
+    if (this.told.isFull) this.remoteComplete = true;
+    return true;
+  }
+}

@@ -1,0 +1,355 @@
+/**
+ * The journey of one blob to one simulated node. Piece choice, windows, stalls and late pieces are those of nodes: the real
+ * PieceScheduler, HolderPool, HolderPace and planJourney are driven here. What stands in the place of `Journey`, `Gathering` and `Exchange`
+ * is only what carries their decisions out.
+ */
+import { Bitfield } from '../../src/content/bitfield.ts';
+import type { PieceGeometry } from '../../src/content/geometry.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import type { Channel } from '../../src/transfer/channel.ts';
+import type { Exchange } from '../../src/transfer/exchange.ts';
+import { HolderPool, type HolderPoolDeps } from '../../src/transfer/holder-pool.ts';
+import { hopefulCount, silentChannels } from '../../src/transfer/journey-peers.ts';
+import { planJourney } from '../../src/transfer/journey-plan.ts';
+import type { MissingRun } from '../../src/transfer/origin-reader.ts';
+import { ORIGIN_KEY } from '../../src/transfer/journey-types.ts';
+import { PieceScheduler } from '../../src/transfer/piece-scheduler.ts';
+import type { SimChannel } from './sim-channel.ts';
+import { SimHunt } from './sim-hunt.ts';
+import { SimNews } from './sim-news.ts';
+import type { SimNode } from './sim-node.ts';
+import { SimOriginReading } from './sim-origin-reading.ts';
+import { serve } from './sim-serving.ts';
+import { VirtualPromise } from './virtual-promise.ts';
+import { EVENT, MESSAGE_BYTES, type World } from './world.ts';
+
+const TICK_MS = 100;
+const LIMITS = { stallTimeoutMs: 2000, askTimeoutMs: 1000 };
+/** All pieces have the same bytes here, and so the same hash: nobody lies in a simulation. */
+const NO_BYTES = Buffer.alloc(0);
+const HASH = Buffer.alloc(32);
+const HASHED = VirtualPromise.resolved(HASH);
+const NO_LIMIT = { isOpen: true, spend: () => undefined, whenAllowed: () => undefined };
+
+export class SimJourney {
+  readonly id: number;
+  readonly node: SimNode;
+  readonly digest: Digest;
+  readonly geometry: PieceGeometry;
+  readonly scheduler: PieceScheduler;
+  readonly held: Bitfield;
+  readonly channels: SimChannel[] = [];
+  /** All hashes are known as soon as a piece is told of: a node passes them on before it tells. */
+  readonly map = { hash: (): Buffer => HASH };
+  readonly #world: World;
+  readonly #pool: HolderPool;
+  readonly #hunt: SimHunt;
+  readonly #reading: SimOriginReading;
+  readonly #reader = Symbol('client');
+  #startedAtMs: number | undefined;
+  #progressAtMs = 0;
+  readonly #news: SimNews;
+  #hasClient = false;
+  #nextToRead = 0;
+  isComplete = false;
+
+  constructor(world: World, id: number, node: SimNode, digest: Digest) {
+    this.#world = world;
+    this.id = id;
+    this.node = node;
+    this.digest = digest;
+    this.geometry = world.geometry;
+    this.held = new Bitfield(this.geometry.pieceCount);
+    this.scheduler = new PieceScheduler(this.geometry.pieceCount, world.random);
+    this.scheduler.addHolder(ORIGIN_KEY);
+    this.#hunt = new SimHunt(world, this);
+    this.#reading = new SimOriginReading(world, this);
+    this.#news = new SimNews(world, this);
+    this.#pool = new HolderPool(this.#poolDeps(), LIMITS);
+  }
+
+  #poolDeps(): HolderPoolDeps {
+    return {
+      exchange: this as unknown as Exchange,
+      scheduler: this.scheduler,
+      geometry: this.geometry,
+      downloadRate: NO_LIMIT as unknown as HolderPoolDeps['downloadRate'],
+      hashPiece: () => HASHED,
+      unkeptCount: () => 0,
+      nowMs: () => this.#world.nowMs(),
+      onPiece: (piece) => this.#onPeerPiece(piece),
+      onLie: () => undefined,
+      onStall: (peerId) => this.#hunt.avoid(peerId),
+    };
+  }
+
+  get isReading(): boolean {
+    return this.#reading.state === 'reading';
+  }
+
+  /** Sets out: for a client, or because others asked this node as home. */
+  start(): void {
+    if (this.#startedAtMs !== undefined) return;
+    this.#startedAtMs = this.#world.nowMs();
+    for (let piece = 0; piece < this.geometry.pieceCount; piece += 1) this.scheduler.desire(piece);
+    this.#world.events.push(this.#startedAtMs + TICK_MS, EVENT.tick, this.id, 0);
+    this.step();
+  }
+
+  /** A client reads the whole blob from here on. */
+  serveClient(): void {
+    this.#hasClient = true;
+    this.#moveReader();
+    this.start();
+  }
+
+  step(): void {
+    if (this.isComplete || !this.node.isAlive || this.#startedAtMs === undefined) return;
+    const steps = planJourney({
+      nowMs: this.#world.nowMs(),
+      startedAtMs: this.#startedAtMs,
+      isSearching: this.#hunt.isSearching,
+      searchedAtMs: this.#hunt.searchedAtMs,
+      // DHT and trackers know nobody whom the home does not know.
+      discovery: 'done',
+      role: this.#hunt.role,
+      holderCount: hopefulCount(this as unknown as Exchange, this.#hunt.home) + this.#hunt.diallingCount,
+      lacksPieces: this.scheduler.firstUnavailableRun(0, 1) !== undefined,
+      origin: this.#reading.state,
+      progressAtMs: this.#progressAtMs,
+    });
+    if (steps.search) this.#hunt.askHomes();
+    if (steps.readOrigin) this.#reading.start();
+  }
+
+  tick(): void {
+    if (this.isComplete || !this.node.isAlive) return;
+    this.#pool.tick();
+    if (this.#world.hasSilentNodes) this.#leaveSilent();
+    this.#reading.tick();
+    this.step();
+    this.#world.events.push(this.#world.nowMs() + TICK_MS, EVENT.tick, this.id, 0);
+  }
+
+  #leaveSilent(): void {
+    const nowMs = this.#world.nowMs();
+    for (const silent of silentChannels(this as unknown as Exchange, this.#hunt.home, nowMs, LIMITS)) {
+      const channel = silent as unknown as SimChannel;
+      this.leave(channel, 'failed');
+      this.onLeft(channel, 'closed');
+    }
+  }
+
+  // As HolderPool knows an exchange.
+
+  ask(channel: SimChannel, pieces: readonly number[]): void {
+    if (pieces.length === 0 || channel.twin === undefined) return;
+    for (const piece of pieces) channel.asked.add(piece);
+    this.countMessages(1);
+    this.#world.events.push(this.#arrivalMs(), EVENT.want, channel.twin.id, this.#world.lists.put(pieces));
+  }
+
+  cancel(channel: SimChannel, pieces: readonly number[]): void {
+    const asked = pieces.filter((piece) => channel.asked.delete(piece));
+    if (asked.length === 0) return;
+    this.countMessages(1);
+    this.#world.events.call(this.#arrivalMs(), () => {
+      const wants = channel.twin?.wants ?? [];
+      for (const piece of asked) {
+        const at = wants.indexOf(piece);
+        if (at !== -1) wants.splice(at, 1);
+      }
+    });
+  }
+
+  leave(channel: SimChannel, reason: 'done' | 'failed'): void {
+    this.countMessages(1);
+    this.#close(channel);
+    this.#world.events.call(this.#arrivalMs(), () => channel.twin?.owner.onLeft(channel.twin, reason));
+  }
+
+  // From peers.
+
+  /** A channel is there, and the peer has told its state. */
+  onOpened(channel: SimChannel, peer: SimJourney): void {
+    this.countMessages(1);
+    this.channels.push(channel);
+    for (let piece = 0; piece < this.geometry.pieceCount; piece += 1) {
+      if (peer.held.has(piece)) channel.setRemoteHas(piece);
+    }
+    if (!this.isComplete) this.#pool.onJoined(channel as unknown as Channel);
+  }
+
+  /** The peer has everything now. */
+  onPeerComplete(channel: SimChannel): void {
+    if (!channel.isOpen || !this.node.isAlive) return;
+    const news: number[] = [];
+    for (
+      let piece = this.held.firstClear(0);
+      piece < this.geometry.pieceCount;
+      piece = this.held.firstClear(piece + 1)
+    ) {
+      if (!channel.remoteHas(piece)) news.push(piece);
+    }
+    channel.remoteComplete = true;
+    if (!this.isComplete) this.#pool.onHave(channel as unknown as Channel, news);
+  }
+
+  onLeft(channel: SimChannel, reason: 'done' | 'failed' | 'closed'): void {
+    if (!this.node.isAlive) return;
+    const wasOpen = channel.isOpen;
+    this.#close(channel);
+    if (!wasOpen && reason !== 'closed') return;
+    this.#pool.onLeft(channel as unknown as Channel);
+    this.#reading.onLeft(channel);
+    this.#hunt.onLeft(channel.peer.member.peerId, reason);
+    this.step();
+  }
+
+  onHaves(channel: SimChannel, pieces: readonly number[]): void {
+    const news = pieces.filter((piece) => channel.setRemoteHas(piece));
+    if (this.isComplete || news.length === 0) return;
+    this.#reading.onHas(channel, news);
+    this.#pool.onHave(channel as unknown as Channel, news);
+  }
+
+  /** The peer asks for pieces. */
+  onWant(channel: SimChannel, pieces: readonly number[]): void {
+    if (channel.isOpen && this.node.isAlive) serve(this.#world, channel, pieces);
+  }
+
+  onRefused(channel: SimChannel, reason: number, pieces: readonly number[]): void {
+    if (!channel.isOpen || !this.node.isAlive || this.isComplete) return;
+    for (const piece of pieces) channel.asked.delete(piece);
+    this.#pool.onRefused(channel as unknown as Channel, reason, pieces);
+  }
+
+  /** A piece has come in whole. */
+  onPiece(channel: SimChannel, piece: number): void {
+    if (!this.node.isAlive) return;
+    const bytes = this.#world.pieceBytes(piece);
+    const { measurements } = this.#world;
+    measurements.onPeerBytes(this.node.index, bytes);
+    channel.pace.onBytes(bytes, this.#world.nowMs());
+    if (channel.isOpen && channel.asked.delete(piece)) {
+      this.#pool.onPiece(channel as unknown as Channel, piece, NO_BYTES);
+    } else measurements.onWasted(this.node.index, bytes);
+  }
+
+  #onPeerPiece(piece: number): void {
+    this.#keep(piece);
+    this.#pool.onKept();
+    if (!this.isComplete) this.announce(piece);
+  }
+
+  // As the reader of an origin.
+
+  nextOriginRun(): { first: number; count: number } | undefined {
+    const from = this.scheduler.mostUrgent() ?? 0;
+    return this.scheduler.firstUnavailableRun(from, Infinity) ?? this.scheduler.firstUnavailableRun(0, Infinity);
+  }
+
+  claimForOrigin(piece: number): boolean {
+    const { scheduler } = this;
+    const urgent = scheduler.mostUrgent() ?? piece;
+    if (urgent < piece && scheduler.firstUnavailableRun(urgent, 1)?.first === urgent) return false;
+    if (!scheduler.isMissing(piece) || scheduler.isRequested(piece) || scheduler.availability(piece) > 0) return false;
+    scheduler.reserve(ORIGIN_KEY, piece);
+    return true;
+  }
+
+  claimLent(piece: number): boolean {
+    if (!this.scheduler.isMissing(piece) || this.scheduler.isRequested(piece)) return false;
+    this.scheduler.reserve(ORIGIN_KEY, piece);
+    return true;
+  }
+
+  /** Reads a run for a peer. */
+  lend(run: MissingRun, answer: VirtualPromise<undefined>): void {
+    this.#reading.lend(run, answer);
+  }
+
+  onHashes(pieces: readonly number[]): void {
+    if (!this.isComplete) this.#reading.onHashes(pieces);
+  }
+
+  onOriginPiece(piece: number): void {
+    this.#pool.settle(piece, ORIGIN_KEY);
+    this.#keep(piece);
+  }
+
+  // Towards all peers.
+
+  /** Tells that this node has a piece: to one peer, or to all that lack it. */
+  announce(piece: number, only?: SimChannel): void {
+    this.#news.announce(piece, only);
+  }
+
+  flushHaves(): void {
+    if (this.node.isAlive) this.#news.flush();
+  }
+
+  /** What was told to all has come to them. */
+  deliverHaves(pieces: readonly number[]): void {
+    this.#news.deliver(pieces);
+  }
+
+  /** The node is gone: all peers notice that their channel closes. */
+  vanish(): void {
+    this.#reading.stop();
+    for (const channel of this.channels) {
+      const { twin } = channel;
+      if (twin !== undefined) this.#world.events.call(this.#arrivalMs(), () => twin.owner.onLeft(twin, 'closed'));
+      channel.isOpen = false;
+    }
+    this.channels.length = 0;
+  }
+
+  countMessages(count: number, bytesEach: number = MESSAGE_BYTES): void {
+    this.#world.measurements.onMessages(this.node.index, count);
+    this.#world.links.spend(this.node.index, count * bytesEach);
+  }
+
+  #keep(piece: number): void {
+    if (!this.held.add(piece)) return;
+    const { measurements } = this.#world;
+    this.#progressAtMs = this.#world.nowMs();
+    measurements.onKept(this.node.index, this.#world.pieceBytes(piece));
+    this.#moveReader();
+    if (this.held.isFull) this.#complete();
+    this.#world.onHeld(this);
+  }
+
+  #moveReader(): void {
+    if (!this.#hasClient) return;
+    this.#nextToRead = this.held.firstClear(this.#nextToRead);
+    this.scheduler.setReader(this.#reader, this.#nextToRead, this.geometry.pieceCount);
+  }
+
+  #complete(): void {
+    this.isComplete = true;
+    const { digest, node } = this;
+    for (const channel of this.channels) {
+      if (channel.remoteComplete) continue;
+      this.countMessages(1);
+      const { twin } = channel;
+      if (twin !== undefined) this.#world.events.call(this.#arrivalMs(), () => twin.owner.onPeerComplete(twin));
+    }
+    const [home] = this.#world.homes(digest, new Set());
+    if (home === undefined) return;
+    this.countMessages(1);
+    const { peerId } = node.member;
+    this.#world.events.call(this.#arrivalMs(), () => home.table.note(digest, peerId, true, this.#world.nowMs()));
+  }
+
+  #close(channel: SimChannel): void {
+    channel.isOpen = false;
+    channel.wants.length = 0;
+    const at = this.channels.indexOf(channel);
+    if (at !== -1) this.channels.splice(at, 1);
+  }
+
+  #arrivalMs(): number {
+    return this.#world.nowMs() + this.#world.scenario.latencyMs;
+  }
+}

@@ -1,0 +1,55 @@
+/** How one simulated journey tells of its pieces: what stands in the place of that part of `Exchange`. */
+import type { SimChannel } from './sim-channel.ts';
+import type { SimJourney } from './sim-journey.ts';
+import { EVENT, MESSAGE_BYTES, type World } from './world.ts';
+
+/** News are gathered for so long, as Exchange does. */
+const HAVE_BATCH_MS = 4;
+
+export class SimNews {
+  readonly #world: World;
+  readonly #journey: SimJourney;
+  #forAll: number[] = [];
+  #forOne: { channel: SimChannel; piece: number }[] = [];
+
+  constructor(world: World, journey: SimJourney) {
+    this.#world = world;
+    this.#journey = journey;
+  }
+
+  announce(piece: number, only: SimChannel | undefined): void {
+    const isFirst = this.#forAll.length + this.#forOne.length === 0;
+    if (only === undefined) this.#forAll.push(piece);
+    else this.#forOne.push({ channel: only, piece });
+    if (isFirst) this.#world.events.push(this.#world.nowMs() + HAVE_BATCH_MS, EVENT.flushHaves, this.#journey.id, 0);
+  }
+
+  flush(): void {
+    const { events, lists, scenario } = this.#world;
+    const arrivalMs = this.#world.nowMs() + scenario.latencyMs;
+    if (this.#forAll.length > 0) {
+      // One event for all peers: the ways are equally long.
+      events.push(arrivalMs, EVENT.haves, this.#journey.id, lists.put(this.#forAll));
+      this.#forAll = [];
+    }
+    for (const { channel, piece } of this.#forOne) {
+      this.#journey.countMessages(1);
+      events.call(arrivalMs, () => {
+        if (channel.twin?.isOpen === true) channel.twin.owner.onHaves(channel.twin, [piece]);
+      });
+    }
+    this.#forOne = [];
+  }
+
+  /** What was told to all has come to them. */
+  deliver(pieces: readonly number[]): void {
+    const only = pieces.length === 1 ? pieces[0] : undefined;
+    for (const channel of this.#journey.channels) {
+      const lacking = only === undefined ? pieces.filter((piece) => !channel.remoteHas(piece)) : pieces;
+      if (only === undefined ? lacking.length === 0 : channel.remoteHas(only)) continue;
+      this.#journey.countMessages(1, MESSAGE_BYTES + lacking.length * this.#world.hashBytesPerPiece);
+      const { twin } = channel;
+      if (twin?.isOpen === true && twin.owner.node.isAlive) twin.owner.onHaves(twin, lacking);
+    }
+  }
+}

@@ -1,0 +1,33 @@
+/** One simulated node: who it is, whether it lives, its journeys, and what it knows as a home. */
+import type { Member } from '../../src/swarm/member.ts';
+import { Rendezvous } from '../../src/transfer/rendezvous.ts';
+import type { SimJourney } from './sim-journey.ts';
+
+/** The limits with which nodes keep their table. */
+const RENDEZVOUS = { maxDigests: 200_000, maxParticipants: 256, gatheringTtlMs: 30_000 };
+
+export class SimNode {
+  readonly index: number;
+  readonly member: Member;
+  /** `waiting`: it has not come yet. `stopped`: it is there and does nothing. */
+  state: 'waiting' | 'alive' | 'stopped' | 'dead' = 'waiting';
+  /** Since when nothing comes from it. */
+  silentSinceMs: number | undefined;
+  readonly journeys = new Map<string, SimJourney>();
+  #table: Rendezvous | undefined;
+
+  constructor(index: number) {
+    this.index = index;
+    this.member = { peerId: `node-${index}`, dataAddresses: [], topology: '' };
+  }
+
+  get isAlive(): boolean {
+    return this.state === 'alive';
+  }
+
+  /** What it knows of who takes part. */
+  get table(): Rendezvous {
+    this.#table ??= new Rendezvous(RENDEZVOUS);
+    return this.#table;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * One simulated journey as a reader of the origin: what stands in the place of `OriginSource`, `OriginReader` and
+ * `OriginSharing`. Whom to tell of a piece, and who else reads, is decided by the real RevealPlan and OriginLeases.
+ */
+import type { Channel } from '../../src/transfer/channel.ts';
+import { OriginLeases } from '../../src/transfer/origin-leases.ts';
+import type { MissingRun } from '../../src/transfer/origin-reader.ts';
+import { RevealPlan } from '../../src/transfer/reveal-plan.ts';
+import type { SimChannel } from './sim-channel.ts';
+import type { SimJourney } from './sim-journey.ts';
+import { VirtualPromise } from './virtual-promise.ts';
+import { MESSAGE_BYTES, type World } from './world.ts';
+
+/** From a request to the first byte, besides the way. */
+const ANSWER_MS = 5;
+/** Hashes are signed together, as OriginReader does. */
+const BATCH_PIECES = 16;
+const BATCH_MS = 12;
+/** As nodes' configuration has it. */
+const MAX_ORIGIN_READERS = 8;
+
+interface Lending {
+  readonly run: MissingRun;
+  readonly answer: VirtualPromise<undefined>;
+}
+
+export class SimOriginReading {
+  readonly #world: World;
+  readonly #journey: SimJourney;
+  readonly #plan = new RevealPlan<SimChannel>();
+  readonly #leases: OriginLeases;
+  /** Pieces whose hash others have told. */
+  readonly #readByOthers = new Set<number>();
+  #state: 'idle' | 'reading' = 'idle';
+  #lending: Lending | undefined;
+  #batch: number[] = [];
+  #batchNumber = 0;
+
+  constructor(world: World, journey: SimJourney) {
+    this.#world = world;
+    this.#journey = journey;
+    this.#leases = new OriginLeases({
+      scheduler: journey.scheduler,
+      geometry: journey.geometry,
+      nowMs: () => world.nowMs(),
+      channels: () => journey.channels as unknown as Channel[],
+      isRead: (piece) => this.#readByOthers.has(piece),
+      ask: (channel, run) => this.#askToLend(channel as unknown as SimChannel, run),
+      maxReaders: MAX_ORIGIN_READERS,
+    });
+  }
+
+  get state(): 'idle' | 'reading' {
+    return this.#state;
+  }
+
+  start(): void {
+    if (this.#state === 'reading') return;
+    this.#begin();
+    this.#requestRun();
+  }
+
+  /** Reads a run for a peer. */
+  lend(run: MissingRun, answer: VirtualPromise<undefined>): void {
+    if (this.#state === 'reading' || this.#journey.isComplete) {
+      answer.reject(new Error('this node cannot read for another now'));
+      return;
+    }
+    this.#begin();
+    this.#lending = { run, answer };
+    this.#request(run);
+  }
+
+  /** The node is gone. */
+  stop(): void {
+    if (this.#state === 'reading') this.#world.origin.close();
+    this.#state = 'idle';
+  }
+
+  onHas(channel: SimChannel, pieces: readonly number[]): void {
+    for (const piece of pieces) this.#plan.onHas(channel, piece);
+    this.#leases.onHave(pieces);
+  }
+
+  /** A peer has read pieces. */
+  onHashes(pieces: readonly number[]): void {
+    if (!this.#leases.isActive) return;
+    for (const piece of pieces) this.#readByOthers.add(piece);
+    this.#leases.onHashes(pieces);
+  }
+
+  onLeft(channel: SimChannel): void {
+    for (const piece of this.#plan.remove(channel)) this.#journey.announce(piece);
+    this.#leases.onLeft(channel as unknown as Channel);
+  }
+
+  tick(): void {
+    for (const piece of this.#plan.overdue(this.#world.nowMs())) this.#journey.announce(piece);
+    const readsForItself = this.#state === 'reading' && this.#lending === undefined;
+    if (readsForItself || this.#leases.isActive) this.#leases.tick();
+  }
+
+  #askToLend(channel: SimChannel, run: MissingRun): Promise<void> {
+    const { events, scenario } = this.#world;
+    const answer = new VirtualPromise<undefined>();
+    const reply = new VirtualPromise<undefined>();
+    const later = (action: () => void): void => events.call(this.#world.nowMs() + scenario.latencyMs, action);
+    answer.then(
+      () => later(() => reply.resolve(undefined)),
+      (error: unknown) => later(() => reply.reject(error)),
+    );
+    this.#journey.countMessages(1);
+    later(() => {
+      if (channel.twin?.isOpen === true && channel.peer.isAlive) channel.twin.owner.lend(run, answer);
+    });
+    return reply.asPromise();
+  }
+
+  #begin(): void {
+    this.#state = 'reading';
+    this.#world.origin.open();
+  }
+
+  #end(): void {
+    this.#flush();
+    this.stop();
+    this.#lending?.answer.resolve(undefined);
+    this.#lending = undefined;
+    this.#journey.step();
+  }
+
+  #requestRun(): void {
+    const run = this.#lending === undefined ? this.#journey.nextOriginRun() : undefined;
+    if (run === undefined) this.#end();
+    else this.#request(run);
+  }
+
+  #request(run: MissingRun): void {
+    this.#world.measurements.originRequests += 1;
+    const atMs = this.#world.nowMs() + 2 * this.#world.scenario.latencyMs + ANSWER_MS;
+    this.#world.events.call(atMs, () => this.#read(run.first, run.first + run.count));
+  }
+
+  #read(piece: number, end: number): void {
+    if (this.#state !== 'reading' || !this.#journey.node.isAlive) return;
+    if (piece >= end || !this.#claim(piece)) {
+      this.#requestRun();
+      return;
+    }
+    const bytes = this.#world.pieceBytes(piece);
+    const readyMs = this.#world.nowMs() + this.#world.origin.durationMs(bytes);
+    const atMs = this.#world.links.receive(this.#journey.node.index, bytes, readyMs);
+    this.#world.events.call(atMs, () => this.#onPiece(piece, end));
+  }
+
+  #claim(piece: number): boolean {
+    return this.#lending === undefined ? this.#journey.claimForOrigin(piece) : this.#journey.claimLent(piece);
+  }
+
+  #onPiece(piece: number, end: number): void {
+    if (this.#state !== 'reading' || !this.#journey.node.isAlive) return;
+    const bytes = this.#world.pieceBytes(piece);
+    this.#world.measurements.originBytes += bytes;
+    this.#leases.onOwnPiece(bytes);
+    this.#journey.onOriginPiece(piece);
+    this.#addToBatch(piece);
+    this.#read(piece + 1, end);
+  }
+
+  #addToBatch(piece: number): void {
+    this.#batch.push(piece);
+    if (this.#batch.length >= BATCH_PIECES) {
+      this.#flush();
+      return;
+    }
+    if (this.#batch.length > 1) return;
+    const number = this.#batchNumber;
+    this.#world.events.call(this.#world.nowMs() + BATCH_MS, () => {
+      if (number === this.#batchNumber) this.#flush();
+    });
+  }
+
+  /** Hashes go to all, and each piece is told to one. */
+  #flush(): void {
+    this.#batchNumber += 1;
+    const pieces = this.#batch;
+    this.#batch = [];
+    const journey = this.#journey;
+    if (pieces.length === 0 || !journey.node.isAlive || journey.isComplete) return;
+    journey.countMessages(journey.channels.length, MESSAGE_BYTES + pieces.length * this.#world.hashBytesPerPiece);
+    const channels = [...journey.channels];
+    this.#world.events.call(this.#world.nowMs() + this.#world.scenario.latencyMs, () => {
+      for (const { twin } of channels) if (twin?.isOpen === true) twin.owner.onHashes(pieces);
+    });
+    for (const piece of pieces) this.#reveal(piece);
+  }
+
+  #reveal(piece: number): void {
+    const lacking = this.#journey.channels.filter((channel) => !channel.remoteHas(piece));
+    const chosen = lacking.length > 1 ? this.#plan.choose(piece, lacking, this.#world.nowMs()) : undefined;
+    this.#journey.announce(piece, chosen);
+  }
+}
