@@ -46,7 +46,7 @@ export const NODE_ERRORS = {
   },
   ERR_MIRROR_ACCESS: {
     meaning: "A client's configuration file cannot be read or written.",
-    remedy: 'Run the command as root; with `--root DIR` it works on a copy of the file system.',
+    remedy: 'Run the command as root, or with `--user` for clients that run without root.',
   },
   ERR_MIRROR_STATE: {
     meaning: 'The record of what `mirror install` changed is damaged.',

@@ -7,7 +7,9 @@ import { reachable } from '../composition/admin-subject.ts';
 import { checkClients, checkPorts } from '../doctor/host-checks.ts';
 import type { AdminClient } from './admin-client.ts';
 import { addReadFlags, adminClient, type CommandContext, type ReadOptions } from './context.ts';
+import { SYSTEM_SCOPE, userScope, type MirrorScope } from '../mirror/scope.ts';
 import { EXIT } from './exit-codes.ts';
+import { existingRoot } from './mirror-command.ts';
 import { print, printJson } from './terminal.ts';
 
 const MARKS: Readonly<Record<CheckState, string>> = { ok: 'ok  ', warn: 'WARN', fail: 'FAIL' };
@@ -19,7 +21,11 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
   )
     .option('--root <DIR>', "look for the clients' configuration below DIR", '/')
     .action(async (options: ReadOptions & { root: string }) => {
-      const checks = await examine(adminClient(options, context.facts), options.root);
+      const host = {
+        root: existingRoot(options.root, context.facts),
+        scopes: [SYSTEM_SCOPE, userScope(context.facts)],
+      };
+      const checks = await examine(adminClient(options, context.facts), host);
       if (options.json === true) printJson(context.terminal, checks);
       else for (const line of checkLines(checks)) print(context.terminal, line);
       context.exitWith(checks.some(({ state }) => state === 'fail') ? EXIT.failed : EXIT.ok);
@@ -27,7 +33,10 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
 }
 
 /** All checks that can be made; without a node, those of the host alone. */
-async function examine(client: AdminClient, root: string): Promise<CheckReport[]> {
+async function examine(
+  client: AdminClient,
+  host: { readonly root: string; readonly scopes: readonly MirrorScope[] },
+): Promise<CheckReport[]> {
   try {
     const status = await client.status();
     const facade = parseHostPort(status.addresses.facade);
@@ -36,7 +45,7 @@ async function examine(client: AdminClient, root: string): Promise<CheckReport[]
       client.readiness(),
       checkPorts(status.addresses),
       client.examine(),
-      checkClients(root, url),
+      checkClients(host.root, host.scopes, url),
     ]);
     const answers: CheckReport = {
       name: 'node',
@@ -56,7 +65,7 @@ async function examine(client: AdminClient, root: string): Promise<CheckReport[]
     if (!isDockyardError(error)) throw error;
     const remedy = 'Start it (dockyard node, systemctl start dockyard), or give its admin address with --admin.';
     const silent: CheckReport = { name: 'node', state: 'fail', seen: asError(error).message, remedy };
-    return [silent, ...(await checkClients(root, 'http://127.0.0.1:5000'))];
+    return [silent, ...(await checkClients(host.root, host.scopes, 'http://127.0.0.1:5000'))];
   }
 }
 

@@ -4,14 +4,14 @@ import { asError } from '../../src/oci/error.ts';
 import type { CheckReport, StatusReport } from '../admin/reports.ts';
 import { parseHostPort, type HostPort } from '../config/address.ts';
 import { reachable } from '../composition/admin-subject.ts';
-import { CONTAINERD_CONFIG, ALL_REGISTRIES } from '../mirror/containerd.ts';
-import { DEFAULT_CERTS_DIRECTORY, readContainerdConfig } from '../mirror/containerd-config.ts';
+import { ALL_REGISTRIES } from '../mirror/containerd.ts';
+import { readContainerdConfig } from '../mirror/containerd-config.ts';
 import { listRegistryMirrors } from '../mirror/daemon-json.ts';
-import { DOCKER_CERTS_DIRECTORY, DOCKER_CONFIG } from '../mirror/docker.ts';
 import { RootedFiles } from '../mirror/files.ts';
 import { hasHost } from '../mirror/hosts-toml.ts';
-import { PODMAN_DROP_IN } from '../mirror/podman.ts';
+import { podmanDropIn } from '../mirror/podman.ts';
 import { listMirrors, mirrorLocation } from '../mirror/registries-conf.ts';
+import type { MirrorScope } from '../mirror/scope.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
 
@@ -52,16 +52,25 @@ function tryConnect(address: HostPort): Promise<void> {
   });
 }
 
-/** Looks into the configuration of the clients of this host. @param url the node's registry */
-export async function checkClients(root: string, url: string): Promise<CheckReport[]> {
+/**
+ * Looks into the configuration of the clients of this host.
+ * @param scopes the clients of the system, and those of the user who asks
+ * @param url the node's registry
+ */
+export async function checkClients(root: string, scopes: readonly MirrorScope[], url: string): Promise<CheckReport[]> {
   const files = new RootedFiles(root);
-  const findings = [
-    await checked('containerd', () => findInContainerd(files, url)),
-    await checked('docker', () => findInDocker(files, url)),
-    await checked('podman', () => findInPodman(files, url)),
-  ].filter((finding) => finding !== undefined);
+  const findings: CheckReport[] = [];
+  for (const scope of scopes) {
+    const suffix = scope.name === 'user' ? ' (rootless)' : '';
+    const found = [
+      await checked(`containerd${suffix}`, () => findInContainerd(files, scope, url)),
+      await checked(`docker${suffix}`, () => findInDocker(files, scope, url)),
+      await checked(`podman${suffix}`, () => findInPodman(files, scope, url)),
+    ];
+    findings.push(...found.filter((finding) => finding !== undefined));
+  }
   if (findings.length > 0) return findings;
-  const remedy = 'Run: dockyard mirror install containerd|docker|podman';
+  const remedy = 'Run: dockyard mirror install containerd|docker|podman (with --user for clients without root)';
   return [{ name: 'clients', state: 'warn', seen: `no client of this host is pointed at ${url}`, remedy }];
 }
 
@@ -80,35 +89,35 @@ async function checked(
 
 type Finding = Omit<CheckReport, 'name'> | undefined;
 
-async function findInContainerd(files: RootedFiles, url: string): Promise<Finding> {
-  const text = await files.readText(CONTAINERD_CONFIG);
-  const { certsDirectory } = readContainerdConfig(text, CONTAINERD_CONFIG);
-  const directory = certsDirectory ?? DEFAULT_CERTS_DIRECTORY;
+async function findInContainerd(files: RootedFiles, scope: MirrorScope, url: string): Promise<Finding> {
+  const text = await files.readText(scope.containerdConfig);
+  const { certsDirectory } = readContainerdConfig(text, scope.containerdConfig);
+  const directory = certsDirectory ?? scope.containerdCerts;
   const registries = await registriesWith(files, directory, url);
   if (registries.length === 0) return undefined;
   const seen = `${directory} sends ${registries.join(', ')} to ${url}`;
-  if (certsDirectory !== undefined) return { state: 'ok', seen };
-  const remedy = `Kubernetes needs config_path in ${CONTAINERD_CONFIG}: dockyard mirror install containerd --config-path, then restart containerd.`;
+  // nerdctl, which users run without root, looks there by itself.
+  if (certsDirectory !== undefined || scope.name === 'user') return { state: 'ok', seen };
+  const remedy = `Kubernetes needs config_path in ${scope.containerdConfig}: dockyard mirror install containerd --config-path, then restart containerd.`;
   return { state: 'warn', seen: `${seen}, but config_path is not set`, remedy };
 }
 
-async function findInDocker(files: RootedFiles, url: string): Promise<Finding> {
-  const mirrors = listRegistryMirrors(await files.readText(DOCKER_CONFIG), DOCKER_CONFIG);
-  const registries = await registriesWith(files, DOCKER_CERTS_DIRECTORY, url);
+async function findInDocker(files: RootedFiles, scope: MirrorScope, url: string): Promise<Finding> {
+  const mirrors = listRegistryMirrors(await files.readText(scope.dockerConfig), scope.dockerConfig);
+  const registries = await registriesWith(files, scope.dockerCerts, url);
   const hub = mirrors.some((mirror) => mirror.replace(/\/+$/, '') === url) ? ['registry-mirrors'] : [];
   const found = [...hub, ...registries.map((name) => `certs.d/${name}`)];
   return found.length === 0 ? undefined : { state: 'ok', seen: `${found.join(', ')} name ${url}` };
 }
 
-async function findInPodman(files: RootedFiles, url: string): Promise<Finding> {
-  const text = await files.readText(PODMAN_DROP_IN);
+async function findInPodman(files: RootedFiles, scope: MirrorScope, url: string): Promise<Finding> {
+  const path = podmanDropIn(scope);
+  const text = await files.readText(path);
   if (text === undefined) return undefined;
-  const file = { path: PODMAN_DROP_IN, text };
+  const file = { path, text };
   const names = [...text.matchAll(/^prefix = "([^"]+)"/gm)].map(([, name = '']) => name);
   const found = names.filter((name) => listMirrors(file, name).includes(mirrorLocation(url, name)));
-  return found.length === 0
-    ? undefined
-    : { state: 'ok', seen: `${PODMAN_DROP_IN} sends ${found.join(', ')} to ${url}` };
+  return found.length === 0 ? undefined : { state: 'ok', seen: `${path} sends ${found.join(', ')} to ${url}` };
 }
 
 async function registriesWith(files: RootedFiles, directory: string, url: string): Promise<string[]> {

@@ -6,9 +6,6 @@ import type { TomlTable } from 'smol-toml';
 import { nodeError } from '../errors.ts';
 import { insertWhere, isSameToml, isTable, markedBlock, parseToml, tomlAt } from './toml-edit.ts';
 
-/** Where `hosts.toml` files stand by custom; `ctr` and `nerdctl` look there as well. */
-export const DEFAULT_CERTS_DIRECTORY = '/etc/containerd/certs.d';
-
 /** Version 2 is read by containerd 1.3 and later, 2.x included. */
 const REGISTRY_KEYS_BY_VERSION: Readonly<Record<number, readonly string[]>> = {
   2: ['plugins', 'io.containerd.grpc.v1.cri', 'registry'],
@@ -44,22 +41,26 @@ export function readContainerdConfig(text: string | undefined, path: string): Co
 }
 
 /** The lines that set the folder, as a person would add them. */
-export function configPathLines(version: number): readonly string[] {
+export function configPathLines(version: number, directory: string): readonly string[] {
   const keys = REGISTRY_KEYS_BY_VERSION[version] ?? [];
-  return [`[${keys.map((key) => (key.includes('.') ? JSON.stringify(key) : key)).join('.')}]`, configPathLine()];
+  return [
+    `[${keys.map((key) => (key.includes('.') ? JSON.stringify(key) : key)).join('.')}]`,
+    configPathLine(directory),
+  ];
 }
 
-function configPathLine(): string {
-  return `  config_path = ${JSON.stringify(DEFAULT_CERTS_DIRECTORY)}`;
+function configPathLine(directory: string): string {
+  return `  config_path = ${JSON.stringify(directory)}`;
 }
 
 /**
- * Sets the folder in a file where none is set.
+ * Sets the folder in a file where none is set. `path` is the file, for messages.
  * @throws {DockyardError} ERR_MIRROR_UNEDITABLE
  */
-export function setConfigPath(text: string | undefined, path: string): string {
+export function setConfigPath(text: string | undefined, path: string, directory: string): string {
   const { version, hasOldMirrors } = readContainerdConfig(text, path);
-  if (text === undefined) return `version = ${NEW_FILE_VERSION}\n\n${markedBlock(configPathLines(NEW_FILE_VERSION))}`;
+  if (text === undefined)
+    return `version = ${NEW_FILE_VERSION}\n\n${markedBlock(configPathLines(NEW_FILE_VERSION, directory))}`;
   const keys = REGISTRY_KEYS_BY_VERSION[version];
   if (keys === undefined) {
     throw nodeError('ERR_MIRROR_UNEDITABLE', `${path} is of version ${version}; versions 2 and 3 can be edited`);
@@ -71,15 +72,15 @@ export function setConfigPath(text: string | undefined, path: string): string {
     );
   }
   const before = parseToml(text, path);
-  const isWanted = (after: TomlTable): boolean => isConfigPathAdded(before, after, keys);
+  const isWanted = (after: TomlTable): boolean => isConfigPathAdded(before, after, keys, directory);
   const edited =
-    insertWhere(text, markedBlock([configPathLine()]), 'after-header', isWanted) ??
-    insertWhere(text, markedBlock(configPathLines(version)), 'before-table', isWanted);
+    insertWhere(text, markedBlock([configPathLine(directory)]), 'after-header', isWanted) ??
+    insertWhere(text, markedBlock(configPathLines(version, directory)), 'before-table', isWanted);
   if (edited !== undefined) return edited;
   throw nodeError('ERR_MIRROR_UNEDITABLE', `${path} has a form in which config_path cannot be set; set it by hand`);
 }
 
-function isConfigPathAdded(before: TomlTable, after: TomlTable, keys: readonly string[]): boolean {
+function isConfigPathAdded(before: TomlTable, after: TomlTable, keys: readonly string[], directory: string): boolean {
   const expected = structuredClone(before);
   let table = expected;
   for (const key of keys) {
@@ -88,6 +89,6 @@ function isConfigPathAdded(before: TomlTable, after: TomlTable, keys: readonly s
     table[key] = next;
     table = next;
   }
-  table['config_path'] = DEFAULT_CERTS_DIRECTORY;
+  table['config_path'] = directory;
   return isSameToml(expected, after);
 }

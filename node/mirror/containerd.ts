@@ -1,37 +1,41 @@
 /** Points containerd at the node: `hosts.toml` files, and the setting that makes the CRI plugin read them. */
-import { configPathLines, DEFAULT_CERTS_DIRECTORY, readContainerdConfig, setConfigPath } from './containerd-config.ts';
+import { configPathLines, readContainerdConfig, setConfigPath } from './containerd-config.ts';
 import type { RootedFiles } from './files.ts';
 import { addHost } from './hosts-toml.ts';
-import type { FileEdit, MirrorPlan, MirrorRequest } from './plan.ts';
-
-/** The configuration file of containerd. */
-export const CONTAINERD_CONFIG = '/etc/containerd/config.toml';
+import { ROOTLESS_LOOPBACK_NOTE, type FileEdit, type MirrorPlan, type MirrorRequest } from './plan.ts';
+import type { MirrorScope } from './scope.ts';
 
 /** Stands for all registries that have no folder of their own. */
 export const ALL_REGISTRIES = '_default';
 
 /** Plans the change. @throws {DockyardError} ERR_MIRROR_UNEDITABLE, ERR_MIRROR_ACCESS */
-export async function planContainerd(files: RootedFiles, request: MirrorRequest): Promise<MirrorPlan> {
-  const configText = await files.readText(CONTAINERD_CONFIG);
-  const config = readContainerdConfig(configText, CONTAINERD_CONFIG);
-  const directory = config.certsDirectory ?? DEFAULT_CERTS_DIRECTORY;
+export async function planContainerd(
+  files: RootedFiles,
+  request: MirrorRequest,
+  scope: MirrorScope,
+): Promise<MirrorPlan> {
+  const path = scope.containerdConfig;
+  const configText = await files.readText(path);
+  const config = readContainerdConfig(configText, path);
+  const directory = config.certsDirectory ?? scope.containerdCerts;
   const { registries } = request;
   const edits: FileEdit[] = registries.map((registry) => hostsEdit(`${directory}/${registry}/hosts.toml`, request.url));
   const notes = await noteUncovered(files, directory, registries);
   if (config.certsDirectory === undefined && request.setConfigPath) {
     edits.push({
-      path: CONTAINERD_CONFIG,
+      path,
       form: 'marked-toml',
-      apply: (text) => setConfigPath(text, CONTAINERD_CONFIG),
+      apply: (text) => setConfigPath(text, path, directory),
     });
-    notes.push('Restart containerd, because config_path is read at its start only: systemctl restart containerd');
+    notes.push(`Restart containerd, because config_path is read at its start only: ${scope.restartContainerd}`);
   } else if (config.certsDirectory === undefined) {
     notes.push(
-      `containerd's CRI plugin (Kubernetes) does not look there yet: give --config-path, or add to ${CONTAINERD_CONFIG} and restart ` +
-        `containerd:\n  ${configPathLines(config.version in VERSIONED ? config.version : 2).join('\n  ')}\n` +
+      `containerd's CRI plugin (Kubernetes) does not look there yet: give --config-path, or add to ${path} and restart ` +
+        `containerd:\n  ${configPathLines(config.version in VERSIONED ? config.version : 2, directory).join('\n  ')}\n` +
         '(nerdctl looks there by itself; ctr with --hosts-dir.)',
     );
   }
+  if (scope.name === 'user') notes.push(ROOTLESS_LOOPBACK_NOTE);
   return { client: 'containerd', url: request.url, registries, edits, notes };
 }
 

@@ -1,7 +1,8 @@
 /** The few file operations of the mirror commands, under a root that tests choose. Writes are atomic. */
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, open, readdir, readFile, realpath, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { chmod, chown, open, readdir, readFile, realpath, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../../src/content/make-folder.ts';
 import { asError } from '../../src/oci/error.ts';
 import { nodeError } from '../errors.ts';
 
@@ -92,7 +93,7 @@ export class RootedFiles {
         missing.unshift(folder);
         folder = dirname(folder);
       }
-      await mkdir(this.path(path), { recursive: true });
+      await makeFolder(this.path(path));
       return missing;
     });
   }

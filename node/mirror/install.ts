@@ -1,12 +1,20 @@
 /** Installs and removes mirrors: plan, record, then change; and back. */
 import { dirname } from 'node:path';
 import { nodeError } from '../errors.ts';
-import { ALL_REGISTRIES, CONTAINERD_CONFIG, planContainerd } from './containerd.ts';
-import { DOCKER_CONFIG, planDocker } from './docker.ts';
+import { ALL_REGISTRIES, planContainerd } from './containerd.ts';
+import { planDocker } from './docker.ts';
 import { contentHash, RootedFiles, type FileState } from './files.ts';
-import { LEDGER_DIRECTORY, readLedger, removeLedger, writeLedger, type Ledger, type LedgerFile } from './ledger.ts';
-import { withoutOurPart, type FileEdit, type MirrorClient, type MirrorPlan, type MirrorRequest } from './plan.ts';
+import { readLedger, removeLedger, writeLedger, type Ledger, type LedgerFile } from './ledger.ts';
+import {
+  MIRROR_CLIENTS,
+  withoutOurPart,
+  type FileEdit,
+  type MirrorClient,
+  type MirrorPlan,
+  type MirrorRequest,
+} from './plan.ts';
 import { planPodman } from './podman.ts';
+import { SYSTEM_SCOPE, type MirrorScope } from './scope.ts';
 
 /** What was done, for people. */
 export interface MirrorOutcome {
@@ -17,7 +25,9 @@ export interface MirrorOutcome {
   readonly notes: readonly string[];
 }
 
-const PLANNERS: Readonly<Record<MirrorClient, (files: RootedFiles, request: MirrorRequest) => Promise<MirrorPlan>>> = {
+type Planner = (files: RootedFiles, request: MirrorRequest, scope: MirrorScope) => Promise<MirrorPlan>;
+
+const PLANNERS: Readonly<Record<MirrorClient, Planner>> = {
   containerd: planContainerd,
   docker: planDocker,
   podman: planPodman,
@@ -55,16 +65,17 @@ export async function installMirror(
   client: MirrorClient,
   root: string,
   request: MirrorRequest,
+  scope: MirrorScope = SYSTEM_SCOPE,
 ): Promise<MirrorOutcome> {
   const files = new RootedFiles(root);
-  const ledger = await readLedger(files, client);
+  const ledger = await readLedger(files, scope, client);
   const requested = request.registries.length === 0 ? DEFAULT_REGISTRIES[client] : request.registries;
   for (const registry of requested) checkRegistry(client, registry);
   const registries = [...new Set([...(ledger?.registries ?? []), ...requested])];
-  const plan = await PLANNERS[client](files, { ...request, registries });
+  const plan = await PLANNERS[client](files, { ...request, registries }, scope);
   const changes = await Promise.all(plan.edits.map((edit) => planChange(files, edit, ledger)));
   const kept = (ledger?.files ?? []).filter((file) => !plan.edits.some((edit) => edit.path === file.path));
-  await record(files, plan, [...kept, ...changes.map(({ entry }) => entry)], ledger?.folders ?? []);
+  await record(files, scope, plan, [...kept, ...changes.map(({ entry }) => entry)]);
   const changed: string[] = [];
   for (const { entry, current, next } of changes) {
     if (current?.bytes.equals(next.bytes) === true) continue;
@@ -99,23 +110,27 @@ function originalOf(known: LedgerFile, current: FileState | undefined, url: stri
   return left === undefined ? undefined : { ...current, bytes: Buffer.from(left) };
 }
 
+/** Makes the folders that are needed, and records everything before the first file is touched. */
 async function record(
   files: RootedFiles,
+  scope: MirrorScope,
   plan: MirrorPlan,
   entries: readonly LedgerFile[],
-  known: readonly string[],
 ): Promise<void> {
-  const folders = [...known];
-  for (const folder of [LEDGER_DIRECTORY, ...plan.edits.map(({ path }) => dirname(path))]) {
-    folders.push(...(await files.makeFolders(folder)));
+  const needed = [scope.ledgers, ...plan.edits.map(({ path }) => dirname(path))];
+  // What was made for another client and is needed for this one is in both records: whichever is removed last takes it away.
+  const isNeeded = (folder: string): boolean => needed.some((path) => `${path}/`.startsWith(`${folder}/`));
+  const folders = new Set<string>();
+  for (const client of MIRROR_CLIENTS) {
+    // A damaged record of another client is that client's matter.
+    const ledger = await readLedger(files, scope, client).catch(() => undefined);
+    const known = ledger?.folders ?? [];
+    for (const folder of known) if (client === plan.client || isNeeded(folder)) folders.add(folder);
   }
-  await writeLedger(files, {
-    client: plan.client,
-    url: plan.url,
-    registries: plan.registries,
-    folders,
-    files: entries,
-  });
+  for (const folder of needed) for (const made of await files.makeFolders(folder)) folders.add(made);
+  const { client, url, registries } = plan;
+  const inOrder = entries.toSorted((left, right) => (left.path < right.path ? -1 : 1));
+  await writeLedger(files, scope, { client, url, registries, folders: [...folders], files: inOrder });
 }
 
 /**
@@ -128,9 +143,10 @@ export async function removeMirror(
   client: MirrorClient,
   root: string,
   options: { readonly force: boolean },
+  scope: MirrorScope = SYSTEM_SCOPE,
 ): Promise<MirrorOutcome | undefined> {
   const files = new RootedFiles(root);
-  const ledger = await readLedger(files, client);
+  const ledger = await readLedger(files, scope, client);
   if (ledger === undefined) return undefined;
   const restorations = await Promise.all(ledger.files.map((file) => planRestoration(files, file, ledger.url)));
   const foreign = restorations.filter(({ isForeign }) => isForeign).map(({ path }) => files.path(path));
@@ -144,23 +160,20 @@ export async function removeMirror(
     else await files.write(path, next);
     changed.push(files.path(path));
   }
-  await removeLedger(files, client);
-  for (const folder of ledger.folders.toReversed()) await files.removeEmptyFolder(folder);
+  await removeLedger(files, scope, client);
+  // What stands inside of another is longer, and goes first.
+  const innermostFirst = ledger.folders.toSorted((left, right) => right.length - left.length);
+  for (const folder of innermostFirst) await files.removeEmptyFolder(folder);
   const notes =
     foreign.length === 0
       ? []
       : [`Only our lines were taken out of files that others had changed: ${foreign.join(', ')}`];
-  for (const path of [CONTAINERD_CONFIG, DOCKER_CONFIG] as const) {
-    if (changed.includes(files.path(path))) notes.push(AFTER_REMOVAL[path]);
-  }
+  if (changed.includes(files.path(scope.containerdConfig)))
+    notes.push(`Restart containerd, because config_path is read at its start only: ${scope.restartContainerd}`);
+  if (changed.includes(files.path(scope.dockerConfig)))
+    notes.push(`Reload dockerd, so that it forgets the mirror: ${scope.reloadDocker}`);
   return { client, changed, unchanged: [], notes };
 }
-
-const AFTER_REMOVAL = {
-  [CONTAINERD_CONFIG]:
-    'Restart containerd, because config_path is read at its start only: systemctl restart containerd',
-  [DOCKER_CONFIG]: 'Reload dockerd, so that it forgets the mirror: systemctl reload docker',
-} as const;
 
 interface Restoration {
   readonly path: string;

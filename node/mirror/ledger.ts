@@ -6,9 +6,7 @@ import { z } from 'zod';
 import { nodeError } from '../errors.ts';
 import { contentHash, type FileState, type RootedFiles } from './files.ts';
 import { MIRROR_CLIENTS, type FileForm, type MirrorClient } from './plan.ts';
-
-/** Where the records are. */
-export const LEDGER_DIRECTORY = '/var/lib/dockyard/mirror';
+import type { MirrorScope } from './scope.ts';
 
 const fileStateSchema = z.object({
   base64: z.base64(),
@@ -54,25 +52,30 @@ export interface LedgerFile {
   readonly installedSha256: string;
 }
 
-function ledgerPath(client: MirrorClient): string {
-  return `${LEDGER_DIRECTORY}/${client}.json`;
+function ledgerPath(scope: MirrorScope, client: MirrorClient): string {
+  return `${scope.ledgers}/${client}.json`;
 }
 
 /** The record for a client, or `undefined`. @throws {DockyardError} ERR_MIRROR_STATE, ERR_MIRROR_ACCESS */
-export async function readLedger(files: RootedFiles, client: MirrorClient): Promise<Ledger | undefined> {
-  const text = await files.readText(ledgerPath(client));
+export async function readLedger(
+  files: RootedFiles,
+  scope: MirrorScope,
+  client: MirrorClient,
+): Promise<Ledger | undefined> {
+  const path = ledgerPath(scope, client);
+  const text = await files.readText(path);
   if (text === undefined) return undefined;
   try {
     const { version: _, files: entries, ...rest } = ledgerSchema.parse(JSON.parse(text));
     return { ...rest, files: entries.map((entry) => ({ ...entry, original: restoreState(entry.original) })) };
   } catch (error) {
-    throw nodeError('ERR_MIRROR_STATE', `${files.path(ledgerPath(client))} is damaged`, { cause: error });
+    throw nodeError('ERR_MIRROR_STATE', `${files.path(path)} is damaged`, { cause: error });
   }
 }
 
 /** Writes the record; its folder is there. */
-export async function writeLedger(files: RootedFiles, ledger: Ledger): Promise<void> {
-  const path = ledgerPath(ledger.client);
+export async function writeLedger(files: RootedFiles, scope: MirrorScope, ledger: Ledger): Promise<void> {
+  const path = ledgerPath(scope, ledger.client);
   const entries = ledger.files.map((file) => ({ ...file, original: keepState(file.original) }));
   const bytes = Buffer.from(`${JSON.stringify({ version: 1, ...ledger, files: entries }, undefined, 2)}\n`);
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
@@ -81,8 +84,8 @@ export async function writeLedger(files: RootedFiles, ledger: Ledger): Promise<v
 }
 
 /** Removes the record. */
-export function removeLedger(files: RootedFiles, client: MirrorClient): Promise<void> {
-  return files.remove(ledgerPath(client));
+export function removeLedger(files: RootedFiles, scope: MirrorScope, client: MirrorClient): Promise<void> {
+  return files.remove(ledgerPath(scope, client));
 }
 
 function keepState(state: FileState | undefined): z.infer<typeof fileStateSchema> | undefined {

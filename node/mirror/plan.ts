@@ -17,6 +17,11 @@ export interface MirrorRequest {
   readonly setConfigPath: boolean;
 }
 
+/** Said of daemons that users run: rootlesskit cuts them off from the host's loopback unless told otherwise. */
+export const ROOTLESS_LOOPBACK_NOTE =
+  'A daemon that runs without root in a network of its own cannot reach 127.0.0.1 of the host, and then pulls past the node; ' +
+  'docs/OPERATIONS.md, "Rootless clients", says what to set.';
+
 /** How our part can be told from the rest of a file. */
 export type FileForm = 'marked-toml' | 'daemon-json' | 'own';
 

@@ -1,19 +1,21 @@
 /** Points Podman, Buildah, Skopeo and CRI-O at the node: a drop-in beside `registries.conf`. */
+import { dirname } from 'node:path';
 import { nodeError } from '../errors.ts';
 import type { RootedFiles } from './files.ts';
 import type { MirrorPlan, MirrorRequest } from './plan.ts';
+import type { MirrorScope } from './scope.ts';
 import { findRegistry, isOldForm, renderDropIn, type RegistriesFile } from './registries-conf.ts';
 
-const MAIN_FILE = '/etc/containers/registries.conf';
-const DROP_IN_DIRECTORY = '/etc/containers/registries.conf.d';
-
 /** Our drop-in. */
-export const PODMAN_DROP_IN = `${DROP_IN_DIRECTORY}/50-dockyard.conf`;
+export function podmanDropIn({ podman }: MirrorScope): string {
+  return `${podman.dropInFolders.at(-1)}/50-dockyard.conf`;
+}
 
 /** Plans the change. @throws {DockyardError} ERR_MIRROR_UNEDITABLE, ERR_MIRROR_ACCESS */
-export async function planPodman(files: RootedFiles, request: MirrorRequest): Promise<MirrorPlan> {
+export async function planPodman(files: RootedFiles, request: MirrorRequest, scope: MirrorScope): Promise<MirrorPlan> {
+  const dropIn = podmanDropIn(scope);
   const { registries } = request;
-  const others = await readOthers(files);
+  const others = await readOthers(files, scope);
   const old = others.find(isOldForm);
   if (old !== undefined) {
     throw nodeError(
@@ -21,7 +23,7 @@ export async function planPodman(files: RootedFiles, request: MirrorRequest): Pr
       `${old.path} has the old form ([registries.search]), which cannot be mixed with mirrors; convert it first`,
     );
   }
-  const later = others.filter((file) => file.path > PODMAN_DROP_IN && file.path.startsWith(DROP_IN_DIRECTORY));
+  const later = others.filter((file) => dirname(file.path) === dirname(dropIn) && file.path > dropIn);
   const overruled = registries.flatMap((registry) =>
     later
       .filter((file) => findRegistry([file], registry) !== undefined)
@@ -32,17 +34,29 @@ export async function planPodman(files: RootedFiles, request: MirrorRequest): Pr
     client: 'podman',
     url: request.url,
     registries,
-    edits: [{ path: PODMAN_DROP_IN, form: 'own', apply: () => renderDropIn(registries, request.url, others) }],
-    notes: [...overruled, covered, 'Podman, Buildah and Skopeo need nothing more; CRI-O: systemctl reload crio'],
+    edits: [{ path: dropIn, form: 'own', apply: () => renderDropIn(registries, request.url, others, scope.flag) }],
+    notes: [
+      ...overruled,
+      covered,
+      scope.name === 'user' ? NOTHING_MORE : `${NOTHING_MORE}; CRI-O: systemctl reload crio`,
+    ],
   };
 }
 
-async function readOthers(files: RootedFiles): Promise<RegistriesFile[]> {
-  const names = (await files.list(DROP_IN_DIRECTORY)).filter((name) => name.endsWith('.conf'));
-  const paths = [MAIN_FILE, ...names.map((name) => `${DROP_IN_DIRECTORY}/${name}`)];
+const NOTHING_MORE = 'Podman, Buildah and Skopeo need nothing more';
+
+/** All other files that are read, in the order in which they are. */
+async function readOthers(files: RootedFiles, scope: MirrorScope): Promise<RegistriesFile[]> {
+  const { ownFile, commonFile, dropInFolders } = scope.podman;
+  const hasOwn = ownFile !== undefined && (await files.read(ownFile)) !== undefined;
+  const paths = [hasOwn ? ownFile : commonFile];
+  for (const folder of hasOwn ? dropInFolders.slice(-1) : dropInFolders) {
+    const names = (await files.list(folder)).filter((name) => name.endsWith('.conf'));
+    paths.push(...names.map((name) => `${folder}/${name}`));
+  }
   const found: RegistriesFile[] = [];
   for (const path of paths) {
-    const text = path === PODMAN_DROP_IN ? undefined : await files.readText(path);
+    const text = path === podmanDropIn(scope) ? undefined : await files.readText(path);
     if (text !== undefined) found.push({ path, text });
   }
   return found;

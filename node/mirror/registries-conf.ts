@@ -38,8 +38,13 @@ export function mirrorLocation(url: string, registry: string): string {
 }
 
 /** The drop-in for some registries. `others` are all other files that are read, in the order in which they are read. */
-export function renderDropIn(registries: readonly string[], url: string, others: readonly RegistriesFile[]): string {
-  const header = '# Written by `dockyard mirror install podman`, taken away by `dockyard mirror remove podman`.\n';
+export function renderDropIn(
+  registries: readonly string[],
+  url: string,
+  others: readonly RegistriesFile[],
+  flag = '',
+): string {
+  const header = `# Written by \`dockyard mirror install podman${flag}\`, taken away by \`dockyard mirror remove podman${flag}\`.\n`;
   return header + registries.map((registry) => `\n${renderRegistry(registry, url, others)}`).join('');
 }
 

@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { installMirror } from '../../node/mirror/install.ts';
+import { installMirror, removeMirror } from '../../node/mirror/install.ts';
+import { userScope } from '../../node/mirror/scope.ts';
 import type { MirrorRequest } from '../../node/mirror/plan.ts';
 import { requirement } from '../skip-reasons.ts';
 import { requireContainerd } from '../support/containerd-process.ts';
@@ -162,6 +163,21 @@ describe.each([
         : ['--root', join(root, 'storage'), '--runroot', join(root, 'run'), '--storage-driver', 'vfs'];
     await run(program, [...places, ...args], { CONTAINERS_REGISTRIES_CONF: dropIn });
     expect(seen.filter((line) => !line.endsWith(' /v2/'))[0]).toBe('GET /v2/r.invalid/lib/x/manifests/v1');
+  });
+});
+
+describe.each([
+  ['skopeo', hasSkopeo, ['inspect', 'docker://r.invalid/lib/x:v1']],
+  ['podman', hasPodman, ['pull', '--quiet', 'r.invalid/lib/x:v1']],
+] as const)('%s of a user', (program, isThere, args) => {
+  test.skipIf(!isThere)('asks the node first', async () => {
+    const scope = userScope({ environment: {}, homeDirectory: root });
+    await installMirror('podman', '/', { ...request, registries: ['r.invalid'] }, scope);
+    const storage = ['--root', join(root, 'storage'), '--runroot', join(root, 'run'), '--storage-driver', 'vfs'];
+    await run(program, [...(program === 'podman' ? storage : []), ...args], { HOME: root });
+    expect(seen.filter((line) => !line.endsWith(' /v2/'))[0]).toBe('GET /v2/r.invalid/lib/x/manifests/v1');
+    await removeMirror('podman', '/', { force: false }, scope);
+    expect(existsSync(join(root, '.config/containers/registries.conf.d/50-dockyard.conf'))).toBe(false);
   });
 });
 

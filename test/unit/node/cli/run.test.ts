@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -198,6 +198,27 @@ describe('mirror', () => {
       'nothing was installed for containerd\n',
     );
   });
+
+  test('--user means the clients that run without root, and the doctor finds them', async () => {
+    const installed = await run(['mirror', 'install', 'docker', '--user', '--root', directory]);
+    expect(installed.out).toContain(join(directory, 'home/ada/.config/docker/daemon.json'));
+    expect(installed.out).toContain('systemctl --user restart docker');
+    const { out } = await run(['doctor', '--admin', admin, '--root', directory]);
+    expect(out).toMatch(/ok +client docker \(rootless\) +registry-mirrors/);
+    const removed = await run(['mirror', 'remove', 'docker', '--user', '--root', directory]);
+    expect(removed.out).toContain('daemon.json');
+    expect(existsSync(join(directory, 'home'))).toBe(false);
+  });
+
+  test.each([[['mirror', 'install', 'docker']], [['mirror', 'remove', 'docker']], [['doctor']]])(
+    '%j with a root that is not there is refused, and makes none',
+    async (args) => {
+      const { code, err } = await run([...args, '--root', 'mistyped']);
+      expect(code).toBe(2);
+      expect(err).toContain(`--root: there is no folder ${join(directory, 'mistyped')}`);
+      expect(existsSync(join(directory, 'mistyped'))).toBe(false);
+    },
+  );
 
   test.each([
     [['mirror', 'install', 'rkt']],

@@ -17,6 +17,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { installMirror, removeMirror } from '../../../../node/mirror/install.ts';
 import { MIRROR_CLIENTS, type MirrorRequest } from '../../../../node/mirror/plan.ts';
+import { userScope } from '../../../../node/mirror/scope.ts';
 
 let root = '';
 beforeEach(() => {
@@ -141,6 +142,83 @@ describe('files that others change afterwards', () => {
     await removeMirror('docker', root, { force: false });
     expect(JSON.parse(read(daemonJson))).toEqual({ debug: true });
   });
+});
+
+describe('clients that a user runs without root', () => {
+  const ada = userScope({ environment: {}, homeDirectory: '/home/ada' });
+
+  test.each([
+    ['containerd', '/home/ada/.config/containerd/certs.d/_default/hosts.toml'],
+    ['docker', '/home/ada/.config/docker/daemon.json'],
+    ['podman', '/home/ada/.config/containers/registries.conf.d/50-dockyard.conf'],
+  ] as const)('%s is pointed at the node in %s, and back byte for byte', async (client, path) => {
+    put('/home/ada/.config/docker/daemon.json', '{ "debug":true }', 0o600);
+    put('/home/ada/.config/containerd/config.toml', 'version = 2\n[plugins]\n');
+    const before = snapshot();
+    const asked = { ...request, setConfigPath: true };
+    const { changed } = await installMirror(client, root, asked, ada);
+    expect(changed).toContain(join(root, path));
+    expect(changed.filter((name) => !name.startsWith(join(root, '/home/ada/.config/')))).toEqual([]);
+    expect(existsSync(join(root, '/home/ada/.local/share/dockyard/mirror', `${client}.json`))).toBe(true);
+    const once = snapshot();
+    expect((await installMirror(client, root, asked, ada)).changed).toEqual([]);
+    expect(snapshot()).toEqual(once);
+    await removeMirror(client, root, { force: false }, ada);
+    expect(snapshot()).toEqual(before);
+  });
+
+  test('have folders of their own where the environment says so', async () => {
+    const environment = { XDG_CONFIG_HOME: '/srv/config', XDG_DATA_HOME: '/srv/data' };
+    const elsewhere = userScope({ environment, homeDirectory: '/home/ada' });
+    await installMirror('docker', root, request, elsewhere);
+    expect(existsSync(join(root, '/srv/config/docker/daemon.json'))).toBe(true);
+    expect(existsSync(join(root, '/srv/data/dockyard/mirror/docker.json'))).toBe(true);
+    await removeMirror('docker', root, { force: false }, elsewhere);
+    expect(snapshot()).toEqual([]);
+  });
+
+  test('are apart from those of the system', async () => {
+    await installMirror('docker', root, request);
+    const system = snapshot();
+    await installMirror('docker', root, request, ada);
+    await removeMirror('docker', root, { force: false }, ada);
+    expect(snapshot()).toEqual(system.filter((line) => !line.startsWith('home')));
+    await removeMirror('docker', root, { force: false });
+    expect(snapshot()).toEqual([]);
+  });
+
+  test('config_path of containerd names the folder of the user', async () => {
+    await installMirror('containerd', root, { ...request, setConfigPath: true }, ada);
+    expect(read('/home/ada/.config/containerd/config.toml')).toContain(
+      'config_path = "/home/ada/.config/containerd/certs.d"',
+    );
+  });
+
+  test('for Podman, what the system says of a registry is carried over, unless the user has a file of their own', async () => {
+    put('/etc/containers/registries.conf.d/a.conf', '[[registry]]\nprefix = "docker.io"\nlocation = "system.lan"\n');
+    const dropIn = '/home/ada/.config/containers/registries.conf.d/50-dockyard.conf';
+    await installMirror('podman', root, request, ada);
+    expect(read(dropIn)).toContain('system.lan');
+    put('/home/ada/.config/containers/registries.conf', '[[registry]]\nprefix = "docker.io"\nlocation = "own.lan"\n');
+    await installMirror('podman', root, request, ada);
+    expect(read(dropIn)).toContain('own.lan');
+    expect(read(dropIn)).not.toContain('system.lan');
+    expect(read(dropIn)).toContain('dockyard mirror remove podman --user');
+  });
+});
+
+test.each([
+  [['docker', 'containerd', 'podman']],
+  [['podman', 'containerd', 'docker']],
+  [['containerd', 'podman', 'docker']],
+] as const)('removing the clients in the order %j leaves no folder behind', async (order) => {
+  for (const client of MIRROR_CLIENTS) await installMirror(client, root, request);
+  for (const client of order) await removeMirror(client, root, { force: false });
+  expect(snapshot()).toEqual([]);
+});
+
+test('a folder that cannot be made ends with an error', async () => {
+  await expect(installMirror('docker', '/proc', request)).rejects.toMatchObject({ code: 'ERR_MIRROR_ACCESS' });
 });
 
 test('a link stays a link, and the file behind it is restored', async () => {

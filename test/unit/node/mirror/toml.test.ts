@@ -89,7 +89,7 @@ describe('config.toml of containerd', () => {
     ],
     ['version 3', "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n"],
   ])('with %s, config_path is set and nothing else changes', (_, text) => {
-    const edited = setConfigPath(text, 'config.toml');
+    const edited = setConfigPath(text, 'config.toml', '/etc/containerd/certs.d');
     expect(readContainerdConfig(edited, 'config.toml').certsDirectory).toBe('/etc/containerd/certs.d');
     if (text !== undefined) expect(withoutMarkedBlocks(edited)).toBe(text);
   });
@@ -102,7 +102,9 @@ describe('config.toml of containerd', () => {
   test.each(['[plugins.cri]\n', 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry.mirrors]\n'])(
     '%j is refused',
     (text) => {
-      expect(() => setConfigPath(text, 'x')).toThrow(expect.objectContaining({ code: 'ERR_MIRROR_UNEDITABLE' }));
+      expect(() => setConfigPath(text, 'x', '/etc/containerd/certs.d')).toThrow(
+        expect.objectContaining({ code: 'ERR_MIRROR_UNEDITABLE' }),
+      );
     },
   );
 });
