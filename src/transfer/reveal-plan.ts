@@ -4,53 +4,94 @@
  * did not spread by itself (the idea of BEP 16, "superseeding"). Pure.
  */
 
-/** A piece told to one peer that nobody else has shown yet is told to all after this time. */
-const REVEAL_ALL_AFTER_MS = 500;
+/** A peer that has shown none of what it was told of for so long does not fetch: what it was told of is told to all. */
+const IDLE_PEER_MS = 500;
+/**
+ * So long a piece may wait behind others that the same peer fetches. Much longer than the queue of a link that is merely
+ * full: telling all of what waits there makes the queue longer, and so more pieces wait.
+ */
+const WAITING_PIECE_MS = 5000;
+
+interface Debt {
+  /** When a piece was told of, oldest first. */
+  readonly toldAtMs: Map<number, number>;
+  /** When one of them was last seen to have come, or when the peer was told of the first. */
+  progressAtMs: number;
+}
 
 export class RevealPlan<Peer> {
-  readonly #owed = new Map<Peer, Map<number, number>>();
+  readonly #debts = new Map<Peer, Debt>();
+  /** To whom a piece was told, while it is not seen at anybody. */
+  readonly #chosen = new Map<number, Peer>();
+  #nowMs = 0;
+
+  /** Pieces that were told to one peer and not yet seen at anybody. */
+  get awaitedCount(): number {
+    return this.#chosen.size;
+  }
 
   /** The peer with the fewest pieces that it was told of and has not fetched: the fast ones get more. */
   choose(piece: number, peers: Iterable<Peer>, nowMs: number): Peer | undefined {
+    this.#nowMs = nowMs;
     let best: Peer | undefined;
     let bestOwed = Infinity;
     for (const peer of peers) {
-      const owed = this.#owed.get(peer)?.size ?? 0;
+      const owed = this.#debts.get(peer)?.toldAtMs.size ?? 0;
       if (owed >= bestOwed) continue;
       best = peer;
       bestOwed = owed;
     }
     if (best === undefined) return undefined;
-    const pieces = this.#owed.get(best) ?? new Map<number, number>();
-    pieces.set(piece, nowMs);
+    this.#settle(piece);
+    this.#chosen.set(piece, best);
+    const debt = this.#debts.get(best) ?? { toldAtMs: new Map<number, number>(), progressAtMs: nowMs };
+    if (debt.toldAtMs.size === 0) debt.progressAtMs = nowMs;
+    debt.toldAtMs.set(piece, nowMs);
     // Set anew, so that among equals the one chosen last comes last.
-    this.#owed.delete(best);
-    this.#owed.set(best, pieces);
+    this.#debts.delete(best);
+    this.#debts.set(best, debt);
     return best;
   }
 
-  /** A peer has a piece now. */
-  onHas(peer: Peer, piece: number): void {
-    this.#owed.get(peer)?.delete(piece);
+  /**
+   * A peer has a piece now. Whoever it is: the one that was told has passed it on then, and does not itself tell of a piece
+   * to the one that it has it from.
+   */
+  onHas(_peer: Peer, piece: number): void {
+    const debt = this.#settle(piece);
+    if (debt !== undefined) debt.progressAtMs = this.#nowMs;
   }
 
   /** A peer is gone: what only it was told of must be told to others. */
   remove(peer: Peer): number[] {
-    const pieces = [...(this.#owed.get(peer)?.keys() ?? [])];
-    this.#owed.delete(peer);
+    const pieces = [...(this.#debts.get(peer)?.toldAtMs.keys() ?? [])];
+    this.#debts.delete(peer);
+    for (const piece of pieces) this.#chosen.delete(piece);
     return pieces;
   }
 
   /** Pieces that did not spread in time, to be told to all. */
   overdue(nowMs: number): number[] {
+    this.#nowMs = nowMs;
     const due: number[] = [];
-    for (const pieces of this.#owed.values()) {
-      for (const [piece, toldAtMs] of pieces) {
-        if (nowMs - toldAtMs < REVEAL_ALL_AFTER_MS) break;
-        pieces.delete(piece);
+    for (const { toldAtMs, progressAtMs } of this.#debts.values()) {
+      const isIdle = nowMs - progressAtMs >= IDLE_PEER_MS;
+      for (const [piece, atMs] of toldAtMs) {
+        if (nowMs - atMs < (isIdle ? IDLE_PEER_MS : WAITING_PIECE_MS)) break;
         due.push(piece);
       }
     }
+    for (const piece of due) this.#settle(piece);
     return due;
+  }
+
+  /** A piece is not awaited any more; answers the account of the peer that was told. */
+  #settle(piece: number): Debt | undefined {
+    const peer = this.#chosen.get(piece);
+    if (peer === undefined) return undefined;
+    this.#chosen.delete(piece);
+    const debt = this.#debts.get(peer);
+    debt?.toldAtMs.delete(piece);
+    return debt;
   }
 }

@@ -60,6 +60,28 @@ describe('a reveal plan', () => {
     expect(plan.remove('fast')).toEqual([]);
   });
 
+  test('takes it as spread whoever shows a piece: who was told does not tell back', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a'], 0);
+    plan.choose(2, ['a'], 0);
+    plan.onHas('b', 1);
+    expect(plan.awaitedCount).toBe(1);
+    expect(plan.overdue(600)).toEqual([2]);
+    expect(plan.awaitedCount).toBe(0);
+  });
+
+  test('leaves pieces with a peer that brings others meanwhile, though not for ever', () => {
+    const plan = new RevealPlan<string>();
+    for (let piece = 0; piece < 100; piece += 1) plan.choose(piece, ['a'], 0);
+    const due: number[] = [];
+    for (let nowMs = 100; nowMs < 5000; nowMs += 100) {
+      plan.onHas('b', nowMs / 100);
+      due.push(...plan.overdue(nowMs));
+    }
+    expect(due).toEqual([]);
+    expect(plan.overdue(5000)).toContain(99);
+  });
+
   test('tells all of what did not spread in time, once, and of what a peer took with it', () => {
     const plan = new RevealPlan<string>();
     plan.choose(1, ['a'], 0);
