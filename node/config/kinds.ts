@@ -57,7 +57,7 @@ function bounded(value: number | undefined, bounds: Bounds): number | undefined 
 
 function withBounds(form: string, bounds: Bounds, format: (value: number) => string): string {
   if (bounds.max !== undefined) return `${form}, from ${format(bounds.min ?? 0)} to ${format(bounds.max)}`;
-  return `${form}, or Infinity${bounds.min === undefined ? '' : `; at least ${format(bounds.min)}`}`;
+  return `${form}, or Infinity${bounds.min === undefined || bounds.min === 0 ? '' : `; at least ${format(bounds.min)}`}`;
 }
 
 /** A time: `30s`, `1m30s`, `500ms`. */

@@ -28,6 +28,8 @@ export async function planContainerd(
       apply: (text) => setConfigPath(text, path, directory),
     });
     notes.push(`Restart containerd, because config_path is read at its start only: ${scope.restartContainerd}`);
+  } else if (config.certsDirectory === undefined && scope.name === 'user') {
+    notes.push('nerdctl looks there by itself; clients of the CRI plugin need --config-path.');
   } else if (config.certsDirectory === undefined) {
     notes.push(
       `containerd's CRI plugin (Kubernetes) does not look there yet: give --config-path, or add to ${path} and restart ` +
