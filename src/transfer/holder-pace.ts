@@ -5,9 +5,14 @@
 
 /** Enough is asked to keep the link busy for this long at the measured rate: it covers round trip and scheduling. */
 const WINDOW_MS = 60;
+/** The same, where other holders keep the link busy too: what waits at one of many might have come from another sooner. */
+const WINDOW_AMONG_MANY_MS = 20;
 /** Never fewer: one piece on the wire, one behind it. */
 const MIN_WINDOW_PIECES = 2;
-/** What is asked before anything was measured. */
+/** Never fewer of each, where so many holders send that no link is idle for a round trip. */
+const MIN_WINDOW_PIECES_AMONG_MANY = 1;
+const MANY_HOLDERS = 4;
+/** What is asked before anything was measured, of all holders together. */
 const FIRST_WINDOW_BYTES = 512 * 1024;
 /** Weight of the newest sample in the running rate. */
 const SMOOTHING = 0.3;
@@ -63,10 +68,17 @@ export class HolderPace {
     return this.#rateBytesPerMs * 1000;
   }
 
-  /** How many pieces may be asked for at once. */
-  windowPieces(pieceSizeBytes: number): number {
-    const bytes = this.#rateBytesPerMs === 0 ? FIRST_WINDOW_BYTES : this.#rateBytesPerMs * WINDOW_MS * 2;
-    return Math.max(MIN_WINDOW_PIECES, Math.ceil(Math.min(bytes, this.#maxWindowBytes) / pieceSizeBytes));
+  /**
+   * How many pieces may be asked for at once.
+   * @param holderCount holders that pieces are asked of at the same time, this one included
+   */
+  windowPieces(pieceSizeBytes: number, holderCount: number = 1): number {
+    const isAmongMany = holderCount >= MANY_HOLDERS;
+    const windowMs = isAmongMany ? WINDOW_AMONG_MANY_MS : WINDOW_MS;
+    const firstBytes = FIRST_WINDOW_BYTES / Math.max(1, holderCount);
+    const bytes = this.#rateBytesPerMs === 0 ? firstBytes : this.#rateBytesPerMs * windowMs * 2;
+    const leastPieces = isAmongMany ? MIN_WINDOW_PIECES_AMONG_MANY : MIN_WINDOW_PIECES;
+    return Math.max(leastPieces, Math.ceil(Math.min(bytes, this.#maxWindowBytes) / pieceSizeBytes));
   }
 
   /** True when pieces are owed and nothing has come for `stallMs`. */

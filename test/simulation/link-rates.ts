@@ -4,14 +4,13 @@
  */
 import type { EventQueue } from './event-queue.ts';
 import type { SimChannel } from './sim-channel.ts';
-import type { SimNode } from './sim-node.ts';
 
 /** Pieces that may be on their way to one downlink before further senders wait: what switches and sockets hold. */
 const DOWNLINK_QUEUE_PIECES = 2;
 
 export interface LinkRatesDeps {
   readonly events: EventQueue;
-  readonly node: (index: number) => SimNode;
+  readonly isAlive: (node: number) => boolean;
   readonly nowMs: () => number;
   readonly pieceBytes: (piece: number) => number;
   /** Event kinds: an uplink is free again; a piece has arrived. */
@@ -90,7 +89,7 @@ export class LinkRates {
   serve(node: number): void {
     const nowMs = this.#deps.nowMs();
     if ((this.#wakeAtMs[node] ?? 0) <= nowMs) this.#wakeAtMs[node] = Infinity;
-    if ((this.#upFreeAtMs[node] ?? 0) > nowMs || !this.#deps.node(node).isAlive) return;
+    if ((this.#upFreeAtMs[node] ?? 0) > nowMs || !this.#deps.isAlive(node)) return;
     const turns = this.#turns[node] ?? [];
     let soonestMs = Infinity;
     for (let left = turns.length; left > 0; left -= 1) {

@@ -1,6 +1,28 @@
 /** What is simulated: how many nodes, over which links, who comes when, what goes wrong. */
 import { pieceGeometry, type PieceGeometry } from '../../src/content/geometry.ts';
 
+/**
+ * A change that can be tried.
+ * `hidden-joins`: who reads the origin does not tell newcomers of pieces that it told to one peer only.
+ * `own-pieces`: who reads the origin does not tell of pieces that came to it from peers: its uplink is for those that only it has.
+ * `tell-giver`: a node tells of a piece also to the one that gave it.
+ * `random-peers`: a home names participants at random, not the newest.
+ * `shared-windows`: how much is asked of one holder depends on how many there are.
+ * `quiet-end`: who read the origin says that it is complete only when all pieces have spread.
+ * `few-channels`: a node takes no more channels than three times the holders that it looks for, and a home that has twice as many
+ * names others instead of itself.
+ */
+export const TRIES = [
+  'hidden-joins',
+  'own-pieces',
+  'tell-giver',
+  'random-peers',
+  'shared-windows',
+  'quiet-end',
+  'few-channels',
+] as const;
+export type Try = (typeof TRIES)[number];
+
 /** Everything that decides a run; the same scenario gives the same figures. */
 export interface Scenario {
   /** Nodes that want the blobs. */
@@ -28,6 +50,8 @@ export interface Scenario {
   readonly killHomeAt: number;
   /** Some node that is not home falls silent when it holds this share; 0: none does. */
   readonly stopHolderAt: number;
+  /** Changes to the glue of nodes that are being weighed: what would be, if nodes did so. */
+  readonly tries: ReadonlySet<Try>;
   readonly maxHolders: number;
   readonly uploadSlots: number;
   readonly seed: number;
@@ -51,6 +75,7 @@ export const DEFAULT_SCENARIO: Scenario = {
   churnPerSecond: 0,
   killHomeAt: 0,
   stopHolderAt: 0,
+  tries: new Set(),
   maxHolders: 16,
   uploadSlots: 64,
   seed: 1,

@@ -86,10 +86,15 @@ export class SimHunt {
   #holders(home: SimNode, asking: SimNode): SimNode[] {
     const { digest } = this.#journey;
     const { maxHolders } = this.#world.scenario;
+    const { random, scenario } = this.#world;
+    const isRandom = scenario.tries.has('random-peers');
     const named = home.table
-      .participants(digest, asking.member.peerId, this.#world.nowMs(), maxHolders)
+      .participants(digest, asking.member.peerId, this.#world.nowMs(), isRandom ? Infinity : maxHolders)
       .flatMap(({ peerId }) => (peerId === home.member.peerId ? [] : (this.#world.nodeOf(peerId) ?? [])));
-    return home !== asking && home.journeys.has(digest) ? [home, ...named] : named;
+    const chosen = isRandom ? shuffled(named, random).slice(0, maxHolders) : named;
+    const own = home.journeys.get(digest);
+    const hasEnough = scenario.tries.has('few-channels') && (own?.channels.length ?? 0) >= 2 * maxHolders;
+    return home === asking || own === undefined || (hasEnough && chosen.length > 0) ? chosen : [home, ...chosen];
   }
 
   #onAnswer(home: SimNode, answer: readonly SimNode[], isHome: boolean): void {
@@ -123,9 +128,15 @@ export class SimHunt {
       this.diallingCount -= 1;
       const peer = holder.journeys.get(this.#journey.digest);
       if (!holder.isAlive || peer === undefined) this.avoid(holder.member.peerId);
-      else if (!channels.some((channel) => channel.peer === holder)) this.#join(peer);
+      else if (!channels.some((channel) => channel.peer === holder) && this.#isTaken(peer)) this.#join(peer);
       this.#journey.step();
     });
+  }
+
+  /** Whether the other one takes a further channel. */
+  #isTaken(peer: SimJourney): boolean {
+    const { tries, maxHolders } = this.#world.scenario;
+    return !tries.has('few-channels') || peer.channels.length < 3 * maxHolders;
   }
 
   #join(peer: SimJourney): void {
@@ -154,4 +165,14 @@ export class SimHunt {
     for (const [peerId, untilMs] of this.#avoided) if (untilMs < nowMs) this.#avoided.delete(peerId);
     return new Set(this.#avoided.keys());
   }
+}
+
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const list = [...items];
+  for (let at = list.length - 1; at > 0; at -= 1) {
+    const other = Math.floor(random() * (at + 1));
+    const [one, two] = [list[at], list[other]];
+    if (one !== undefined && two !== undefined) [list[at], list[other]] = [two, one];
+  }
+  return list;
 }

@@ -52,6 +52,7 @@ export class SimJourney {
   #hasClient = false;
   #nextToRead = 0;
   isComplete = false;
+  #isCompleteTold = false;
 
   constructor(world: World, id: number, node: SimNode, digest: Digest) {
     this.#world = world;
@@ -81,6 +82,15 @@ export class SimJourney {
       onLie: () => undefined,
       onStall: (peerId) => this.#hunt.avoid(peerId),
     };
+  }
+
+  /** All peers were told that this node has everything. */
+  get isTold(): boolean {
+    return this.#isCompleteTold;
+  }
+
+  get sharesWindows(): boolean {
+    return this.#world.scenario.tries.has('shared-windows');
   }
 
   get isReading(): boolean {
@@ -113,7 +123,7 @@ export class SimJourney {
       // DHT and trackers know nobody whom the home does not know.
       discovery: 'done',
       role: this.#hunt.role,
-      holderCount: hopefulCount(this as unknown as Exchange, this.#hunt.home) + this.#hunt.diallingCount,
+      holderCount: this.#hopefulCount(),
       lacksPieces: this.scheduler.firstUnavailableRun(0, 1) !== undefined,
       origin: this.#reading.state,
       progressAtMs: this.#progressAtMs,
@@ -122,12 +132,34 @@ export class SimJourney {
     if (steps.readOrigin) this.#reading.start();
   }
 
+  #hopefulCount(): number {
+    const { diallingCount, home } = this.#hunt;
+    // A home that has enough channels names others, and is still the one from whom all comes.
+    const farHome = home !== undefined && this.#world.scenario.tries.has('few-channels') ? 1 : 0;
+    return hopefulCount(this as unknown as Exchange, home) + diallingCount + farHome;
+  }
+
   tick(): void {
-    if (this.isComplete || !this.node.isAlive) return;
+    if (!this.node.isAlive) return;
+    if (this.isComplete) this.#tickComplete();
+    else this.#tickGathering();
+  }
+
+  #tickGathering(): void {
     this.#pool.tick();
     if (this.#world.hasSilentNodes) this.#leaveSilent();
     this.#reading.tick();
     this.step();
+    this.#world.events.push(this.#world.nowMs() + TICK_MS, EVENT.tick, this.id, 0);
+  }
+
+  /** Who read the origin goes on until what it told of has spread. */
+  #tickComplete(): void {
+    if (this.isTold || !this.#reading.isSpreading) {
+      this.#tellComplete();
+      return;
+    }
+    this.#reading.tick();
     this.#world.events.push(this.#world.nowMs() + TICK_MS, EVENT.tick, this.id, 0);
   }
 
@@ -168,16 +200,19 @@ export class SimJourney {
     this.#world.events.call(this.#arrivalMs(), () => channel.twin?.owner.onLeft(channel.twin, reason));
   }
 
-  // From peers.
-
   /** A channel is there, and the peer has told its state. */
   onOpened(channel: SimChannel, peer: SimJourney): void {
     this.countMessages(1);
     this.channels.push(channel);
     for (let piece = 0; piece < this.geometry.pieceCount; piece += 1) {
-      if (peer.held.has(piece)) channel.setRemoteHas(piece);
+      if (peer.shows(piece)) channel.setRemoteHas(piece);
     }
     if (!this.isComplete) this.#pool.onJoined(channel as unknown as Channel);
+  }
+
+  /** A newcomer is told of this piece. */
+  shows(piece: number): boolean {
+    return this.held.has(piece) && this.#news.showsToNewcomers(piece);
   }
 
   /** The peer has everything now. */
@@ -208,8 +243,9 @@ export class SimJourney {
 
   onHaves(channel: SimChannel, pieces: readonly number[]): void {
     const news = pieces.filter((piece) => channel.setRemoteHas(piece));
-    if (this.isComplete || news.length === 0) return;
+    if (news.length === 0) return;
     this.#reading.onHas(channel, news);
+    if (this.isComplete) return;
     this.#pool.onHave(channel as unknown as Channel, news);
   }
 
@@ -232,6 +268,7 @@ export class SimJourney {
     measurements.onPeerBytes(this.node.index, bytes);
     channel.pace.onBytes(bytes, this.#world.nowMs());
     if (channel.isOpen && channel.asked.delete(piece)) {
+      if (this.#world.scenario.tries.has('tell-giver')) this.#news.tellGiver(channel, piece);
       this.#pool.onPiece(channel as unknown as Channel, piece, NO_BYTES);
     } else measurements.onWasted(this.node.index, bytes);
   }
@@ -239,7 +276,9 @@ export class SimJourney {
   #onPeerPiece(piece: number): void {
     this.#keep(piece);
     this.#pool.onKept();
-    if (!this.isComplete) this.announce(piece);
+    const isKeptQuiet = this.#reading.readsForItself && this.#world.scenario.tries.has('own-pieces');
+    if (isKeptQuiet) this.#news.hide(piece);
+    else if (!this.isComplete) this.announce(piece);
   }
 
   // As the reader of an origin.
@@ -275,10 +314,9 @@ export class SimJourney {
 
   onOriginPiece(piece: number): void {
     this.#pool.settle(piece, ORIGIN_KEY);
+    this.#news.hide(piece);
     this.#keep(piece);
   }
-
-  // Towards all peers.
 
   /** Tells that this node has a piece: to one peer, or to all that lack it. */
   announce(piece: number, only?: SimChannel): void {
@@ -328,6 +366,13 @@ export class SimJourney {
 
   #complete(): void {
     this.isComplete = true;
+    const isQuiet = this.#world.scenario.tries.has('quiet-end') && this.#reading.isSpreading;
+    if (!isQuiet) this.#tellComplete();
+  }
+
+  #tellComplete(): void {
+    if (this.#isCompleteTold) return;
+    this.#isCompleteTold = true;
     const { digest, node } = this;
     for (const channel of this.channels) {
       if (channel.remoteComplete) continue;

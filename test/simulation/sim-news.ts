@@ -10,6 +10,8 @@ export class SimNews {
   readonly #world: World;
   readonly #journey: SimJourney;
   #forAll: number[] = [];
+  /** What was told to one peer only. */
+  readonly #hidden = new Set<number>();
   #forOne: { channel: SimChannel; piece: number }[] = [];
 
   constructor(world: World, journey: SimJourney) {
@@ -17,11 +19,35 @@ export class SimNews {
     this.#journey = journey;
   }
 
+  /** A piece is held, and nobody is told of it before `announce`. */
+  hide(piece: number): void {
+    this.#hidden.add(piece);
+  }
+
   announce(piece: number, only: SimChannel | undefined): void {
     const isFirst = this.#forAll.length + this.#forOne.length === 0;
-    if (only === undefined) this.#forAll.push(piece);
-    else this.#forOne.push({ channel: only, piece });
+    if (only === undefined) {
+      this.#forAll.push(piece);
+      this.#hidden.delete(piece);
+    } else {
+      this.#forOne.push({ channel: only, piece });
+      this.#hidden.add(piece);
+    }
     if (isFirst) this.#world.events.push(this.#world.nowMs() + HAVE_BATCH_MS, EVENT.flushHaves, this.#journey.id, 0);
+  }
+
+  /** Whether a newcomer is told of a piece that is held. */
+  showsToNewcomers(piece: number): boolean {
+    return !this.#world.scenario.tries.has('hidden-joins') || this.#journey.isTold || !this.#hidden.has(piece);
+  }
+
+  /** Tells the one that gave a piece that it is here. */
+  tellGiver(channel: SimChannel, piece: number): void {
+    const atMs = this.#world.nowMs() + HAVE_BATCH_MS + this.#world.scenario.latencyMs;
+    this.#journey.countMessages(1);
+    this.#world.events.call(atMs, () => {
+      if (channel.twin?.isOpen === true) channel.twin.owner.onHaves(channel.twin, [piece]);
+    });
   }
 
   flush(): void {

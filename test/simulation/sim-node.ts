@@ -4,7 +4,7 @@ import { Rendezvous } from '../../src/transfer/rendezvous.ts';
 import type { SimJourney } from './sim-journey.ts';
 
 /** The limits with which nodes keep their table. */
-const RENDEZVOUS = { maxDigests: 200_000, maxParticipants: 256, gatheringTtlMs: 30_000 };
+const RENDEZVOUS = { maxDigests: 200_000, gatheringTtlMs: 30_000 };
 
 export class SimNode {
   readonly index: number;
@@ -14,10 +14,12 @@ export class SimNode {
   /** Since when nothing comes from it. */
   silentSinceMs: number | undefined;
   readonly journeys = new Map<string, SimJourney>();
+  readonly #maxParticipants: number;
   #table: Rendezvous | undefined;
 
-  constructor(index: number) {
+  constructor(index: number, maxParticipants: number) {
     this.index = index;
+    this.#maxParticipants = maxParticipants;
     this.member = { peerId: `node-${index}`, dataAddresses: [], topology: '' };
   }
 
@@ -27,7 +29,7 @@ export class SimNode {
 
   /** What it knows of who takes part. */
   get table(): Rendezvous {
-    this.#table ??= new Rendezvous(RENDEZVOUS);
+    this.#table ??= new Rendezvous({ ...RENDEZVOUS, maxParticipants: this.#maxParticipants });
     return this.#table;
   }
 }

@@ -54,6 +54,16 @@ export class SimOriginReading {
     return this.#state;
   }
 
+  /** Pieces that were read here were not seen at others yet. */
+  get isSpreading(): boolean {
+    return this.#plan.awaitedCount > 0 || this.#batch.length > 0;
+  }
+
+  /** It reads what the home reads, not a run for another. */
+  get readsForItself(): boolean {
+    return this.#state === 'reading' && this.#lending === undefined;
+  }
+
   start(): void {
     if (this.#state === 'reading') return;
     this.#begin();
@@ -96,8 +106,7 @@ export class SimOriginReading {
 
   tick(): void {
     for (const piece of this.#plan.overdue(this.#world.nowMs())) this.#journey.announce(piece);
-    const readsForItself = this.#state === 'reading' && this.#lending === undefined;
-    if (readsForItself || this.#leases.isActive) this.#leases.tick();
+    if (this.readsForItself || this.#leases.isActive) this.#leases.tick();
   }
 
   #askToLend(channel: SimChannel, run: MissingRun): Promise<void> {
@@ -186,7 +195,7 @@ export class SimOriginReading {
     const pieces = this.#batch;
     this.#batch = [];
     const journey = this.#journey;
-    if (pieces.length === 0 || !journey.node.isAlive || journey.isComplete) return;
+    if (pieces.length === 0 || !journey.node.isAlive || journey.isTold) return;
     journey.countMessages(journey.channels.length, MESSAGE_BYTES + pieces.length * this.#world.hashBytesPerPiece);
     const channels = [...journey.channels];
     this.#world.events.call(this.#world.nowMs() + this.#world.scenario.latencyMs, () => {
@@ -197,7 +206,8 @@ export class SimOriginReading {
 
   #reveal(piece: number): void {
     const lacking = this.#journey.channels.filter((channel) => !channel.remoteHas(piece));
-    const chosen = lacking.length > 1 ? this.#plan.choose(piece, lacking, this.#world.nowMs()) : undefined;
+    const least = this.#world.scenario.tries.has('hidden-joins') ? 1 : 2;
+    const chosen = lacking.length >= least ? this.#plan.choose(piece, lacking, this.#world.nowMs()) : undefined;
     this.#journey.announce(piece, chosen);
   }
 }

@@ -28,6 +28,9 @@ const PATIENCE_MS = 60_000;
 /** Members known for a digest at once: its home and those that would follow it. */
 const RANKED_HOMES = 16;
 const HASH_BYTES = 32;
+/** Participants of a blob that a home remembers; and what comes near to an even choice from all. */
+const MAX_PARTICIPANTS = 256;
+const MANY_PARTICIPANTS = 100_000;
 
 export class Simulation implements World {
   readonly scenario: Scenario;
@@ -243,14 +246,15 @@ export class Simulation implements World {
   }
 
   #addNode(index: number): void {
-    this.nodes.push(new SimNode(index));
+    const { tries } = this.scenario;
+    this.nodes.push(new SimNode(index, tries.has('random-peers') ? MANY_PARTICIPANTS : MAX_PARTICIPANTS));
   }
 
   #makeLinks(nodeCount: number): LinkRates {
     return new LinkRates(
       {
         events: this.events,
-        node: (index) => this.nodes[index] ?? new SimNode(index),
+        isAlive: (index) => this.nodes[index]?.isAlive === true,
         nowMs: () => this.#nowMs,
         pieceBytes: (piece) => this.pieceBytes(piece),
         uplinkFree: EVENT.uplinkFree,

@@ -15,6 +15,15 @@ describe('the pace of a holder', () => {
     expect(pace.windowPieces(1024 * KIB)).toBe(2);
   });
 
+  test('asks less of each where many holders send, so that nothing waits at one that another could bring', () => {
+    const pace = new HolderPace(0, 16 * 1024 * KIB);
+    expect([1, 2, 4, 8].map((holderCount) => pace.windowPieces(64 * KIB, holderCount))).toEqual([8, 4, 2, 1]);
+    for (let ms = 0; ms < 2000; ms += 10) pace.onBytes(128 * KIB, ms);
+    const [alone = 0, amongMany = 0] = [1, 8].map((holderCount) => pace.windowPieces(64 * KIB, holderCount));
+    expect(amongMany).toBeLessThan(alone / 2);
+    expect(amongMany).toBeGreaterThan(2);
+  });
+
   test('widens with the measured rate up to its bound, and narrows again', () => {
     const pace = new HolderPace(0, 4 * 1024 * KIB);
     for (let ms = 0; ms < 2000; ms += 10) pace.onBytes(1024 * KIB, ms);
