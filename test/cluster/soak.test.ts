@@ -9,6 +9,8 @@ import { randomBlob, type TestNode } from './testnet.ts';
 
 const DEADLINE_MS = 30_000;
 const STEPS = 120;
+/** Pulls go on side by side, up to so many; a step waits until there are fewer than a random number of them. */
+const MAX_UNDER_WAY = 12;
 
 /** A generator of numbers in [0, 1) from a seed. @see mulberry32 by Tommy Ettinger, public domain */
 function seeded(seed: number): () => number {
@@ -34,6 +36,7 @@ test.each(SEEDS)('every pull ends in time and is right (seed %i)', async (seed) 
   let alive: TestNode[] = await net.add(5, { config });
   const pulls: Promise<{ pull: RawPull; index: number; tookMs: number; isAborted: boolean }>[] = [];
 
+  const underWay = new Set<Promise<unknown>>();
   const pullSome = (): void => {
     const node = pick(alive);
     const index = Math.floor(random() * blobs.length);
@@ -44,14 +47,15 @@ test.each(SEEDS)('every pull ends in time and is right (seed %i)', async (seed) 
     const signal = AbortSignal.timeout(abortAfterMs);
     const startedAtMs = performance.now();
     const isAborted = abortAfterMs < DEADLINE_MS;
-    pulls.push(
-      pullRaw(node, digest, { signal }).then((pull) => ({
-        pull,
-        index,
-        tookMs: performance.now() - startedAtMs,
-        isAborted,
-      })),
-    );
+    const pulling = pullRaw(node, digest, { signal }).then((pull) => ({
+      pull,
+      index,
+      tookMs: performance.now() - startedAtMs,
+      isAborted,
+    }));
+    pulls.push(pulling);
+    underWay.add(pulling);
+    void pulling.finally(() => underWay.delete(pulling));
   };
   const replaceOne = async (): Promise<void> => {
     const node = pick(alive);
@@ -71,7 +75,8 @@ test.each(SEEDS)('every pull ends in time and is right (seed %i)', async (seed) 
     else if (dice < 0.88) net.origin.failure = net.origin.failure === undefined ? new Error('down') : undefined;
     else if (dice < 0.92) net.origin.breakAfterBytes = random() < 0.5 ? 500_000 : Infinity;
     else for (const link of pick(alive)?.dataPlane.links.links() ?? []) if (random() < 0.5) link.close();
-    await new Promise((resolve) => setTimeout(resolve, Math.floor(random() * 40)));
+    const allowed = Math.floor(random() * MAX_UNDER_WAY);
+    while (underWay.size > allowed) await Promise.race(underWay);
   }
   for (const { pull, index, tookMs, isAborted } of await Promise.all(pulls)) {
     const blob = blobs[index] ?? Buffer.alloc(0);
