@@ -9,8 +9,6 @@ const TICK_MS = 4;
 const MAX_CREDIT_MS = 100;
 /** A client that does not read is not sent more than this. */
 const MAX_UNSENT_BYTES = 256 * 1024;
-/** Read ahead of the target, so that a tick never waits for it. */
-const READ_AHEAD_BYTES = 1024 * 1024;
 
 const [listenPort = NaN, targetPort = NaN, rateBits = NaN] = process.argv.slice(2).map(Number);
 const bytesPerMs = rateBits / 8 / 1000;
@@ -58,7 +56,7 @@ class CappedConnection {
 }
 
 const server = createServer({ noDelay: true }, (client) => {
-  const target = connect({ port: targetPort, host: '127.0.0.1', highWaterMark: READ_AHEAD_BYTES });
+  const target = connect(targetPort, '127.0.0.1');
   return new CappedConnection(client, target);
 });
 server.listen(listenPort, () => process.stdout.write('listening\n'));

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import type { Digest } from '../../src/oci/digest.ts';
 import { rankHomes } from '../../src/swarm/home.ts';
 import { startDockerRegistry, type DockerRegistry } from '../support/docker-registry.ts';
-import { NetworkLab, type LabHost } from '../support/network-lab.ts';
+import { NetworkLab, processUsage, type LabHost } from '../support/network-lab.ts';
 import { CrowdNode } from './crowd-node.ts';
 import { onInterruption } from './interruption.ts';
 import { untilTrue } from './waiting.ts';
@@ -46,7 +46,7 @@ export class CrowdLab implements AsyncDisposable {
   readonly nodes: readonly CrowdNode[];
   /** For what clients write. */
   readonly folder: string;
-  readonly #origin: ChildProcess;
+  readonly #origins: ChildProcess[];
   readonly #close: () => Promise<void>;
 
   private constructor(parts: {
@@ -55,7 +55,7 @@ export class CrowdLab implements AsyncDisposable {
     originUrl: string;
     nodes: readonly CrowdNode[];
     folder: string;
-    origin: ChildProcess;
+    origins: ChildProcess[];
     close: () => Promise<void>;
   }) {
     this.net = parts.net;
@@ -63,7 +63,7 @@ export class CrowdLab implements AsyncDisposable {
     this.originUrl = parts.originUrl;
     this.nodes = parts.nodes;
     this.folder = parts.folder;
-    this.#origin = parts.origin;
+    this.#origins = parts.origins;
     this.#close = parts.close;
   }
 
@@ -87,11 +87,11 @@ export class CrowdLab implements AsyncDisposable {
       await fillRegistry(folder, fill);
       const net = resources.use(await NetworkLab.open());
       const originHost = await net.addHost('origin', { rateBits: options.rateBits });
-      const { origin, originUrl } = await startOrigin(net, originHost, folder, options.connectionRateBits);
+      const { origins, originUrl } = await startOrigin(net, originHost, folder, options.connectionRateBits);
       const nodes = await startNodes(net, originUrl, folder, options);
       await untilAllKnowAll(nodes);
       log(`  ${nodes.length} nodes know each other`);
-      return new CrowdLab({ net, originHost, originUrl, nodes, folder, origin, close });
+      return new CrowdLab({ net, originHost, originUrl, nodes, folder, origins, close });
     } catch (error) {
       await close();
       throw error;
@@ -115,9 +115,15 @@ export class CrowdLab implements AsyncDisposable {
     return (await this.net.traffic(this.originHost)).sentBytes;
   }
 
+  /** Processor seconds of the origin so far, a line in front of it included. */
+  async originCpuSeconds(): Promise<number> {
+    const usages = this.#origins.map(async ({ pid }) => (await processUsage(pid ?? 0)).cpuSeconds);
+    return (await Promise.all(usages)).reduce((sum, seconds) => sum + seconds, 0);
+  }
+
   /** Takes the origin away for good. */
   killOrigin(): void {
-    this.#origin.kill('SIGKILL');
+    for (const origin of this.#origins.splice(0)) origin.kill('SIGKILL');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -139,7 +145,7 @@ async function startOrigin(
   host: LabHost,
   folder: string,
   connectionRateBits: number | undefined,
-): Promise<{ origin: ChildProcess; originUrl: string }> {
+): Promise<{ origins: ChildProcess[]; originUrl: string }> {
   // What has a capped line in front of it is not to be reached beside it.
   const address = connectionRateBits === undefined ? '0.0.0.0' : '127.0.0.1';
   const config = {
@@ -151,12 +157,12 @@ async function startOrigin(
   const path = join(folder, 'origin.yml');
   // JSON is YAML.
   await writeFile(path, JSON.stringify(config));
-  const origin = net.start(host, 'docker-registry', ['serve', path], { stdio: 'ignore' });
+  const origins = [net.start(host, 'docker-registry', ['serve', path], { stdio: 'ignore' })];
   let port = REGISTRY_PORT;
   if (connectionRateBits !== undefined) {
     port = CAPPED_PORT;
     const args = [CAPPED_ORIGIN, port, REGISTRY_PORT, connectionRateBits].map(String);
-    net.start(host, process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    origins.push(net.start(host, process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] }));
   }
   await untilTrue('the origin answers', START_TIMEOUT_MS, async () => {
     const asked = net.exec(host, 'curl', ['-sf', '-o', '/dev/null', `http://127.0.0.1:${port}/v2/`]);
@@ -165,7 +171,7 @@ async function startOrigin(
       () => false,
     );
   });
-  return { origin, originUrl: `http://${host.address}:${port}` };
+  return { origins, originUrl: `http://${host.address}:${port}` };
 }
 
 async function startNodes(

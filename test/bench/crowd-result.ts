@@ -42,6 +42,10 @@ export interface CrowdResult {
   /** Processor seconds of the nodes for each GB that a client got. */
   readonly cpuSecondsPerGB: number;
   readonly processors: ProcessorUse;
+  /** Processor seconds of the clients, the origin and the benchmark itself. */
+  readonly harnessSeconds: number;
+  /** Processor seconds of what has nothing to do with the run: beyond a few, the figures tell of that. */
+  readonly foreignSeconds: number;
   /** At any client; after the fault only, where there was one. */
   readonly longestSilenceSeconds: number;
   readonly struck: { readonly victim: string; readonly fault: string; readonly seconds: number } | undefined;
@@ -59,6 +63,7 @@ export interface CrowdObservation {
   readonly ends: ReadonlyMap<ClientPull, number>;
   readonly originBytes: number;
   readonly processors: ProcessorUse;
+  readonly harnessSeconds: number;
   readonly usageBefore: Readonly<Record<string, NodeUsage>>;
   readonly usageAfter: Readonly<Record<string, NodeUsage>>;
   readonly nodeBytes: Readonly<Record<string, NodeBytes>>;
@@ -72,14 +77,17 @@ export function summarize(seen: CrowdObservation): CrowdResult {
   const ends = [...seen.ends];
   const gigabytes = seen.pulls.reduce((sum, { arrivals }) => sum + arrivals.sizeBytes, 0) / 1e9;
   const silencesMs = ends.map(([{ arrivals }]) => arrivals.longestSilenceMs(struck?.atMs));
+  const nodeSeconds = nodes.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
   const result = {
     sizeBytes,
     boundSeconds,
     lastSeconds: Math.max(...ends.map(([, endMs]) => endMs - run.startMs)) / 1000,
     slowestSeconds: Math.max(...ends.map(([{ startedAtMs }, endMs]) => endMs - startedAtMs)) / 1000,
     originRatio: seen.originBytes / sizeBytes,
-    cpuSecondsPerGB: nodes.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0) / gigabytes,
+    cpuSecondsPerGB: nodeSeconds / gigabytes,
     processors: seen.processors,
+    harnessSeconds: seen.harnessSeconds,
+    foreignSeconds: seen.processors.busySeconds - nodeSeconds - seen.harnessSeconds,
     longestSilenceSeconds: Math.max(...silencesMs) / 1000,
     struck: struck && {
       victim: struck.victim.host.name,
@@ -133,7 +141,12 @@ function formatRun(result: Omit<CrowdResult, 'table'>): string {
   const widths = head.map((word, at) => Math.max(word.length, ...rows.map((row) => row[at]?.length ?? 0)));
   const lines = [head, ...rows].map((row) => row.map((cell, at) => cell.padStart(widths[at] ?? 0)).join('  '));
   const { processors } = result;
-  const machine = `processors ${(processors.busyShare * 100).toFixed(0)} % busy, ${processors.stolenSeconds.toFixed(1)} s stolen`;
+  const seconds = [
+    `clients and origin ${result.harnessSeconds.toFixed(1)} s`,
+    `foreign ${result.foreignSeconds.toFixed(1)} s`,
+    `stolen ${processors.stolenSeconds.toFixed(1)} s`,
+  ];
+  const machine = `processors ${(processors.busyShare * 100).toFixed(0)} % busy (${seconds.join(', ')})`;
   const figures = [
     `last done ${result.lastSeconds.toFixed(2)} s of ${result.boundSeconds.toFixed(2)} s`,
     `origin ${result.originRatio.toFixed(3)}×`,

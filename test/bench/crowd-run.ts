@@ -9,7 +9,7 @@ import { CrowdLab, REPOSITORY } from './crowd-lab.ts';
 import { strikeAtHalf, type CrowdFault } from './crowd-fault.ts';
 import { usageOf, type CrowdNode } from './crowd-node.ts';
 import { summarize, type CrowdResult, type NodeBytes } from './crowd-result.ts';
-import { processorClock } from './processor-time.ts';
+import { ownSeconds, processorClock } from './processor-time.ts';
 import { pushRandomBlob } from './random-blob.ts';
 
 /** What is pulled. */
@@ -104,6 +104,7 @@ async function measure(
   const originBefore = await lab.originSentBytes();
   const usageBefore = await usageOf(lab.nodes);
   const clock = await processorClock();
+  const harnessBefore = (await ownSeconds()) + (await lab.originCpuSeconds());
   const run: ClientRun = { lab, startMs: performance.now(), expectedMs: boundSeconds * 1000 };
   const pulls: ClientPull[] = [];
   const [digest] = content.digests;
@@ -117,6 +118,7 @@ async function measure(
   const untouched = pulls.filter(({ node }) => node !== struck?.victim);
   const ends = new Map(await Promise.all(untouched.map(async (pull) => [pull, (await pull.done).endedAtMs] as const)));
   const processors = await clock();
+  const harnessSeconds = (await ownSeconds()) + (await lab.originCpuSeconds()) - harnessBefore;
   const originBytes = (await lab.originSentBytes()) - originBefore;
   const usageAfter = { ...(await usageOf(lab.nodes)), ...struck?.lastUsage };
   const nodeBytes: Record<string, NodeBytes> = {};
@@ -130,6 +132,7 @@ async function measure(
     ends,
     originBytes,
     processors,
+    harnessSeconds,
     usageBefore,
     usageAfter,
     nodeBytes,

@@ -29,6 +29,15 @@ export async function processorClock(): Promise<() => Promise<ProcessorUse>> {
   };
 }
 
+/** Processor seconds of this process so far, and of those that it started and that have ended. */
+export async function ownSeconds(): Promise<number> {
+  const stat = await readFile('/proc/self/stat', 'utf8');
+  // The second field is the name in parentheses, which may hold spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+  return ticks / TICKS_PER_SECOND;
+}
+
 /** @see proc(5), /proc/stat: user nice system idle iowait irq softirq steal */
 async function readTicks(): Promise<{ total: number; busy: number; stolen: number }> {
   const line = /^cpu +(.*)$/m.exec(await readFile('/proc/stat', 'utf8'))?.[1] ?? '';
