@@ -12,9 +12,12 @@ async function run({ scenario, jsonPath, plotPath }: Command): Promise<void> {
   const startedAtMs = performance.now();
   const figures = simulate(scenario);
   const tookSeconds = (performance.now() - startedAtMs) / 1000;
+  const processorSeconds = process.cpuUsage().user / 1e6;
   const rssMib = process.memoryUsage().rss / 1024 ** 2;
   console.log(`${formatFigures(figures)}\n\n${drawCurve(figures)}\n`);
-  console.log(`${figures.eventCount} events in ${tookSeconds.toFixed(1)} s, ${rssMib.toFixed(0)} MiB of memory`);
+  console.log(
+    `${figures.eventCount} events in ${tookSeconds.toFixed(1)} s (${processorSeconds.toFixed(1)} s of processor), ${rssMib.toFixed(0)} MiB of memory`,
+  );
   if (jsonPath !== undefined) await writeFile(jsonPath, `${JSON.stringify(figures, undefined, 2)}\n`);
   if (plotPath !== undefined) await writeFile(plotPath, svgPlot(figures));
   if (figures.unservedCount > 0) process.exitCode = 1;

@@ -2,13 +2,15 @@
  * One side of a channel between two simulated nodes: what stands in the place of `Channel` and its `Link`. The other side is
  * its `twin`. It has the fields that HolderPool and the rules about silent peers look at.
  */
-import { Bitfield } from '../../src/content/bitfield.ts';
 import { HolderPace } from '../../src/transfer/holder-pace.ts';
 import type { SimJourney } from './sim-journey.ts';
 import type { SimNode } from './sim-node.ts';
+import type { ToldBits } from './told-bits.ts';
 
 /** Bytes that nodes ask of one holder at once, as their configuration has it. */
 const MAX_WINDOW_BYTES = 4 * 1024 * 1024;
+
+const NOTHING: readonly number[] = [];
 
 export class SimChannel {
   readonly id: number;
@@ -20,7 +22,8 @@ export class SimChannel {
   readonly isDisputing = false;
   readonly link: { readonly peerId: string; readonly lastHeardAtMs: number; ping(): void };
   /** What the peer has told that it has. */
-  readonly told: Bitfield;
+  readonly #told: ToldBits;
+  #toldCount = 0;
   /** What was asked of the peer and has not come. */
   readonly asked = new Set<number>();
   /** What the peer has asked for and was not begun to be sent. */
@@ -31,14 +34,14 @@ export class SimChannel {
   isOpen = true;
   twin: SimChannel | undefined;
 
-  constructor(id: number, owner: SimJourney, peer: SimNode, nowMs: () => number) {
+  constructor(id: number, owner: SimJourney, peer: SimNode, told: ToldBits, nowMs: () => number) {
     this.id = id;
     this.owner = owner;
     this.peer = peer;
     this.openedAtMs = nowMs();
     this.pace = new HolderPace(this.openedAtMs, MAX_WINDOW_BYTES);
     if (owner.sharesWindows) this.#shareWindow(this.pace);
-    this.told = new Bitfield(owner.geometry.pieceCount);
+    this.#told = told;
     this.link = {
       peerId: peer.member.peerId,
       get lastHeardAtMs() {
@@ -56,7 +59,7 @@ export class SimChannel {
 
   /** The peer has told of at least one piece. */
   get remoteHasAny(): boolean {
-    return this.remoteComplete || this.told.count > 0;
+    return this.remoteComplete || this.#toldCount > 0;
   }
 
   get owes(): boolean {
@@ -64,13 +67,22 @@ export class SimChannel {
   }
 
   remoteHas(piece: number): boolean {
-    return this.remoteComplete || this.told.has(piece);
+    return this.remoteComplete || this.#told.has(this.id, piece);
+  }
+
+  /** The peer tells of pieces; answers those that were not known. */
+  news(pieces: readonly number[]): readonly number[] {
+    const [first] = pieces;
+    // Mostly it is one piece: no list is made for it.
+    if (first !== undefined && pieces.length === 1) return this.setRemoteHas(first) ? pieces : NOTHING;
+    return pieces.filter((piece) => this.setRemoteHas(piece));
   }
 
   /** The peer tells that it has a piece; false when that was known. */
   setRemoteHas(piece: number): boolean {
-    if (this.remoteComplete || !this.told.add(piece)) return false;
-    if (this.told.isFull) this.remoteComplete = true;
+    if (this.remoteComplete || !this.#told.add(this.id, piece)) return false;
+    this.#toldCount += 1;
+    if (this.#toldCount === this.owner.geometry.pieceCount) this.remoteComplete = true;
     return true;
   }
 }

@@ -242,9 +242,9 @@ export class SimJourney {
   }
 
   onHaves(channel: SimChannel, pieces: readonly number[]): void {
-    const news = pieces.filter((piece) => channel.setRemoteHas(piece));
+    const news = channel.news(pieces);
     if (news.length === 0) return;
-    this.#reading.onHas(channel, news);
+    if (this.#reading.isInvolved) this.#reading.onHas(channel, news);
     if (this.isComplete) return;
     this.#pool.onHave(channel as unknown as Channel, news);
   }

@@ -69,13 +69,21 @@ export class SimNews {
 
   /** What was told to all has come to them. */
   deliver(pieces: readonly number[]): void {
-    const only = pieces.length === 1 ? pieces[0] : undefined;
+    const [first] = pieces;
+    if (first === undefined) return;
+    const isOne = pieces.length === 1;
+    let messageCount = 0;
+    let hashCount = 0;
     for (const channel of this.#journey.channels) {
-      const lacking = only === undefined ? pieces.filter((piece) => !channel.remoteHas(piece)) : pieces;
-      if (only === undefined ? lacking.length === 0 : channel.remoteHas(only)) continue;
-      this.#journey.countMessages(1, MESSAGE_BYTES + lacking.length * this.#world.hashBytesPerPiece);
+      if (isOne && channel.remoteHas(first)) continue;
+      const lacking = isOne ? pieces : pieces.filter((piece) => !channel.remoteHas(piece));
+      if (lacking.length === 0) continue;
+      messageCount += 1;
+      hashCount += lacking.length;
       const { twin } = channel;
       if (twin?.isOpen === true && twin.owner.node.isAlive) twin.owner.onHaves(twin, lacking);
     }
+    this.#journey.countMessages(messageCount, MESSAGE_BYTES);
+    this.#world.links.spend(this.#journey.node.index, hashCount * this.#world.hashBytesPerPiece);
   }
 }

@@ -54,6 +54,11 @@ export class SimOriginReading {
     return this.#state;
   }
 
+  /** It matters here who has which piece. */
+  get isInvolved(): boolean {
+    return this.#plan.awaitedCount > 0 || this.#leases.isActive;
+  }
+
   /** Pieces that were read here were not seen at others yet. */
   get isSpreading(): boolean {
     return this.#plan.awaitedCount > 0 || this.#batch.length > 0;

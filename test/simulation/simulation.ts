@@ -18,6 +18,7 @@ import { SimChannel } from './sim-channel.ts';
 import { SimJourney } from './sim-journey.ts';
 import { SimNode } from './sim-node.ts';
 import { SimOrigin } from './sim-origin.ts';
+import { ToldBits } from './told-bits.ts';
 import { EVENT, type World } from './world.ts';
 
 /** Clients ask within this time where all come at once. */
@@ -50,6 +51,7 @@ export class Simulation implements World {
   readonly #channels: SimChannel[] = [];
   readonly #nodesByPeerId = new Map<PeerId, SimNode>();
   readonly #ranking = new Map<Digest, readonly Member[]>();
+  readonly #told: ToldBits;
   #members: Member[] = [];
   #nowMs = 0;
   #unfinished = 0;
@@ -60,6 +62,7 @@ export class Simulation implements World {
     this.scenario = scenario;
     this.geometry = scenarioGeometry(scenario);
     this.boundMs = boundMs(scenario);
+    this.#told = new ToldBits(this.geometry.pieceCount);
     this.random = seededRandom(scenario.seed);
     const pieceRatio = this.geometry.pieceSizeBytes / pieceGeometry(scenario.blobSizeBytes).pieceSizeBytes;
     this.hashBytesPerPiece = HASH_BYTES * Math.max(1, pieceRatio);
@@ -124,8 +127,8 @@ export class Simulation implements World {
 
   connect(from: SimJourney, to: SimJourney): readonly [SimChannel, SimChannel] {
     const nowMs = (): number => this.#nowMs;
-    const one = new SimChannel(this.#channels.length, from, to.node, nowMs);
-    const other = new SimChannel(this.#channels.length + 1, to, from.node, nowMs);
+    const one = new SimChannel(this.#channels.length, from, to.node, this.#told, nowMs);
+    const other = new SimChannel(this.#channels.length + 1, to, from.node, this.#told, nowMs);
     one.twin = other;
     other.twin = one;
     this.#channels.push(one, other);
