@@ -281,28 +281,6 @@ export class SimJourney {
     else if (!this.isComplete) this.announce(piece);
   }
 
-  // As the reader of an origin.
-
-  nextOriginRun(): { first: number; count: number } | undefined {
-    const from = this.scheduler.mostUrgent() ?? 0;
-    return this.scheduler.firstUnavailableRun(from, Infinity) ?? this.scheduler.firstUnavailableRun(0, Infinity);
-  }
-
-  claimForOrigin(piece: number): boolean {
-    const { scheduler } = this;
-    const urgent = scheduler.mostUrgent() ?? piece;
-    if (urgent < piece && scheduler.firstUnavailableRun(urgent, 1)?.first === urgent) return false;
-    if (!scheduler.isMissing(piece) || scheduler.isRequested(piece) || scheduler.availability(piece) > 0) return false;
-    scheduler.reserve(ORIGIN_KEY, piece);
-    return true;
-  }
-
-  claimLent(piece: number): boolean {
-    if (!this.scheduler.isMissing(piece) || this.scheduler.isRequested(piece)) return false;
-    this.scheduler.reserve(ORIGIN_KEY, piece);
-    return true;
-  }
-
   /** Reads a run for a peer. */
   lend(run: MissingRun, answer: VirtualPromise<undefined>): void {
     this.#reading.lend(run, answer);

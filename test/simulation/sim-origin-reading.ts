@@ -6,6 +6,7 @@ import type { Channel } from '../../src/transfer/channel.ts';
 import { OriginLeases } from '../../src/transfer/origin-leases.ts';
 import type { MissingRun } from '../../src/transfer/origin-reader.ts';
 import { RevealPlan } from '../../src/transfer/reveal-plan.ts';
+import { OriginClaims } from './origin-claims.ts';
 import type { SimChannel } from './sim-channel.ts';
 import type { SimJourney } from './sim-journey.ts';
 import { VirtualPromise } from './virtual-promise.ts';
@@ -29,6 +30,7 @@ export class SimOriginReading {
   readonly #journey: SimJourney;
   readonly #plan = new RevealPlan<SimChannel>();
   readonly #leases: OriginLeases;
+  readonly #claims: OriginClaims;
   /** Pieces whose hash others have told. */
   readonly #readByOthers = new Set<number>();
   #state: 'idle' | 'reading' = 'idle';
@@ -39,6 +41,7 @@ export class SimOriginReading {
   constructor(world: World, journey: SimJourney) {
     this.#world = world;
     this.#journey = journey;
+    this.#claims = new OriginClaims(journey.scheduler);
     this.#leases = new OriginLeases({
       scheduler: journey.scheduler,
       geometry: journey.geometry,
@@ -144,7 +147,7 @@ export class SimOriginReading {
   }
 
   #requestRun(): void {
-    const run = this.#lending === undefined ? this.#journey.nextOriginRun() : undefined;
+    const run = this.#lending === undefined ? this.#claims.nextRun() : undefined;
     if (run === undefined) this.#end();
     else this.#request(run);
   }
@@ -168,7 +171,7 @@ export class SimOriginReading {
   }
 
   #claim(piece: number): boolean {
-    return this.#lending === undefined ? this.#journey.claimForOrigin(piece) : this.#journey.claimLent(piece);
+    return this.#lending === undefined ? this.#claims.claim(piece) : this.#claims.claimLent(piece);
   }
 
   #onPiece(piece: number, end: number): void {
