@@ -18,8 +18,9 @@ export async function makeFolder(path: string): Promise<void> {
       return;
     }
     const parent = dirname(path);
-    if (parent === path || (await isFolder(parent))) throw error;
-    await makeFolder(parent);
+    if (parent === path) throw error;
+    // One that is there by now may have been made meanwhile, so the system is asked once more, and no further.
+    if (!(await isFolder(parent))) await makeFolder(parent);
     await mkdir(path).catch((second: unknown) => requireFolder(path, asError(second)));
   }
 }

@@ -68,14 +68,32 @@ export function publicKeyOfPeerId(peerId: PeerId): Uint8Array | undefined {
 /** True when `signature` over `bytes` was made with the private half of `publicKey` (32 bytes). */
 export function verifyKeySignature(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.length !== PUBLIC_KEY_BYTES || signature.length !== SIGNATURE_BYTES) return false;
-  const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' });
-  return verify(null, bytes, key, signature);
+  return verify(null, bytes, asKey(publicKey), signature);
 }
 
 /** True when `signature` over `bytes` was made by the identity that `peerId` names. False for any malformed input. */
 export function verifyPeerSignature(peerId: PeerId, bytes: Uint8Array, signature: Uint8Array): boolean {
+  const key = signature.length === SIGNATURE_BYTES ? keyOfPeer(peerId) : undefined;
+  return key !== undefined && verify(null, bytes, key, signature);
+}
+
+/** Making a key costs as much as checking a signature, and a few peers sign most of what is checked. */
+const MAX_KEPT_KEYS = 1024;
+const keptKeys = new Map<PeerId, KeyObject>();
+
+function keyOfPeer(peerId: PeerId): KeyObject | undefined {
+  const kept = keptKeys.get(peerId);
+  if (kept !== undefined) return kept;
   const publicKey = publicKeyOfPeerId(peerId);
-  return publicKey !== undefined && verifyKeySignature(publicKey, bytes, signature);
+  if (publicKey === undefined) return undefined;
+  const key = asKey(publicKey);
+  if (keptKeys.size >= MAX_KEPT_KEYS) keptKeys.clear();
+  keptKeys.set(peerId, key);
+  return key;
+}
+
+function asKey(publicKey: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' });
 }
 
 /** Makes an identity that is kept nowhere. */

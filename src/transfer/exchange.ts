@@ -43,16 +43,26 @@ export interface ExchangeDeps {
   readonly maxWindowBytes: number;
 }
 
-/** News of pieces are gathered for so long, so that a fast swarm does not drown in small frames. */
-const HAVE_BATCH_MS = 4;
+/** What a peer knows already: it was told, or told it itself. */
+interface Told {
+  readonly statements: Set<Statement>;
+  /** The list that was gone through, and how far. */
+  list: readonly Statement[];
+  count: number;
+}
+
+/** News of pieces are gathered for so long, so that a fast swarm does not drown in small frames; the first ones go soon. */
+const HAVE_BATCH_MS = 20;
+const FIRST_HAVE_MS = 2;
 
 export class Exchange {
   readonly digest: Digest;
   readonly #deps: ExchangeDeps;
   readonly #channels = new Map<Link, Channel>();
   readonly #pendingHaves = new Map<Channel, number[]>();
-  readonly #statementsSent = new Map<Channel, Set<Statement>>();
+  readonly #told = new Map<Channel, Told>();
   #haveTimer: NodeJS.Timeout | undefined;
+  #flushedAtMs = -Infinity;
   #geometry: PieceGeometry | undefined;
   #map: PieceMap | undefined;
   #local: LocalPieces | undefined;
@@ -145,7 +155,9 @@ export class Exchange {
       if (pending === undefined) this.#pendingHaves.set(channel, [piece]);
       else pending.push(piece);
     }
-    if (this.#pendingHaves.size > 0) this.#haveTimer ??= setTimeout(() => this.#flushHaves(), HAVE_BATCH_MS);
+    if (this.#pendingHaves.size === 0) return;
+    const sinceMs = this.#deps.nowMs() - this.#flushedAtMs;
+    this.#haveTimer ??= setTimeout(() => this.#flushHaves(), Math.max(FIRST_HAVE_MS, HAVE_BATCH_MS - sinceMs));
   }
 
   /** The blob is complete and verified: this node's own statements over all of it take the place of the others. */
@@ -236,21 +248,39 @@ export class Exchange {
   }
 
   #sendStatements(channel: Channel): void {
-    for (const statement of this.#map?.statements ?? []) this.#sendStatement(channel, statement);
+    const statements = this.#map?.statements ?? [];
+    const told = this.#toldTo(channel);
+    // Statements are only ever added to a list, or there is a new list.
+    const from = told.list === statements ? told.count : 0;
+    for (let at = from; at < statements.length; at += 1) {
+      const statement = statements[at];
+      if (statement !== undefined) this.#sendStatement(channel, statement);
+    }
+    told.list = statements;
+    told.count = statements.length;
+  }
+
+  #toldTo(channel: Channel): Told {
+    let told = this.#told.get(channel);
+    if (told === undefined) {
+      told = { statements: new Set(), list: [], count: 0 };
+      this.#told.set(channel, told);
+    }
+    return told;
   }
 
   #sendStatement(channel: Channel, statement: Statement): void {
     if (channel.remoteId === undefined || channel.remoteComplete || channel.link.peerId === statement.author) return;
-    const sent = this.#statementsSent.get(channel) ?? new Set();
-    this.#statementsSent.set(channel, sent);
-    if (sent.has(statement)) return;
-    sent.add(statement);
+    const { statements } = this.#toldTo(channel);
+    if (statements.has(statement)) return;
+    statements.add(statement);
     channel.link.send(FRAME.hashes, encodeStatement(channel.remoteId, statement));
   }
 
   #flushHaves(): void {
     clearTimeout(this.#haveTimer);
     this.#haveTimer = undefined;
+    this.#flushedAtMs = this.#deps.nowMs();
     for (const [channel, pieces] of this.#pendingHaves) {
       if (channel.remoteId === undefined || !this.#channels.has(channel.link)) continue;
       this.#sendStatements(channel);
@@ -304,13 +334,17 @@ export class Exchange {
 
   #onHashes(channel: Channel, statement: Statement): void {
     if (this.#map === undefined) return;
+    const same = this.#map.find(statement);
+    if (same !== undefined) {
+      this.#toldTo(channel).statements.add(same);
+      return;
+    }
     if (this.#map.contradicts(statement)) channel.isDisputing = true;
     if (!this.#map.isNews(statement)) return;
     if (!isAuthentic(statement, this.digest, this.#deps.verify)) {
       throw swarmError('ERR_LINK_PROTOCOL', `peer ${channel.link.peerId} passed on a statement that nobody signed`);
     }
-    const sent = this.#statementsSent.get(channel) ?? new Set();
-    this.#statementsSent.set(channel, sent.add(statement));
+    this.#toldTo(channel).statements.add(statement);
     const learned = this.#map.add(statement);
     if (learned.length > 0) this.listener?.onHashes(learned);
   }
@@ -319,7 +353,7 @@ export class Exchange {
     if (this.#channels.get(channel.link) !== channel) return;
     this.#channels.delete(channel.link);
     this.#pendingHaves.delete(channel);
-    this.#statementsSent.delete(channel);
+    this.#told.delete(channel);
     this.#deps.uploads.removeChannel(channel);
     this.#deps.forgetChannel(channel);
     if (reason !== undefined) this.listener?.onLeft(channel, reason);

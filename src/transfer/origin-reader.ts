@@ -45,9 +45,10 @@ export interface OriginReaderDeps {
 
 /** Pieces that may be on their way to disk while the next ones are read. */
 const MAX_WRITES = 8;
-/** Hashes are signed together: so many, or what came within the batch time. */
-const BATCH_PIECES = 16;
-const BATCH_MS = 12;
+/** Hashes are signed together: so many, or what came within the batch time; the first ones soon. Each costs every node a check. */
+const BATCH_PIECES = 64;
+const BATCH_MS = 40;
+const FIRST_BATCH_MS = 5;
 /** A reading that broke after some bytes is begun again, after this pause; one that brought nothing is not. */
 const RETRY_PAUSE_MS = 300;
 
@@ -55,6 +56,7 @@ export class OriginReader {
   readonly #deps: OriginReaderDeps;
   #state: 'idle' | 'reading' | 'absent' | 'failed' = 'idle';
   #isLending = false;
+  #hasSigned = false;
   #error: Error | undefined;
   #geometry: PieceGeometry | undefined;
   #batchFirst = 0;
@@ -215,13 +217,14 @@ export class OriginReader {
     if (this.#batch.length === 0) this.#batchFirst = cut.piece;
     this.#batch.push(cut.hash);
     if (this.#batch.length >= BATCH_PIECES) this.#flush();
-    else this.#batchTimer ??= setTimeout(() => this.#flush(), BATCH_MS);
+    else this.#batchTimer ??= setTimeout(() => this.#flush(), this.#hasSigned ? BATCH_MS : FIRST_BATCH_MS);
   }
 
   #flush(): void {
     clearTimeout(this.#batchTimer);
     this.#batchTimer = undefined;
     if (this.#batch.length === 0) return;
+    this.#hasSigned = true;
     const hashes = Buffer.concat(this.#batch, this.#batch.length * PIECE_HASH_BYTES);
     this.#batch = [];
     this.#deps.onBatch(this.#batchFirst, hashes);

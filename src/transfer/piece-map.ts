@@ -12,6 +12,8 @@ export class PieceMap {
   readonly #hashes: Buffer;
   readonly #distrusted = new Set<PeerId>();
   #statements: Statement[] = [];
+  /** By first piece: the one in use that begins there. */
+  #byFirst = new Map<number, Statement>();
   #restartCount = 0;
 
   constructor(geometry: PieceGeometry) {
@@ -41,6 +43,16 @@ export class PieceMap {
   hash(piece: number): Buffer | undefined {
     if (this.#authors[piece] === undefined) return undefined;
     return this.#hashes.subarray(piece * PIECE_HASH_BYTES, (piece + 1) * PIECE_HASH_BYTES);
+  }
+
+  /** The statement in use that says word for word the same, if there is one: it need not be checked again. */
+  find(statement: Statement): Statement | undefined {
+    const known = this.#byFirst.get(statement.first);
+    const isSame =
+      known?.author === statement.author &&
+      known.sizeBytes === statement.sizeBytes &&
+      known.hashes.equals(statement.hashes);
+    return isSame ? known : undefined;
   }
 
   /** True when a statement says of some piece something else than what is known here. */
@@ -80,13 +92,17 @@ export class PieceMap {
       this.#authors[piece] = statement.author;
       learned.push(piece);
     }
-    if (learned.length > 0) this.#statements.push(statement);
+    if (learned.length > 0) {
+      this.#statements.push(statement);
+      this.#byFirst.set(statement.first, statement);
+    }
     return learned;
   }
 
   /** Forgets everything said, but not who is distrusted. */
   clear(): void {
     this.#statements = [];
+    this.#byFirst = new Map();
     this.#authors.fill(undefined);
   }
 

@@ -31,7 +31,7 @@ const HEADER_BYTES = 5;
 /** channel (4) piece (4) offset (4), before the bytes of a piece. */
 export const PIECE_HEADER_BYTES = 12;
 /** The bytes of a piece travel in frames of at most this size, so that a small answer never waits long behind them. */
-export const MAX_CHUNK_BYTES = 64 * 1024;
+export const MAX_CHUNK_BYTES = 256 * 1024;
 /** A frame that is not part of a piece: manifests (4 MiB) are the largest. */
 export const MAX_FRAME_BYTES = 5 * 1024 * 1024;
 

@@ -69,6 +69,8 @@ export class Link implements FrameSink {
   #leftAtMs: number;
   #isPaused = false;
   #partner: Link | undefined;
+  /** Frames of this turn of the event loop: a write for each would cost a record and a system call for each. */
+  #gathered: Buffer[] = [];
 
   /** Takes the socket over; nothing is received before `start`. */
   constructor(
@@ -193,15 +195,18 @@ export class Link implements FrameSink {
     }
   }
 
-  /** Sends a frame of a blob channel. */
+  /** Sends a frame of a blob channel, together with others of this turn of the event loop. */
   send(type: FrameType, payload: Uint8Array): void {
+    if (this.#closed) return;
     this.#lastUsedAtMs = this.#nowMs();
-    this.#write(type, payload);
+    if (this.#gathered.length === 0) setImmediate(() => this.#flush());
+    this.#gathered.push(encodeFrame(type, payload));
   }
 
   /** Sends bytes of a piece. The buffer must not change until `onLeft` is called; it is not when the link breaks before. */
   sendChunk(channel: number, piece: number, offset: number, bytes: Uint8Array, onLeft?: () => void): void {
     if (this.#closed) return;
+    this.#flush();
     this.#lastUsedAtMs = this.#nowMs();
     this.#socket.cork();
     this.#socket.write(encodeChunkHeader(channel, piece, offset, bytes.length));
@@ -234,7 +239,15 @@ export class Link implements FrameSink {
 
   #write(type: FrameType, payload: Uint8Array): void {
     if (this.#closed) return;
-    this.#socket.write(encodeFrame(type, payload));
+    this.#gathered.push(encodeFrame(type, payload));
+    this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#closed || this.#gathered.length === 0) return;
+    const [first = Buffer.alloc(0)] = this.#gathered;
+    this.#socket.write(this.#gathered.length === 1 ? first : Buffer.concat(this.#gathered));
+    this.#gathered = [];
     if (this.#isPaused || this.#socket.writableLength <= MAX_UNREAD_BYTES) return;
     this.#isPaused = true;
     this.#socket.pause();

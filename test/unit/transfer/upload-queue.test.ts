@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { BufferPool } from '../../../src/content/buffer-pool.ts';
+import { MAX_CHUNK_BYTES } from '../../../src/swarm/link/frame.ts';
 import type { Link } from '../../../src/swarm/link/link.ts';
 import type { Channel } from '../../../src/transfer/channel.ts';
 import { UploadQueue } from '../../../src/transfer/upload-queue.ts';
 
-const CHUNK = 64 * 1024;
+const CHUNK = MAX_CHUNK_BYTES;
 
 /** A link that takes `room` chunks and then no more. */
 class LinkDouble {
