@@ -1,18 +1,20 @@
 /** Faults in the middle of a run: what is done to which node, and when. */
 import type { Digest } from '../../src/oci/digest.ts';
-import type { ClientPull } from './crowd-clients.ts';
 import type { CrowdLab } from './crowd-lab.ts';
 import { usageOf, type CrowdNode, type NodeUsage } from './crowd-node.ts';
 import { untilTrue } from './waiting.ts';
 
-/** What is done to one node when the clients have half of all bytes. */
+/**
+ * What is done to one node when half of all bytes have come over the links. Not when clients have half: they are given bytes in
+ * order, and most of a blob may be held by then.
+ */
 export type CrowdFault = 'kill-home' | 'stop-holder';
 
 /** Whom it is done to, and what tells that it is time. */
 export interface StruckCrowd {
   readonly lab: CrowdLab;
-  readonly pulls: readonly ClientPull[];
-  /** Half of what all clients together will get. */
+  readonly pullers: readonly CrowdNode[];
+  /** Half of what all of them together will get. */
   readonly halfBytes: number;
 }
 
@@ -27,16 +29,18 @@ export interface Struck {
 
 /** Nothing that is measured takes so long; what does hangs. */
 const HALF_TIMEOUT_MS = 300_000;
-const POLL_MS = 20;
+const POLL_MS = 50;
 
-/** Kills or stops a node when the clients have half. @param digest what is pulled: whose home is meant */
+/** Kills or stops a node at half. To be called before the first client begins. @param digest what is pulled: whose home is meant */
 export async function strikeAtHalf(crowd: StruckCrowd, fault: CrowdFault, digest: Digest): Promise<Struck> {
-  const { lab, pulls, halfBytes } = crowd;
+  const { lab, pullers, halfBytes } = crowd;
+  const hosts = pullers.map(({ host }) => host);
+  const before = await lab.net.deliveredBytes(hosts);
   const home = await lab.homeOf(digest);
   await untilTrue(
-    'the clients have half of all',
+    'half of all has come over the links',
     HALF_TIMEOUT_MS,
-    () => pulls.reduce((sum, { arrivals }) => sum + arrivals.sizeBytes, 0) >= halfBytes,
+    async () => (await lab.net.deliveredBytes(hosts)) - before >= halfBytes,
     POLL_MS,
   );
   const victim = fault === 'kill-home' ? home : await busiestBut(lab, home);

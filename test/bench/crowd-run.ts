@@ -108,7 +108,7 @@ async function measure(
   const run: ClientRun = { lab, startMs: performance.now(), expectedMs: boundSeconds * 1000 };
   const pulls: ClientPull[] = [];
   const [digest] = content.digests;
-  const crowd = { lab, pulls, halfBytes: (content.sizeBytes * pullers.length) / 2 };
+  const crowd = { lab, pullers, halfBytes: (content.sizeBytes * pullers.length) / 2 };
   const fault = plan.fault && digest ? strikeAtHalf(crowd, plan.fault, digest) : undefined;
   // Its failure is told below, unless that of a client comes first.
   fault?.catch(() => undefined);

@@ -97,7 +97,7 @@ const KINDS: readonly CrowdKind[] = [
   },
   {
     name: 'kill-home',
-    summary: 'as flash-crowd, and the home gets SIGKILL when clients have half',
+    summary: 'as flash-crowd, and the home gets SIGKILL when half has come over the links',
     measures: [
       atMost('time that the fault adds', 3, ' s', ({ run, calm }) => run.lastSeconds - (calm?.lastSeconds ?? NaN)),
       fromOrigin(1.3),
@@ -107,7 +107,7 @@ const KINDS: readonly CrowdKind[] = [
   },
   {
     name: 'stop-holder',
-    summary: 'as flash-crowd, and the holder that gave most gets SIGSTOP when clients have half',
+    summary: 'as flash-crowd, and the holder that gave most gets SIGSTOP when half has come over the links',
     measures: [atMost('longest silence at any client', 3, ' s', ({ run }) => run.longestSilenceSeconds)],
     plan: (_flags, common) => ({ ...common, fault: 'stop-holder' }),
   },

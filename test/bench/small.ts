@@ -1,13 +1,17 @@
 /**
  * Many small blobs, one after the other from one client over a kept connection: what a node holds, what its peer holds, and
- * what nobody holds, against docker-registry serving the same blobs. Every blob is new to the node in its round.
+ * what nobody holds, against docker-registry serving the same blobs. Every blob is new to the node in its round. The home of
+ * what the peer holds is the peer: had it been the node itself, the node would have read the blob when the peer asked for it.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import type { Digest } from '../../src/oci/digest.ts';
+import type { PeerReport } from '../../node/admin/reports.ts';
+import { digestOf, type Digest } from '../../src/oci/digest.ts';
+import { rankHomes } from '../../src/swarm/home.ts';
+import type { Member } from '../../src/swarm/member.ts';
 import { pushBlob } from '../support/docker-registry.ts';
 import { randomBytes } from 'node:crypto';
 import type { Bench, Bound, Figure, Target } from './bench.ts';
@@ -34,6 +38,11 @@ const MISS: Target = {
   bound: atMost(25, ' ms'),
 };
 
+const SOURCE: Target = {
+  what: '10 KiB blobs whose home is the peer: bytes from there ÷ their size',
+  bound: { direction: 'at least', value: 0.98, unit: '×' },
+};
+
 export const small: Bench = {
   name: 'small',
   summary: 'many 10 KiB blobs in turn: held, from a peer, from the origin, against docker-registry',
@@ -43,7 +52,7 @@ export const small: Bench = {
     'small-rounds': 'how often each is measured (7)',
     profile: 'folder for CPU profiles of the nodes',
   },
-  targets: [HELD, PEER, MISS],
+  targets: [HELD, PEER, MISS, SOURCE],
   async run(flags, log) {
     const sizeBytes = flags.sizeBytes('small-blob', 10 * 1024);
     const count = flags.count('blobs', 150);
@@ -51,26 +60,28 @@ export const small: Bench = {
     await using net = await BenchNet.open(flags.text('profile'));
     const holder = await net.startNode();
     const node = await net.startNode({ bootstrap: holder });
+    const homes = await Homes.of(node, holder);
     await using client = new SmallClient();
     const rounds = await repeat(
       turns,
-      async () => await measureRound(net, { holder, node }, client, { sizeBytes, count }),
+      async () => await measureRound(net, { holder, node, homes }, client, { sizeBytes, count }),
       log,
     );
-    await expectSources(node, count * (turns.warmups + turns.rounds) * sizeBytes);
-    return { figures: figuresOf(rounds), skipped: [], details: { sizeBytes, count, rounds } };
+    const peerShare = await sharePromised(node, homes, 2 * count * (turns.warmups + turns.rounds), sizeBytes);
+    const figures = [...figuresOf(rounds), { ...SOURCE, spread: spreadOf([peerShare]) }];
+    return { figures, skipped: [], details: { sizeBytes, count, peerShare, rounds } };
   },
 };
 
 /** One series for each kind, on blobs that this round alone knows. */
 async function measureRound(
   net: BenchNet,
-  { holder, node }: { holder: BenchNode; node: BenchNode },
+  { holder, node, homes }: { holder: BenchNode; node: BenchNode; homes: Homes },
   client: SmallClient,
   { sizeBytes, count }: { sizeBytes: number; count: number },
 ): Promise<Round> {
-  const known = await pushMany(net, count, sizeBytes);
-  const unknown = await pushMany(net, count, sizeBytes);
+  const known = await pushMany(net, count, () => homes.blobOfPeer(sizeBytes));
+  const unknown = await pushMany(net, count, () => homes.blob(sizeBytes));
   await client.time(known.map((digest) => net.nodeUrl(holder, digest)));
   // Both sides of a pair read blobs that were read once before, so that neither meets a cold disk.
   await client.time([...known, ...unknown].map((digest) => net.registryUrl(digest)));
@@ -93,12 +104,10 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
   ];
 }
 
-async function pushMany(net: BenchNet, count: number, sizeBytes: number): Promise<Digest[]> {
+async function pushMany(net: BenchNet, count: number, make: () => Buffer): Promise<Digest[]> {
   const digests: Digest[] = [];
   while (digests.length < count) {
-    const batch = Array.from({ length: Math.min(PUSHES_AT_ONCE, count - digests.length) }, () =>
-      randomBytes(sizeBytes),
-    );
+    const batch = Array.from({ length: Math.min(PUSHES_AT_ONCE, count - digests.length) }, make);
     digests.push(
       ...(await Promise.all(batch.map(async (bytes) => await pushBlob(net.registry.url, REPOSITORY, bytes)))),
     );
@@ -106,17 +115,55 @@ async function pushMany(net: BenchNet, count: number, sizeBytes: number): Promis
   return digests;
 }
 
+/** Makes blobs, and counts those whose home is the peer. */
+class Homes {
+  readonly #members: readonly Member[];
+  readonly #peerId: string;
+  peerCount = 0;
+
+  private constructor(members: readonly Member[], peerId: string) {
+    this.#members = members;
+    this.#peerId = peerId;
+  }
+
+  static async of(node: BenchNode, peer: BenchNode): Promise<Homes> {
+    const reports = (await node.process.report('peers')) as readonly PeerReport[];
+    const members = reports.map(({ peerId }) => ({ peerId, dataAddresses: [], topology: '' }));
+    const ofPeer = (await peer.process.report('peers')) as readonly PeerReport[];
+    return new Homes(members, ofPeer.find(({ isSelf }) => isSelf)?.peerId ?? '');
+  }
+
+  blob(sizeBytes: number): Buffer {
+    const bytes = randomBytes(sizeBytes);
+    if (this.#isPeers(bytes)) this.peerCount += 1;
+    return bytes;
+  }
+
+  blobOfPeer(sizeBytes: number): Buffer {
+    for (;;) {
+      const bytes = randomBytes(sizeBytes);
+      if (!this.#isPeers(bytes)) continue;
+      this.peerCount += 1;
+      return bytes;
+    }
+  }
+
+  #isPeers(bytes: Buffer): boolean {
+    return rankHomes(digestOf(bytes), this.#members, 1)[0]?.peerId === this.#peerId;
+  }
+}
+
 /**
- * What the peer held came from the peer, but for the few blobs whose home is the node itself and had not yet heard of it.
- * What nobody held came from the origin, or from the peer, which read it there as the home of the blob.
- * @throws {Error} when that is not so
+ * Of the blobs whose home is the peer, the share that came from it: whether it held them or read them as their home.
+ * @throws {Error} when the node did not take in every blob once
  */
-async function expectSources(node: BenchNode, expectedBytes: number): Promise<void> {
+async function sharePromised(node: BenchNode, homes: Homes, count: number, sizeBytes: number): Promise<number> {
   const name = 'dockyard_received_bytes_total';
   const fromPeer = await node.process.metric(name, { source: 'peer' });
   const fromOrigin = await node.process.metric(name, { source: 'origin' });
-  if (fromPeer >= 0.9 * expectedBytes && fromPeer + fromOrigin === 2 * expectedBytes) return;
-  throw new Error(`${fromPeer} bytes came from the peer and ${fromOrigin} from the origin, of ${expectedBytes} each`);
+  if (fromPeer + fromOrigin !== count * sizeBytes)
+    throw new Error(`${fromPeer} bytes came from the peer and ${fromOrigin} from the origin, of ${count * sizeBytes}`);
+  return fromPeer / (homes.peerCount * sizeBytes);
 }
 
 /** The client process; one series at a time. */

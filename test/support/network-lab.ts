@@ -148,6 +148,17 @@ export class NetworkLab implements AsyncDisposable {
     return { receivedBytes: fields[0] ?? 0, sentBytes: fields[8] ?? 0 };
   }
 
+  /** Bytes that have gone to each of some hosts over its link, together; one look for all of them. */
+  async deliveredBytes(hosts: readonly LabHost[]): Promise<number> {
+    const { stdout } = await run('ip', ['netns', 'exec', this.#switch, 'cat', '/proc/net/dev']);
+    const sent = (host: LabHost): number => {
+      const port = `p${this.#hosts.indexOf(host) + 1}`;
+      // On the switch's end of the link, what the host receives is what is sent.
+      return Number((new RegExp(`\\b${port}:(.*)`).exec(stdout)?.[1] ?? '').trim().split(/\s+/)[8] ?? 0);
+    };
+    return hosts.reduce((sum, host) => sum + sent(host), 0);
+  }
+
   /** Ends what was started and removes all; whoever calls it again waits for the end too. */
   async close(): Promise<void> {
     await (this.#closing ??= this.#close());
