@@ -15,6 +15,7 @@ import type { MissingRun } from '../../src/transfer/origin-reader.ts';
 import { ORIGIN_KEY } from '../../src/transfer/journey-types.ts';
 import { PieceScheduler } from '../../src/transfer/piece-scheduler.ts';
 import type { SimChannel } from './sim-channel.ts';
+import { SAME_HASH, SimExchange } from './sim-exchange.ts';
 import { SimHunt } from './sim-hunt.ts';
 import { SimNews } from './sim-news.ts';
 import type { SimNode } from './sim-node.ts';
@@ -25,10 +26,8 @@ import { EVENT, MESSAGE_BYTES, type World } from './world.ts';
 
 const TICK_MS = 100;
 const LIMITS = { stallTimeoutMs: 2000, askTimeoutMs: 1000 };
-/** All pieces have the same bytes here, and so the same hash: nobody lies in a simulation. */
 const NO_BYTES = Buffer.alloc(0);
-const HASH = Buffer.alloc(32);
-const HASHED = VirtualPromise.resolved(HASH);
+const HASHED = VirtualPromise.resolved(SAME_HASH);
 const NO_LIMIT = { isOpen: true, spend: () => undefined, whenAllowed: () => undefined };
 
 export class SimJourney {
@@ -38,10 +37,8 @@ export class SimJourney {
   readonly geometry: PieceGeometry;
   readonly scheduler: PieceScheduler;
   readonly held: Bitfield;
-  readonly channels: SimChannel[] = [];
-  /** All hashes are known as soon as a piece is told of: a node passes them on before it tells. */
-  readonly map = { hash: (): Buffer => HASH };
   readonly #world: World;
+  readonly #exchange: SimExchange;
   readonly #pool: HolderPool;
   readonly #hunt: SimHunt;
   readonly #reading: SimOriginReading;
@@ -63,6 +60,7 @@ export class SimJourney {
     this.held = new Bitfield(this.geometry.pieceCount);
     this.scheduler = new PieceScheduler(this.geometry.pieceCount, world.random);
     this.scheduler.addHolder(ORIGIN_KEY);
+    this.#exchange = new SimExchange(world, this);
     this.#hunt = new SimHunt(world, this);
     this.#reading = new SimOriginReading(world, this);
     this.#news = new SimNews(world, this);
@@ -71,7 +69,7 @@ export class SimJourney {
 
   #poolDeps(): HolderPoolDeps {
     return {
-      exchange: this as unknown as Exchange,
+      exchange: this.#exchange as unknown as Exchange,
       scheduler: this.scheduler,
       geometry: this.geometry,
       downloadRate: NO_LIMIT as unknown as HolderPoolDeps['downloadRate'],
@@ -84,13 +82,13 @@ export class SimJourney {
     };
   }
 
+  get channels(): readonly SimChannel[] {
+    return this.#exchange.channels;
+  }
+
   /** All peers were told that this node has everything. */
   get isTold(): boolean {
     return this.#isCompleteTold;
-  }
-
-  get sharesWindows(): boolean {
-    return this.#world.scenario.tries.has('shared-windows');
   }
 
   get isReading(): boolean {
@@ -136,7 +134,7 @@ export class SimJourney {
     const { diallingCount, home } = this.#hunt;
     // A home that has enough channels names others, and is still the one from whom all comes.
     const farHome = home !== undefined && this.#world.scenario.tries.has('few-channels') ? 1 : 0;
-    return hopefulCount(this as unknown as Exchange, home) + diallingCount + farHome;
+    return hopefulCount(this.#exchange as unknown as Exchange, home) + diallingCount + farHome;
   }
 
   tick(): void {
@@ -165,45 +163,17 @@ export class SimJourney {
 
   #leaveSilent(): void {
     const nowMs = this.#world.nowMs();
-    for (const silent of silentChannels(this as unknown as Exchange, this.#hunt.home, nowMs, LIMITS)) {
+    for (const silent of silentChannels(this.#exchange as unknown as Exchange, this.#hunt.home, nowMs, LIMITS)) {
       const channel = silent as unknown as SimChannel;
-      this.leave(channel, 'failed');
+      this.#exchange.leave(channel, 'failed');
       this.onLeft(channel, 'closed');
     }
-  }
-
-  // As HolderPool knows an exchange.
-
-  ask(channel: SimChannel, pieces: readonly number[]): void {
-    if (pieces.length === 0 || channel.twin === undefined) return;
-    for (const piece of pieces) channel.asked.add(piece);
-    this.countMessages(1);
-    this.#world.events.push(this.#arrivalMs(), EVENT.want, channel.twin.id, this.#world.lists.put(pieces));
-  }
-
-  cancel(channel: SimChannel, pieces: readonly number[]): void {
-    const asked = pieces.filter((piece) => channel.asked.delete(piece));
-    if (asked.length === 0) return;
-    this.countMessages(1);
-    this.#world.events.call(this.#arrivalMs(), () => {
-      const wants = channel.twin?.wants ?? [];
-      for (const piece of asked) {
-        const at = wants.indexOf(piece);
-        if (at !== -1) wants.splice(at, 1);
-      }
-    });
-  }
-
-  leave(channel: SimChannel, reason: 'done' | 'failed'): void {
-    this.countMessages(1);
-    this.#close(channel);
-    this.#world.events.call(this.#arrivalMs(), () => channel.twin?.owner.onLeft(channel.twin, reason));
   }
 
   /** A channel is there, and the peer has told its state. */
   onOpened(channel: SimChannel, peer: SimJourney): void {
     this.countMessages(1);
-    this.channels.push(channel);
+    this.#exchange.channels.push(channel);
     for (let piece = 0; piece < this.geometry.pieceCount; piece += 1) {
       if (peer.shows(piece)) channel.setRemoteHas(piece);
     }
@@ -233,7 +203,7 @@ export class SimJourney {
   onLeft(channel: SimChannel, reason: 'done' | 'failed' | 'closed'): void {
     if (!this.node.isAlive) return;
     const wasOpen = channel.isOpen;
-    this.#close(channel);
+    this.#exchange.close(channel);
     if (!wasOpen && reason !== 'closed') return;
     this.#pool.onLeft(channel as unknown as Channel);
     this.#reading.onLeft(channel);
@@ -268,7 +238,6 @@ export class SimJourney {
     measurements.onPeerBytes(this.node.index, bytes);
     channel.pace.onBytes(bytes, this.#world.nowMs());
     if (channel.isOpen && channel.asked.delete(piece)) {
-      if (this.#world.scenario.tries.has('tell-giver')) this.#news.tellGiver(channel, piece);
       this.#pool.onPiece(channel as unknown as Channel, piece, NO_BYTES);
     } else measurements.onWasted(this.node.index, bytes);
   }
@@ -313,12 +282,7 @@ export class SimJourney {
   /** The node is gone: all peers notice that their channel closes. */
   vanish(): void {
     this.#reading.stop();
-    for (const channel of this.channels) {
-      const { twin } = channel;
-      if (twin !== undefined) this.#world.events.call(this.#arrivalMs(), () => twin.owner.onLeft(twin, 'closed'));
-      channel.isOpen = false;
-    }
-    this.channels.length = 0;
+    this.#exchange.vanish();
   }
 
   countMessages(count: number, bytesEach: number = MESSAGE_BYTES): void {
@@ -352,27 +316,11 @@ export class SimJourney {
     if (this.#isCompleteTold) return;
     this.#isCompleteTold = true;
     const { digest, node } = this;
-    for (const channel of this.channels) {
-      if (channel.remoteComplete) continue;
-      this.countMessages(1);
-      const { twin } = channel;
-      if (twin !== undefined) this.#world.events.call(this.#arrivalMs(), () => twin.owner.onPeerComplete(twin));
-    }
+    this.#exchange.tellComplete();
     const [home] = this.#world.homes(digest, new Set());
     if (home === undefined) return;
     this.countMessages(1);
     const { peerId } = node.member;
-    this.#world.events.call(this.#arrivalMs(), () => home.table.note(digest, peerId, true, this.#world.nowMs()));
-  }
-
-  #close(channel: SimChannel): void {
-    channel.isOpen = false;
-    channel.wants.length = 0;
-    const at = this.channels.indexOf(channel);
-    if (at !== -1) this.channels.splice(at, 1);
-  }
-
-  #arrivalMs(): number {
-    return this.#world.nowMs() + this.#world.scenario.latencyMs;
+    this.#world.events.call(this.#exchange.arrivalMs, () => home.table.note(digest, peerId, true, this.#world.nowMs()));
   }
 }

@@ -3,12 +3,14 @@ import type { SimChannel } from './sim-channel.ts';
 import type { SimJourney } from './sim-journey.ts';
 import { EVENT, MESSAGE_BYTES, type World } from './world.ts';
 
-/** News are gathered for so long, as Exchange does. */
-const HAVE_BATCH_MS = 4;
+/** News are gathered for so long, and the first ones go soon, as in Exchange. */
+const HAVE_BATCH_MS = 20;
+const FIRST_HAVE_MS = 2;
 
 export class SimNews {
   readonly #world: World;
   readonly #journey: SimJourney;
+  #flushedAtMs = -Infinity;
   #forAll: number[] = [];
   /** What was told to one peer only. */
   readonly #hidden = new Set<number>();
@@ -33,7 +35,10 @@ export class SimNews {
       this.#forOne.push({ channel: only, piece });
       this.#hidden.add(piece);
     }
-    if (isFirst) this.#world.events.push(this.#world.nowMs() + HAVE_BATCH_MS, EVENT.flushHaves, this.#journey.id, 0);
+    if (!isFirst) return;
+    const nowMs = this.#world.nowMs();
+    const atMs = nowMs + Math.max(FIRST_HAVE_MS, HAVE_BATCH_MS - (nowMs - this.#flushedAtMs));
+    this.#world.events.push(atMs, EVENT.flushHaves, this.#journey.id, 0);
   }
 
   /** Whether a newcomer is told of a piece that is held. */
@@ -41,17 +46,9 @@ export class SimNews {
     return !this.#world.scenario.tries.has('hidden-joins') || this.#journey.isTold || !this.#hidden.has(piece);
   }
 
-  /** Tells the one that gave a piece that it is here. */
-  tellGiver(channel: SimChannel, piece: number): void {
-    const atMs = this.#world.nowMs() + HAVE_BATCH_MS + this.#world.scenario.latencyMs;
-    this.#journey.countMessages(1);
-    this.#world.events.call(atMs, () => {
-      if (channel.twin?.isOpen === true) channel.twin.owner.onHaves(channel.twin, [piece]);
-    });
-  }
-
   flush(): void {
     const { events, lists, scenario } = this.#world;
+    this.#flushedAtMs = this.#world.nowMs();
     const arrivalMs = this.#world.nowMs() + scenario.latencyMs;
     if (this.#forAll.length > 0) {
       // One event for all peers: the ways are equally long.

@@ -14,9 +14,10 @@ import { MESSAGE_BYTES, type World } from './world.ts';
 
 /** From a request to the first byte, besides the way. */
 const ANSWER_MS = 5;
-/** Hashes are signed together, as OriginReader does. */
-const BATCH_PIECES = 16;
-const BATCH_MS = 12;
+/** Hashes are signed together, and the first ones soon, as in OriginReader. */
+const BATCH_PIECES = 64;
+const BATCH_MS = 40;
+const FIRST_BATCH_MS = 5;
 /** As nodes' configuration has it. */
 const MAX_ORIGIN_READERS = 8;
 
@@ -192,16 +193,17 @@ export class SimOriginReading {
     }
     if (this.#batch.length > 1) return;
     const number = this.#batchNumber;
-    this.#world.events.call(this.#world.nowMs() + BATCH_MS, () => {
+    const waitMs = this.#batchNumber === 0 ? FIRST_BATCH_MS : BATCH_MS;
+    this.#world.events.call(this.#world.nowMs() + waitMs, () => {
       if (number === this.#batchNumber) this.#flush();
     });
   }
 
   /** Hashes go to all, and each piece is told to one. */
   #flush(): void {
-    this.#batchNumber += 1;
     const pieces = this.#batch;
     this.#batch = [];
+    if (pieces.length > 0) this.#batchNumber += 1;
     const journey = this.#journey;
     if (pieces.length === 0 || !journey.node.isAlive || journey.isTold) return;
     journey.countMessages(journey.channels.length, MESSAGE_BYTES + pieces.length * this.#world.hashBytesPerPiece);

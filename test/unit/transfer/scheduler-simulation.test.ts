@@ -74,7 +74,7 @@ describe('a simulated swarm', () => {
   test('serves all who stay while others come and go', () => {
     const figures = run({ nodes: 30, blobSizeBytes: 32 * MIB, churnPerSecond: 0.1 });
     expect(figures.unservedCount).toBe(0);
-    expect(figures.originRatio).toBeLessThan(1.5);
+    expect(figures.originRatio).toBeLessThan(3);
   });
 
   test('is served in turn when nodes come one after the other', () => {
