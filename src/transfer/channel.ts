@@ -31,6 +31,8 @@ export class Channel {
   remoteComplete = false;
   /** The peer goes by another piece map than this node: that its pieces differ does not prove that it lies. */
   isDisputing = false;
+  /** When the peer was last told of others. */
+  namedOthersAtMs = -Infinity;
   #remoteHas: Bitfield | undefined;
   #unbound: Join | undefined;
   readonly #asked = new Set<number>();

@@ -7,6 +7,7 @@ import { pieceGeometry, type PieceGeometry } from '../content/geometry.ts';
 import type { Digest } from '../oci/digest.ts';
 import { swarmError } from '../swarm/errors.ts';
 import type { Link } from '../swarm/link/link.ts';
+import type { PeerId } from '../swarm/member.ts';
 import { FRAME } from '../swarm/link/frame.ts';
 import type { VerifySignature } from '../swarm/link/handshake.ts';
 import { Channel } from './channel.ts';
@@ -27,6 +28,8 @@ export interface ExchangeListener {
   onPiece(channel: Channel, piece: number, bytes: Buffer): void;
   onRefused(channel: Channel, reason: number, pieces: readonly number[]): void;
   onNeed(channel: Channel): void;
+  /** A peer that is busy names others. */
+  onOthers(peerIds: readonly PeerId[]): void;
   onLeft(channel: Channel, reason: wire.LeaveReason | 'closed'): void;
 }
 
@@ -54,6 +57,8 @@ interface Told {
 /** News of pieces are gathered for so long, so that a fast swarm does not drown in small frames; the first ones go soon. */
 const HAVE_BATCH_MS = 20;
 const FIRST_HAVE_MS = 2;
+/** A peer is told of others no more often. */
+const NAME_OTHERS_MS = 2000;
 
 export class Exchange {
   readonly digest: Digest;
@@ -196,6 +201,7 @@ export class Exchange {
     else if (type === FRAME.cancel) this.#deps.uploads.cancel(channel, new Set(wire.decodePieces(payload)));
     else if (type === FRAME.refuse) this.#onRefuse(channel, payload);
     else if (type === FRAME.need) this.listener?.onNeed(channel);
+    else if (type === FRAME.others) this.listener?.onOthers(wire.decodeOthers(payload));
   }
 
   onChunkEnd(channel: Channel, piece: number, length: number): void {
@@ -305,7 +311,10 @@ export class Exchange {
     const read = async (piece: number): Promise<Buffer | undefined> =>
       local !== undefined && local.has(piece) ? await local.read(piece) : undefined;
     const busy = this.#deps.uploads.add(channel, held, read);
-    if (busy.length > 0) this.refuse(channel, wire.REFUSAL.busy, busy);
+    if (busy.length > 0) {
+      this.refuse(channel, wire.REFUSAL.busy, busy);
+      this.#nameOthers(channel);
+    }
     if (held.length < pieces.length) {
       const heldSet = new Set(held);
       this.refuse(
@@ -314,6 +323,17 @@ export class Exchange {
         pieces.filter((piece) => !heldSet.has(piece)),
       );
     }
+  }
+
+  /** Who is too busy for a peer tells it who else takes part, now and then. */
+  #nameOthers(channel: Channel): void {
+    const nowMs = this.#deps.nowMs();
+    if (channel.remoteId === undefined || nowMs - channel.namedOthersAtMs < NAME_OTHERS_MS) return;
+    channel.namedOthersAtMs = nowMs;
+    const others = [...this.#channels.values()].filter((other) => other !== channel && other.remoteHasAny);
+    if (others.length === 0) return;
+    const peerIds = others.map(({ link }) => link.peerId);
+    channel.link.send(FRAME.others, wire.encodeOthers(channel.remoteId, peerIds));
   }
 
   /** Tells a peer that wanted pieces will not come. */

@@ -49,7 +49,7 @@ export class Gathering {
     events: GatheringEvents,
     config: { stallTimeoutMs: number },
   ): Promise<Gathering> {
-    const { store, memory, recent, random, downloadRate, clock } = deps;
+    const { store, memory, recent, random, downloadRate, clock, peers } = deps;
     const { digest } = exchange;
     const partial = await store.openPartial(digest, sizeBytes);
     const local = new LocalPieces(partial, recent);
@@ -60,7 +60,8 @@ export class Gathering {
     const nowMs = (): number => clock.nowMs();
     const hashPiece = partial.hashPiece.bind(partial);
     const unkeptCount = (): number => intake.unkeptCount;
-    const poolDeps = { exchange, scheduler, geometry, downloadRate, hashPiece, unkeptCount, nowMs, ...events };
+    const isFar = peers.isFar.bind(peers);
+    const poolDeps = { isFar, exchange, scheduler, geometry, downloadRate, hashPiece, unkeptCount, nowMs, ...events };
     const pool = new HolderPool(poolDeps, config);
     const gathering = new Gathering(partial, local, intake, scheduler, pool);
     gathering.#vouchForHeld(deps, exchange);

@@ -127,6 +127,15 @@ export class HolderHunt {
     this.#deps.onChange();
   }
 
+  /** Members that a busy holder named. */
+  meet(peerIds: readonly PeerId[]): void {
+    const { peers } = this.#deps;
+    for (const peerId of peerIds) {
+      const address = peerId === peers.self.peerId ? undefined : peers.addressOf(peerId);
+      if (address !== undefined) void this.#meet(address);
+    }
+  }
+
   async #meet(holder: FoundHolder): Promise<void> {
     const isAvoided = holder.peerId !== undefined && this.#avoidedNow().has(holder.peerId);
     if (this.#deps.signal.aborted || isAvoided || !this.#deps.wants(holder, this.#diallingCount)) return;

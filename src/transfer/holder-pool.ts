@@ -31,6 +31,8 @@ export interface HolderPoolDeps {
   /** Verified pieces that are not kept yet. */
   readonly unkeptCount: () => number;
   readonly nowMs: () => number;
+  /** Whether a peer stands in another place than this node, where operators told places. */
+  readonly isFar?: (peerId: PeerId) => boolean;
   /** A verified piece. */
   readonly onPiece: (piece: number, bytes: Buffer, hash: Buffer, from: PeerId) => void;
   /** A peer sent a piece that is not what the map says; `isProven` when it never said that it goes by another map. */
@@ -86,7 +88,7 @@ export class HolderPool {
       };
       this.#nextKey += 1;
       this.#holders.set(channel, held);
-      this.#deps.scheduler.addHolder(held.key);
+      this.#deps.scheduler.addHolder(held.key, this.#deps.isFar?.(channel.link.peerId) === true);
     }
     this.#learn(held, this.#allPieces());
     this.fill();
@@ -213,8 +215,11 @@ export class HolderPool {
   /** Pieces that this holder claims and whose hash is known can be asked of it. */
   #learn(held: Held, pieces: Iterable<number>): void {
     const map = this.#deps.exchange.map;
+    const nowMs = this.#deps.nowMs();
     for (const piece of pieces) {
-      if (held.channel.remoteHas(piece) && map?.hash(piece) !== undefined) this.#deps.scheduler.setHas(held.key, piece);
+      if (held.channel.remoteHas(piece) && map?.hash(piece) !== undefined) {
+        this.#deps.scheduler.setHas(held.key, piece, nowMs);
+      }
     }
   }
 
@@ -251,7 +256,7 @@ export class HolderPool {
         this.#pauseForRate();
         break;
       }
-      const piece = scheduler.next(held.key, inOrder);
+      const piece = scheduler.next(held.key, inOrder, nowMs);
       if (piece === undefined) break;
       downloadRate.spend(geometry.pieceSizeBytes);
       held.askedAtMs.set(piece, nowMs);

@@ -14,6 +14,7 @@ import { transferError } from './errors.ts';
 import type { ExchangeHub } from './exchange-hub.ts';
 import { asRecord, parseLocateQuestion, type HolderAddress, type LocateAnswer, type LocateQuestion } from './locate.ts';
 import { parseLendQuestion, type LendQuestion } from './lend.ts';
+import { chooseNear } from './nearness.ts';
 import type { Peers } from './peers.ts';
 import type { Rendezvous } from './rendezvous.ts';
 import type { SmallBlobs } from './small-blobs.ts';
@@ -39,6 +40,9 @@ export interface HomeDeskConfig {
   readonly maxHolders: number;
   readonly askTimeoutMs: number;
 }
+
+/** Those who are named are chosen by place among so many times their number. */
+const CHOICE_FACTOR = 4;
 
 /** The answer of a home that knows nothing. */
 const NOTHING: LocateAnswer = { sizeBytes: undefined, holders: [], inline: false, isComing: false };
@@ -94,8 +98,10 @@ export class HomeDesk {
 
   #holders(digest: Digest, from: PeerId): HolderAddress[] {
     const { hub, store, peers, rendezvous, nowMs } = this.#deps;
-    const participants = rendezvous.participants(digest, from, nowMs(), this.#config.maxHolders);
-    const holders = participants.flatMap(({ peerId }) =>
+    const { maxHolders } = this.#config;
+    const all = rendezvous.participants(digest, from, nowMs(), maxHolders * CHOICE_FACTOR);
+    const nearnessOf = ({ peerId }: { peerId: PeerId }): number => peers.nearness(from, peerId);
+    const holders = chooseNear(all, nearnessOf, maxHolders).flatMap(({ peerId }) =>
       peerId === peers.self.peerId ? [] : (peers.addressOf(peerId) ?? []),
     );
     const takesPart = store.stat(digest) !== undefined || hub.get(digest) !== undefined;

@@ -83,15 +83,8 @@ export class Journey implements ExchangeListener {
       onSize: (sizeBytes) => this.#learnSize(sizeBytes),
       onChange: () => this.#step(),
     });
-    const { hub, log, metrics } = deps;
-    this.#suspects = new Suspects({
-      exchange: this.#exchange,
-      hunt: this.#hunt,
-      recorder: this.recorder,
-      hub,
-      log,
-      metrics,
-    });
+    const parts = { exchange: this.#exchange, hunt: this.#hunt, recorder: this.recorder };
+    this.#suspects = new Suspects({ ...deps, ...parts });
     this.#holds = new Holds({ delayMs: () => this.#lingerMs(), onUnused: () => this.#endIfUnused() });
     for (const settled of [this.#opened.promise, this.#proven.promise]) settled.catch(() => undefined);
   }
@@ -202,6 +195,10 @@ export class Journey implements ExchangeListener {
 
   onRefused(channel: Channel, reason: number, pieces: readonly number[]): void {
     this.#gathering?.pool.onRefused(channel, reason, pieces);
+  }
+
+  onOthers(peerIds: readonly PeerId[]): void {
+    if (!this.#isComplete) this.#hunt.meet(peerIds);
   }
 
   onNeed(): void {

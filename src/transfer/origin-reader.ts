@@ -45,8 +45,11 @@ export interface OriginReaderDeps {
 
 /** Pieces that may be on their way to disk while the next ones are read. */
 const MAX_WRITES = 8;
-/** Hashes are signed together: so many, or what came within the batch time; the first ones soon. Each costs every node a check. */
-const BATCH_PIECES = 64;
+/**
+ * Hashes are signed together: of so many bytes, or what came within the batch time; the first ones soon. Each signature costs
+ * every node a check; what is not signed yet is lost when this node dies.
+ */
+const BATCH_BYTES = 1024 * 1024;
 const BATCH_MS = 40;
 const FIRST_BATCH_MS = 5;
 /** A reading that broke after some bytes is begun again, after this pause; one that brought nothing is not. */
@@ -216,7 +219,7 @@ export class OriginReader {
     if (this.#batch.length > 0 && cut.piece !== this.#batchFirst + this.#batch.length) this.#flush();
     if (this.#batch.length === 0) this.#batchFirst = cut.piece;
     this.#batch.push(cut.hash);
-    if (this.#batch.length >= BATCH_PIECES) this.#flush();
+    if (this.#batch.length * cut.bytes.length >= BATCH_BYTES) this.#flush();
     else this.#batchTimer ??= setTimeout(() => this.#flush(), this.#hasSigned ? BATCH_MS : FIRST_BATCH_MS);
   }
 

@@ -6,6 +6,7 @@ import type { Member, MemberDirectory, PeerId } from '../swarm/member.ts';
 import { isDockyardError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { HolderAddress } from './locate.ts';
+import { isFar, nearness } from './nearness.ts';
 
 /** How many nodes are tried as home before it is given up. */
 const HOME_CANDIDATES = 3;
@@ -39,6 +40,16 @@ export class Peers {
   addressOf(peerId: PeerId): HolderAddress | undefined {
     const member = this.#deps.members.get(peerId);
     return member === undefined ? undefined : { peerId, addresses: member.dataAddresses };
+  }
+
+  /** How many labels of its place a member shares with another one. */
+  nearness(a: PeerId, b: PeerId): number {
+    return nearness(this.#topologyOf(a), this.#topologyOf(b));
+  }
+
+  /** Whether a member stands in another zone than this node. */
+  isFar(peerId: PeerId): boolean {
+    return isFar(this.self.topology, this.#topologyOf(peerId));
   }
 
   /** @throws {DockyardError} ERR_LINK_FAILED, ERR_LINK_REFUSED */
@@ -81,6 +92,10 @@ export class Peers {
       if (isSilent && options.signal?.aborted !== true) this.#deps.members.reportUnreachable(member.peerId);
       throw error;
     }
+  }
+
+  #topologyOf(peerId: PeerId): string {
+    return peerId === this.self.peerId ? this.self.topology : (this.#deps.members.get(peerId)?.topology ?? '');
   }
 }
 

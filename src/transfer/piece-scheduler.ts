@@ -17,7 +17,12 @@ const RARITY_SAMPLE = 32;
 /** How far ahead of a reader pieces count as urgent while the swarm is gathering. */
 const URGENT_PIECES_IN_SWARM = 4;
 
+/** A piece that a near holder has is left to near holders for so long. */
+const LEFT_TO_NEAR_MS = 2000;
+
 interface Holder {
+  /** It stands elsewhere: what near holders have is asked of it only when they do not bring it. */
+  readonly isFar: boolean;
   readonly has: Bitfield;
   readonly inFlight: Set<number>;
   /** Pieces that may be asked of it, in no order; those that may not any more are dropped when they are met. */
@@ -28,6 +33,8 @@ export class PieceScheduler {
   readonly #pieceCount: number;
   readonly #random: () => number;
   readonly #availability: Uint32Array;
+  /** Since when a near holder has a missing piece. */
+  readonly #nearSinceMs = new Map<number, number>();
   readonly #holders = new Map<HolderKey, Holder>();
   readonly #requests: Map<number, Set<HolderKey>> = new Map();
   /** Missing and desired pieces, in no order; `#slot` finds a piece in it. */
@@ -58,21 +65,23 @@ export class PieceScheduler {
   /** A piece came, or is not wanted any more. Answers the holders that were asked for it and need not send it. */
   settle(piece: number): HolderKey[] {
     this.#removeMissing(piece);
+    this.#nearSinceMs.delete(piece);
     const asked = [...(this.#requests.get(piece) ?? [])];
     this.#requests.delete(piece);
     for (const key of asked) this.#holders.get(key)?.inFlight.delete(piece);
     return asked;
   }
 
-  addHolder(key: HolderKey): void {
+  addHolder(key: HolderKey, isFar = false): void {
     if (this.#holders.has(key)) return;
-    this.#holders.set(key, { has: new Bitfield(this.#pieceCount), inFlight: new Set(), candidates: [] });
+    this.#holders.set(key, { isFar, has: new Bitfield(this.#pieceCount), inFlight: new Set(), candidates: [] });
   }
 
   /** A holder has a piece. */
-  setHas(key: HolderKey, piece: number): void {
+  setHas(key: HolderKey, piece: number, nowMs = 0): void {
     const holder = this.#holders.get(key);
     if (holder?.has.add(piece) !== true) return;
+    if (!holder.isFar && !this.#nearSinceMs.has(piece)) this.#nearSinceMs.set(piece, nowMs);
     this.#availability[piece] = (this.#availability[piece] ?? 0) + 1;
     if (this.isMissing(piece)) holder.candidates.push(piece);
   }
@@ -89,6 +98,8 @@ export class PieceScheduler {
   removeHolder(key: HolderKey): void {
     const holder = this.#holders.get(key);
     if (holder === undefined) return;
+    // Who else is near is not known by piece; those who are show it again, and until then nothing is left to anybody.
+    if (!holder.isFar) this.#nearSinceMs.clear();
     for (const piece of [...holder.inFlight]) this.release(key, piece);
     for (let piece = 0; piece < this.#pieceCount; piece += 1) {
       if (holder.has.has(piece)) this.#availability[piece] = (this.#availability[piece] ?? 1) - 1;
@@ -152,10 +163,12 @@ export class PieceScheduler {
    * The next piece to ask of a holder, marked as asked; undefined when it has nothing that is needed.
    * `inOrder` is the mode for holders that are all complete.
    */
-  next(key: HolderKey, inOrder: boolean): number | undefined {
+  next(key: HolderKey, inOrder: boolean, nowMs = 0): number | undefined {
     const holder = this.#holders.get(key);
     if (holder === undefined || this.#missing.length === 0) return undefined;
-    const piece = this.#urgent(holder, inOrder) ?? (inOrder ? this.#first(holder) : this.#rare(holder));
+    const isLeft = (piece: number): boolean => holder.isFar && this.#isLeftToNear(piece, nowMs);
+    const piece =
+      this.#urgent(holder, inOrder, isLeft) ?? (inOrder ? this.#first(holder, isLeft) : this.#rare(holder, isLeft));
     if (piece !== undefined) this.#markAsked(holder, key, piece);
     return piece;
   }
@@ -210,26 +223,32 @@ export class PieceScheduler {
     return this.isMissing(piece) && !this.#requests.has(piece) && holder.has.has(piece);
   }
 
-  #urgent(holder: Holder, inOrder: boolean): number | undefined {
+  /** A near holder has it, and not for so long that near holders must be thought too slow. */
+  #isLeftToNear(piece: number, nowMs: number): boolean {
+    const sinceMs = this.#nearSinceMs.get(piece);
+    return sinceMs !== undefined && nowMs - sinceMs < LEFT_TO_NEAR_MS;
+  }
+
+  #urgent(holder: Holder, inOrder: boolean, isLeft: (piece: number) => boolean): number | undefined {
     for (const reader of this.#readers.values()) {
       const reach = inOrder ? this.#pieceCount : URGENT_PIECES_IN_SWARM;
       const end = Math.min(reader.end, reader.next + reach);
       for (let piece = reader.next; piece < end; piece += 1) {
-        if (this.#isFree(holder, piece) && (inOrder || this.availability(piece) > 1)) return piece;
+        if (this.#isFree(holder, piece) && (inOrder || this.availability(piece) > 1) && !isLeft(piece)) return piece;
       }
     }
     return undefined;
   }
 
-  #first(holder: Holder): number | undefined {
+  #first(holder: Holder, isLeft: (piece: number) => boolean): number | undefined {
     let first: number | undefined;
     for (const piece of this.#missing) {
-      if ((first === undefined || piece < first) && this.#isFree(holder, piece)) first = piece;
+      if ((first === undefined || piece < first) && this.#isFree(holder, piece) && !isLeft(piece)) first = piece;
     }
     return first;
   }
 
-  #rare(holder: Holder): number | undefined {
+  #rare(holder: Holder, isLeft: (piece: number) => boolean): number | undefined {
     const { candidates } = holder;
     let best: number | undefined;
     for (let compared = 0; compared < RARITY_SAMPLE && candidates.length > 0;) {
@@ -240,6 +259,7 @@ export class PieceScheduler {
         continue;
       }
       compared += 1;
+      if (isLeft(piece)) continue;
       if (best === undefined || this.availability(piece) < this.availability(best)) best = piece;
       if (compared >= candidates.length) break;
     }

@@ -16,6 +16,7 @@
  */
 import { pieceGeometry } from '../content/geometry.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
+import type { PeerId } from '../swarm/member.ts';
 import { swarmError } from '../swarm/errors.ts';
 
 /** `start` and `count` of consecutive pieces. */
@@ -149,6 +150,24 @@ export function encodeRefuse(channel: number, reason: number, pieces: readonly n
 export function decodeRefuse(payload: Buffer): { reason: number; pieces: number[] } {
   if (payload.length < 5) throw malformed('refuse');
   return { reason: payload.readUInt8(4), pieces: decodePieces(payload, 5) };
+}
+
+/** Peers that one who is busy knows to take part. */
+const MAX_OTHERS = 16;
+
+export function encodeOthers(channel: number, peerIds: readonly PeerId[]): Buffer {
+  return Buffer.concat([
+    encodeChannel(channel),
+    Buffer.from(JSON.stringify({ peerIds: peerIds.slice(0, MAX_OTHERS) })),
+  ]);
+}
+
+/** @throws {DockyardError} ERR_LINK_PROTOCOL */
+export function decodeOthers(payload: Buffer): PeerId[] {
+  const { peerIds } = parseJson(payload.subarray(4), 'others');
+  if (!Array.isArray(peerIds)) throw malformed('others');
+  const named: readonly unknown[] = peerIds.slice(0, MAX_OTHERS);
+  return named.filter((peerId): peerId is PeerId => typeof peerId === 'string' && peerId.length <= 128);
 }
 
 export function encodeChannel(channel: number): Buffer {

@@ -23,6 +23,7 @@ export const FRAME = {
   cancel: 16,
   refuse: 17,
   need: 18,
+  others: 19,
 } as const;
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];

@@ -286,7 +286,7 @@ export class Link implements FrameSink {
   onFrame(type: number, payload: Buffer): void {
     if (this.#closed) return;
     if (type !== FRAME.ping && type !== FRAME.pong) this.#lastUsedAtMs = this.#nowMs();
-    if (type >= FRAME.join && type <= FRAME.need) this.#handler.onChannelFrame(this, type, payload);
+    if (type >= FRAME.join && type <= FRAME.others) this.#handler.onChannelFrame(this, type, payload);
     else if (type === FRAME.request) this.#onRequest(payload);
     else if (type === FRAME.reply || type === FRAME.failure) this.#onAnswer(type, payload);
     else if (type === FRAME.ping) this.#write(FRAME.pong, Buffer.alloc(0));

@@ -137,6 +137,25 @@ describe('a piece scheduler', () => {
     expect([scheduler.isRequested(1), scheduler.availability(1), scheduler.missingCount]).toEqual([false, 0, 3]);
   });
 
+  test('leaves to near holders what they have, until they are too slow', () => {
+    let turn = 0;
+    const scheduler = new PieceScheduler(4, () => (turn += 0.37) % 1);
+    for (let piece = 0; piece < 4; piece += 1) scheduler.desire(piece);
+    scheduler.addHolder(1);
+    scheduler.addHolder(2, true);
+    for (let piece = 0; piece < 4; piece += 1) scheduler.setHas(2, piece, 0);
+    for (const piece of [0, 1, 2]) scheduler.setHas(1, piece, 1000);
+    for (const inOrder of [true, false]) {
+      expect(scheduler.next(2, inOrder, 1500)).toBe(3);
+      scheduler.release(2, 3);
+    }
+    expect(scheduler.next(2, true, 1500)).toBe(3);
+    expect([scheduler.next(2, true, 2900), scheduler.next(2, false, 2900)]).toEqual([undefined, undefined]);
+    expect(scheduler.next(2, true, 3100)).toBe(0);
+    scheduler.removeHolder(1);
+    expect(scheduler.next(2, true, 1500)).toBe(1);
+  });
+
   test('finds runs that nobody has, for the origin', () => {
     const scheduler = schedulerWith(10, [[0, 1, 5]]);
     expect(scheduler.firstUnavailableRun(0, Infinity)).toEqual({ first: 2, count: 3 });

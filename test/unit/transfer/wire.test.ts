@@ -104,3 +104,16 @@ describe('runs', () => {
     expect(() => [...wire.piecesOf(runs, 10)]).toThrow(PROTOCOL);
   });
 });
+
+test('who else takes part is told by peer ids, of which nonsense is left out', () => {
+  const payload = wire.encodeOthers(7, ['a', 'b']);
+  expect([wire.decodeChannel(payload), wire.decodeOthers(payload)]).toEqual([7, ['a', 'b']]);
+  const odd = Buffer.concat([
+    payload.subarray(0, 4),
+    Buffer.from(JSON.stringify({ peerIds: [1, 'c', 'x'.repeat(200)] })),
+  ]);
+  expect(wire.decodeOthers(odd)).toEqual(['c']);
+  for (const bad of ['', '{', '[]', '{"peerIds":1}']) {
+    expect(() => wire.decodeOthers(Buffer.concat([payload.subarray(0, 4), Buffer.from(bad)]))).toThrow(/others/);
+  }
+});
