@@ -72,7 +72,7 @@ export const DEFAULT_SCENARIO: Scenario = {
 };
 
 /** Pieces that come to nodes in one run: with more a run would take longer than some minutes, and much memory. */
-const MAX_ARRIVALS = 6_000_000;
+const MAX_ARRIVALS = 2_600_000;
 
 /** How the blobs are cut: as nodes do, or coarser, where the run would be too large. */
 export function scenarioGeometry(scenario: Scenario): PieceGeometry {

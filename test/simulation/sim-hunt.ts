@@ -67,7 +67,7 @@ export class SimHunt {
       if (home.state === 'stopped') this.#later(ASK_TIMEOUT_MS, () => this.#ask(homes, at + 1, isHome));
       else if (!home.isAlive) this.#later(this.#world.scenario.latencyMs, () => this.#ask(homes, at + 1, isHome));
       else {
-        home.table.note(digest, node.member.peerId, false, this.#world.nowMs());
+        home.note(digest, node, false, this.#world.nowMs());
         const answer = this.#answer(home, isReading);
         this.#later(this.#world.scenario.latencyMs, () => this.#onAnswer(home, answer, isHome));
       }
@@ -86,15 +86,20 @@ export class SimHunt {
   #holders(home: SimNode, asking: SimNode): SimNode[] {
     const { digest } = this.#journey;
     const { maxHolders } = this.#world.scenario;
-    const { random, scenario } = this.#world;
-    const isRandom = scenario.tries.has('random-peers');
-    const named = home.table
-      .participants(digest, asking.member.peerId, this.#world.nowMs(), isRandom ? Infinity : maxHolders)
-      .flatMap(({ peerId }) => (peerId === home.member.peerId ? [] : (this.#world.nodeOf(peerId) ?? [])));
-    const chosen = isRandom ? shuffled(named, random).slice(0, maxHolders) : named;
+    const { scenario } = this.#world;
+    const chosen = scenario.tries.has('random-peers')
+      ? home.someParticipants(digest, asking, maxHolders, this.#world.random)
+      : this.#newestParticipants(home, asking);
     const own = home.journeys.get(digest);
     const hasEnough = scenario.tries.has('few-channels') && (own?.channels.length ?? 0) >= 2 * maxHolders;
     return home === asking || own === undefined || (hasEnough && chosen.length > 0) ? chosen : [home, ...chosen];
+  }
+
+  #newestParticipants(home: SimNode, asking: SimNode): SimNode[] {
+    const { digest } = this.#journey;
+    return home.table
+      .participants(digest, asking.member.peerId, this.#world.nowMs(), this.#world.scenario.maxHolders)
+      .flatMap(({ peerId }) => (peerId === home.member.peerId ? [] : (this.#world.nodeOf(peerId) ?? [])));
   }
 
   #onAnswer(home: SimNode, answer: readonly SimNode[], isHome: boolean): void {
@@ -165,14 +170,4 @@ export class SimHunt {
     for (const [peerId, untilMs] of this.#avoided) if (untilMs < nowMs) this.#avoided.delete(peerId);
     return new Set(this.#avoided.keys());
   }
-}
-
-function shuffled<T>(items: readonly T[], random: () => number): T[] {
-  const list = [...items];
-  for (let at = list.length - 1; at > 0; at -= 1) {
-    const other = Math.floor(random() * (at + 1));
-    const [one, two] = [list[at], list[other]];
-    if (one !== undefined && two !== undefined) [list[at], list[other]] = [two, one];
-  }
-  return list;
 }

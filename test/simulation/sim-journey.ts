@@ -320,7 +320,6 @@ export class SimJourney {
     const [home] = this.#world.homes(digest, new Set());
     if (home === undefined) return;
     this.countMessages(1);
-    const { peerId } = node.member;
-    this.#world.events.call(this.#exchange.arrivalMs, () => home.table.note(digest, peerId, true, this.#world.nowMs()));
+    this.#world.events.call(this.#exchange.arrivalMs, () => home.note(digest, node, true, this.#world.nowMs()));
   }
 }

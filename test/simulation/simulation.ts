@@ -29,9 +29,6 @@ const PATIENCE_MS = 60_000;
 /** Members known for a digest at once: its home and those that would follow it. */
 const RANKED_HOMES = 16;
 const HASH_BYTES = 32;
-/** Participants of a blob that a home remembers; and what comes near to an even choice from all. */
-const MAX_PARTICIPANTS = 256;
-const MANY_PARTICIPANTS = 100_000;
 
 export class Simulation implements World {
   readonly scenario: Scenario;
@@ -249,8 +246,7 @@ export class Simulation implements World {
   }
 
   #addNode(index: number): void {
-    const { tries } = this.scenario;
-    this.nodes.push(new SimNode(index, tries.has('random-peers') ? MANY_PARTICIPANTS : MAX_PARTICIPANTS));
+    this.nodes.push(new SimNode(index));
   }
 
   #makeLinks(nodeCount: number): LinkRates {
