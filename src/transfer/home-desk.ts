@@ -116,7 +116,10 @@ export class HomeDesk {
   async #inline(digest: Digest): Promise<Answer> {
     const bytes = await this.#readWhole(digest);
     if (bytes === undefined) return this.#answer(digest, []);
-    return { value: { ...NOTHING, sizeBytes: bytes.length, inline: true }, bytes };
+    // A journey, which began without knowing that the blob is small, has no use for the bytes; it is to come to this node.
+    const { peerId, dataAddresses } = this.#deps.peers.self;
+    const holders = [{ peerId, addresses: dataAddresses }];
+    return { value: { ...NOTHING, sizeBytes: bytes.length, inline: true, holders }, bytes };
   }
 
   #announce(from: PeerId, message: LinkMessage): Answer {

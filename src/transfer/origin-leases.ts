@@ -15,7 +15,7 @@ const MIN_LEASE_BYTES = 1024 * 1024;
 const MAX_LEASE_BYTES = 16 * 1024 * 1024;
 /** A reader that shows nothing new for so long loses its lease. */
 const SILENCE_MS = 2000;
-/** What was read spreads by itself; what nobody showed for so long after the lease is read again. */
+/** What was read spreads by itself; what nobody showed for so long after the lease is asked of the one who read it. */
 const SPREADING_MS = 1500;
 /** One that failed is not asked again for so long. */
 const UNFIT_MS = 15_000;
@@ -28,6 +28,8 @@ export interface OriginLeasesDeps {
   readonly channels: () => Iterable<Channel>;
   /** Whether somebody answers for the hash of a piece, so that it was read. */
   readonly isRead: (piece: number) => boolean;
+  /** Pieces that a peer read can be asked of it, though it did not show them to this node. */
+  readonly onUnshown?: (channel: Channel, pieces: readonly number[]) => void;
   /** Asks a peer to read a run; resolves when it has, rejects when it cannot. */
   readonly ask: (channel: Channel, run: MissingRun) => Promise<void>;
   readonly maxReaders: number;
@@ -99,7 +101,7 @@ export class OriginLeases {
       if (nowMs - lease.progressAtMs > SILENCE_MS) this.#fail(lease);
     }
     for (const lease of [...this.#spreading]) {
-      if (nowMs - lease.progressAtMs > SPREADING_MS) this.#revoke(lease);
+      if (nowMs - lease.progressAtMs > SPREADING_MS) this.#askReader(lease);
     }
     this.#fill();
   }
@@ -162,6 +164,12 @@ export class OriginLeases {
     this.#byPiece.delete(piece);
     this.#deps.scheduler.release(lease.key, piece);
     if (lease.pieces.size === 0 && this.#spreading.has(lease)) this.#revoke(lease);
+  }
+
+  #askReader(lease: Lease): void {
+    const unshown = [...lease.pieces];
+    this.#revoke(lease);
+    this.#deps.onUnshown?.(lease.channel, unshown);
   }
 
   #fail(lease: Lease): void {

@@ -136,7 +136,7 @@ export class OriginSource {
     });
   }
 
-  #makeLeases({ scheduler, geometry }: Gathering): OriginLeases {
+  #makeLeases({ scheduler, geometry, pool }: Gathering): OriginLeases {
     const { clock } = this.#deps;
     const exchange = this.#exchange;
     const { digest } = this.#purpose;
@@ -148,6 +148,10 @@ export class OriginSource {
       nowMs: () => clock.nowMs(),
       channels: () => exchange.channels.values(),
       isRead: (piece) => exchange.map?.hash(piece) !== undefined,
+      onUnshown: (channel, pieces) => {
+        for (const piece of pieces) channel.setRemoteHas(piece);
+        pool.onHave(channel, pieces);
+      },
       ask: async ({ link }, run) => {
         await link.request('lend', formatLendQuestion(digest, run), { timeoutMs: LEASE_TIMEOUT_MS, signal });
       },

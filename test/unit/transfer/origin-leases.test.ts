@@ -21,6 +21,7 @@ function makeLeases({ peers = 2, maxReaders = 2 } = {}) {
   const channels = Array.from({ length: peers }, () => ({ isJoined: true, remoteComplete: false }) as Channel);
   const asked: Asked[] = [];
   const read = new Set<number>();
+  const unshown: { channel: Channel; pieces: readonly number[] }[] = [];
   const clock = { nowMs: 0 };
   const leases = new OriginLeases({
     scheduler,
@@ -28,6 +29,7 @@ function makeLeases({ peers = 2, maxReaders = 2 } = {}) {
     nowMs: () => clock.nowMs,
     channels: () => channels,
     isRead: (piece) => read.has(piece),
+    onUnshown: (channel, pieces) => unshown.push({ channel, pieces }),
     ask: async (channel, run) => {
       const answer = Promise.withResolvers<void>();
       asked.push({ channel, run, ...answer });
@@ -47,7 +49,7 @@ function makeLeases({ peers = 2, maxReaders = 2 } = {}) {
   };
   const piecesOf = ({ first, count }: MissingRun): number[] => Array.from({ length: count }, (_, at) => first + at);
   const isFree = (piece: number): boolean => scheduler.firstUnavailableRun(piece, 1)?.first === piece;
-  return { leases, channels, asked, clock, pass, shows, piecesOf, isFree };
+  return { leases, channels, asked, unshown, clock, pass, shows, piecesOf, isFree };
 }
 
 function firstAsked(asked: readonly Asked[]): Asked {
@@ -107,8 +109,8 @@ test('a reader that falls silent, cannot read, or leaves loses its run, and anot
   }
 });
 
-test('what was read but never shown is free after a while', async () => {
-  const { leases, channels, asked, clock, pass, shows, piecesOf, isFree } = makeLeases({ peers: 1 });
+test('what was read but never shown is asked of the reader after a while', async () => {
+  const { leases, channels, asked, unshown, clock, pass, shows, piecesOf, isFree } = makeLeases({ peers: 1 });
   pass(1000);
   const { run, resolve, channel } = firstAsked(asked);
   shows(piecesOf(run));
@@ -119,6 +121,7 @@ test('what was read but never shown is free after a while', async () => {
   clock.nowMs += 3000;
   leases.tick();
   expect(isFree(run.first)).toBe(true);
+  expect(unshown).toEqual([{ channel, pieces: piecesOf(run) }]);
 });
 
 test('a blob of which little is left is not shared out', () => {
