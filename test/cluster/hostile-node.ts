@@ -53,6 +53,19 @@ export const sendTooMuch: Conduct = (link, remoteId, piece, bytes) => {
   sendHonestly(link, remoteId, piece, Buffer.concat([bytes, bytes]));
 };
 
+/** Sends half of each piece, and calls that all. */
+export const sendHalf: Conduct = (link, remoteId, piece, bytes) => {
+  sendHonestly(link, remoteId, piece, bytes.subarray(0, bytes.length / 2));
+};
+
+/** Sends the same bytes without end, as long as the link takes them. */
+export const sendEndlessly: Conduct = (link, remoteId, piece, bytes) => {
+  const timer = setInterval(() => {
+    if (link.isClosed) clearInterval(timer);
+    else sendHonestly(link, remoteId, piece, bytes);
+  }, 1);
+};
+
 /** Sends one byte at a time, never fast enough to be of use and never still for long. */
 export function drip(everyMs: number): Conduct {
   return (link, remoteId, piece, bytes) => {
@@ -84,7 +97,10 @@ export class HostileNode implements LinkHandler {
   #nextChannel = 1;
 
   /** Opens one and makes it a member of the net; it is closed with the net. */
-  static async open(net: Testnet, options: { memberKey?: Buffer } = {}): Promise<HostileNode> {
+  static async open(
+    net: Pick<Testnet, 'enrol' | 'onClose'>,
+    options: { memberKey?: Buffer } = {},
+  ): Promise<HostileNode> {
     const node = new HostileNode();
     node.#network = await LinkNetwork.open(
       {

@@ -1,0 +1,80 @@
+/** A node of a chaos lab. */
+import { once } from 'node:events';
+import { LabNode } from '../support/lab-node.ts';
+import type { LabHost, NetworkLab } from '../support/network-lab.ts';
+import { LeakWatch, sumOfMetric, withCollector, type WatchedNode } from './leak-watch.ts';
+
+const ADMIN = 'http://127.0.0.1:5001';
+
+export class ChaosNode implements WatchedNode {
+  readonly lab: LabNode;
+  readonly data: string;
+  readonly peerId: string;
+  readonly facadePort = 5000;
+  #watch: LeakWatch | undefined;
+
+  private constructor(lab: LabNode, data: string, peerId: string) {
+    this.lab = lab;
+    this.data = data;
+    this.peerId = peerId;
+  }
+
+  /** Starts a node. @param options `before`: the node that it takes the place of */
+  static async start(
+    net: NetworkLab,
+    host: LabHost,
+    options: { data: string; args: readonly string[]; before?: ChaosNode | undefined },
+  ): Promise<ChaosNode> {
+    const lab = await withCollector(async () => await LabNode.start(net, host, options.data, options.args));
+    const status = JSON.parse(await lab.get(`${ADMIN}/status`)) as { swarm: { peerId?: string } };
+    const node = new ChaosNode(lab, options.data, status.swarm.peerId ?? '');
+    if (options.before !== undefined) node.#watch = options.before.#watch?.for(node);
+    return node;
+  }
+
+  get host(): LabHost {
+    return this.lab.host;
+  }
+
+  get name(): string {
+    return this.host.name;
+  }
+
+  get pid(): number {
+    return this.lab.child.pid ?? 0;
+  }
+
+  /** Sends a signal to the process. */
+  signal(signal: NodeJS.Signals): void {
+    this.lab.child.kill(signal);
+  }
+
+  /** Ends it in good order; answers its exit code. */
+  async end(): Promise<number | null> {
+    const { child } = this.lab;
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    const [code] = (await ended) as [number | null];
+    return code;
+  }
+
+  async page(name: string): Promise<string> {
+    return await this.lab.get(`${ADMIN}/${name}`);
+  }
+
+  /** The sum of a metric over the label values that are not given. */
+  async metric(name: string, labels: Record<string, string> = {}): Promise<number> {
+    return sumOfMetric(await this.page('metrics'), name, labels);
+  }
+
+  /** Takes what this node holds now for what it holds when all is well. */
+  async beginWatch(): Promise<void> {
+    this.#watch = await LeakWatch.begin(this);
+  }
+
+  /** @throws {Error} when this node holds more than when all was well, and goes on to */
+  async expectNothingLeft(peerCount: number): Promise<void> {
+    if (this.#watch === undefined) throw new Error('the watch was not begun');
+    await this.#watch.expectNothingLeft(peerCount);
+  }
+}
