@@ -224,6 +224,7 @@ export class Link implements FrameSink {
   /** Closes the link; idempotent. `error` is what open questions end with. */
   close(error?: Error): void {
     if (this.#closed) return;
+    if (error === undefined) this.#flush();
     this.#closed = true;
     this.#error = error;
     const closedError = this.#closedError();

@@ -153,3 +153,24 @@ describe('the bytes of pieces', () => {
     expect(b.handler.chunks).toEqual([]);
   });
 });
+
+describe('frames of a channel', () => {
+  test('that are sent in one turn go out together, before what is sent after them', async () => {
+    const { b, toB } = await openPair();
+    for (let index = 0; index < 50; index += 1) toB.send(FRAME.have, Buffer.from([index]));
+    toB.sendChunk(1, 2, 0, Buffer.from('bytes'));
+    toB.send(FRAME.have, Buffer.from([50]));
+    await toB.request('x', 1, PATIENT);
+    expect(b.handler.frames.map(({ payload }) => payload[0])).toEqual(Array.from({ length: 51 }, (_, index) => index));
+    expect(b.handler.chunks).toHaveLength(1);
+  });
+
+  test('that were sent before the link was closed still go out', async () => {
+    const { b, toB } = await openPair();
+    toB.send(FRAME.leave, Buffer.from([7]));
+    toB.close();
+    toB.send(FRAME.leave, Buffer.from([8]));
+    await expect.poll(() => b.handler.closed.length).toBe(1);
+    expect(b.handler.frames.map(({ payload }) => payload[0])).toEqual([7]);
+  });
+});
