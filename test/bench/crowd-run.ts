@@ -9,6 +9,7 @@ import { CrowdLab, REPOSITORY } from './crowd-lab.ts';
 import { strikeAtHalf, type CrowdFault } from './crowd-fault.ts';
 import { usageOf, type CrowdNode } from './crowd-node.ts';
 import { summarize, type CrowdResult, type NodeBytes } from './crowd-result.ts';
+import { MemoryAtHand } from './memory-at-hand.ts';
 import { ownSeconds, processorClock } from './processor-time.ts';
 import { pushRandomBlob } from './random-blob.ts';
 
@@ -39,6 +40,8 @@ interface Pulled {
 }
 
 const TAG = 'bench';
+/** Of what the nodes write, so much memory is at hand. */
+const MEMORY_SHARE = 1.2;
 
 /** Runs a plan to its end. @throws {Error} when a client that nothing was done to did not get the right bytes */
 export async function runCrowd(plan: CrowdPlan, log: (line: string) => void): Promise<CrowdResult> {
@@ -101,11 +104,15 @@ async function measure(
   log: (line: string) => void,
 ): Promise<CrowdResult> {
   const boundSeconds = (content.sizeBytes * 8) / plan.rateBits;
+  // What all nodes together write, a little ahead of them.
+  const totalBytes = content.sizeBytes * pullers.length;
+  await using memory = await MemoryAtHand.hold(plan.setting === 'direct' ? 0 : totalBytes * MEMORY_SHARE);
   const originBefore = await lab.originSentBytes();
   const usageBefore = await usageOf(lab.nodes);
   const clock = await processorClock();
   const harnessBefore = (await ownSeconds()) + (await lab.originCpuSeconds());
   const run: ClientRun = { lab, startMs: performance.now(), expectedMs: boundSeconds * 1000 };
+  memory.release(totalBytes / boundSeconds);
   const pulls: ClientPull[] = [];
   const [digest] = content.digests;
   const crowd = { lab, pullers, halfBytes: (content.sizeBytes * pullers.length) / 2 };
