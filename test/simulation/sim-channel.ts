@@ -40,6 +40,7 @@ export class SimChannel {
     this.peer = peer;
     this.openedAtMs = nowMs();
     this.pace = new HolderPace(this.openedAtMs, MAX_WINDOW_BYTES);
+    if (owner.sharesWindows) this.#shareWindow(this.pace);
     this.#told = told;
     this.link = {
       peerId: peer.member.peerId,
@@ -48,6 +49,12 @@ export class SimChannel {
       },
       ping: () => undefined,
     };
+  }
+
+  /** Tells the pace how many holders there are, as HolderPool might. */
+  #shareWindow(pace: HolderPace): void {
+    const windowPieces = pace.windowPieces.bind(pace);
+    pace.windowPieces = (pieceSizeBytes) => windowPieces(pieceSizeBytes, this.owner.channels.length);
   }
 
   /** The peer has told of at least one piece. */

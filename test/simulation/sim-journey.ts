@@ -91,6 +91,10 @@ export class SimJourney {
     return this.#isCompleteTold;
   }
 
+  get sharesWindows(): boolean {
+    return this.#world.scenario.tries.has('shared-windows');
+  }
+
   get isReading(): boolean {
     return this.#reading.state === 'reading';
   }

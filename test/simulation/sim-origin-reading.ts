@@ -15,7 +15,7 @@ import { MESSAGE_BYTES, type World } from './world.ts';
 /** From a request to the first byte, besides the way. */
 const ANSWER_MS = 5;
 /** Hashes are signed together, and the first ones soon, as in OriginReader. */
-const BATCH_PIECES = 64;
+const BATCH_BYTES = 1024 * 1024;
 const BATCH_MS = 40;
 const FIRST_BATCH_MS = 5;
 /** As nodes' configuration has it. */
@@ -187,7 +187,7 @@ export class SimOriginReading {
 
   #addToBatch(piece: number): void {
     this.#batch.push(piece);
-    if (this.#batch.length >= BATCH_PIECES) {
+    if (this.#batch.length * this.#journey.geometry.pieceSizeBytes >= BATCH_BYTES) {
       this.#flush();
       return;
     }
