@@ -1,6 +1,19 @@
 import { defineConfig } from 'vitest/config';
 import { SkipReporter } from './test/skip-reporter.ts';
 
+/** Faults done to whole swarms, and how long it takes clients to get over them: minutes, so they have a command of their own. */
+const CHAOS = 'test/cluster/chaos-*.test.ts';
+
+const chaos = {
+  test: {
+    name: 'chaos',
+    include: [CHAOS],
+    testTimeout: 180_000,
+    hookTimeout: 60_000,
+    fileParallelism: false,
+  },
+};
+
 export default defineConfig({
   test: {
     reporters: ['default', new SkipReporter()],
@@ -36,6 +49,7 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: ['test/cluster/**/*.test.ts'],
+          exclude: [CHAOS],
           testTimeout: 180_000,
           hookTimeout: 60_000,
           // Several hosts with shaped links measure time: one file at a time, after all others.
@@ -43,6 +57,7 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
         },
       },
+      ...(process.env['DOCKYARD_CHAOS'] === '1' ? [chaos] : []),
     ],
   },
 });

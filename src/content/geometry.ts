@@ -6,7 +6,7 @@
 import type { ByteRange } from '../oci/byte-range.ts';
 
 export const MIN_PIECE_SIZE_BYTES = 64 * 1024;
-export const MAX_PIECE_SIZE_BYTES = 1024 * 1024;
+export const MAX_PIECE_SIZE_BYTES = 256 * 1024;
 
 /** A blob is cut into about this many pieces, within the two limits above. */
 const TARGET_PIECE_COUNT = 1024;

@@ -201,7 +201,9 @@ export class BlobTransfer implements AsyncDisposable {
         yield bytes;
       }
     } catch (error) {
-      if (!isDockyardError(error, 'ERR_STORE_FULL')) throw error;
+      // One who was just reading what is held sees that it was closed; why, the journey knows.
+      if (![error, journey.failure].some((failure) => isDockyardError(failure, 'ERR_STORE_FULL'))) throw error;
+      context.signal.throwIfAborted();
       await journey.ended;
       this.#deps.log.warn(
         { err: error, digest: journey.purpose.digest, at },

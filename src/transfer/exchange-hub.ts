@@ -130,7 +130,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     const exchange = new Exchange(digest, {
       nextChannelId: (owner, channel) => this.#registerChannel(owner, channel),
       forgetChannel: (channel) => this.#forgetChannel(channel),
-      onEmpty: (empty) => this.releaseIfIdle(empty),
+      onIdle: (idle) => this.releaseIfIdle(idle),
       uploads: this.#uploads,
       onFetching: (link) => {
         if (link.role === 'listener') this.#dialBack(link);
@@ -151,14 +151,14 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     return this.obtain(digest);
   }
 
-  /** Lets go of an exchange that has neither journey nor channels, after a while. */
+  /** Lets go of an exchange that has no journey, and no peer that lacks something, after a while. */
   releaseIfIdle(exchange: Exchange): void {
     clearTimeout(this.#idle.get(exchange));
     this.#idle.delete(exchange);
-    if (this.#closed || exchange.listener !== undefined || exchange.channels.size > 0) return;
+    if (this.#closed || exchange.isInUse) return;
     const timer = setTimeout(() => {
       this.#idle.delete(exchange);
-      if (exchange.listener === undefined && exchange.channels.size === 0) void this.discard(exchange, 'done');
+      if (!exchange.isInUse) void this.discard(exchange, 'done');
     }, SERVING_IDLE_MS);
     timer.unref();
     this.#idle.set(exchange, timer);

@@ -37,7 +37,8 @@ export interface ExchangeDeps {
   readonly memory: BufferPool;
   readonly nextChannelId: (exchange: Exchange, channel: Channel) => number;
   readonly forgetChannel: (channel: Channel) => void;
-  readonly onEmpty: (exchange: Exchange) => void;
+  /** No peer that lacks something takes part any more. */
+  readonly onIdle: (exchange: Exchange) => void;
   readonly uploads: UploadQueue;
   /** Pieces are being asked for over this link. */
   readonly onFetching: (link: Link) => void;
@@ -93,6 +94,11 @@ export class Exchange {
   /** Channels, those included whose peer has not answered yet. */
   get channels(): ReadonlyMap<Link, Channel> {
     return this.#channels;
+  }
+
+  /** Somebody here gathers the blob, or some peer lacks a part of it. Peers that have all only keep a file open. */
+  get isInUse(): boolean {
+    return this.listener !== undefined || [...this.#channels.values()].some((channel) => !channel.remoteComplete);
   }
 
   /** The blob's length is known now. */
@@ -190,6 +196,7 @@ export class Exchange {
     if (!isAnswer) this.#sendJoin(channel);
     this.#sendStatements(channel);
     this.listener?.onJoined(channel);
+    this.#tellIfIdle();
   }
 
   /** A frame of one of this blob's channels, `join` excepted. */
@@ -303,6 +310,7 @@ export class Exchange {
       if (channel.setRemoteHas(piece)) news.push(piece);
     }
     if (news.length > 0) this.listener?.onHave(channel, news);
+    if (channel.remoteComplete) this.#tellIfIdle();
   }
 
   #onWant(channel: Channel, pieces: readonly number[]): void {
@@ -377,6 +385,10 @@ export class Exchange {
     this.#deps.uploads.removeChannel(channel);
     this.#deps.forgetChannel(channel);
     if (reason !== undefined) this.listener?.onLeft(channel, reason);
-    if (this.#channels.size === 0) this.#deps.onEmpty(this);
+    this.#tellIfIdle();
+  }
+
+  #tellIfIdle(): void {
+    if (!this.isInUse) this.#deps.onIdle(this);
   }
 }

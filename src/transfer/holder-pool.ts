@@ -11,7 +11,7 @@ import type { RateLimit } from './rate-limit.ts';
 import { REFUSAL } from './wire.ts';
 
 /** While so much was received and is not kept yet, being hashed or written, nothing more is asked for: the disk sets the pace. */
-const MAX_UNKEPT_BYTES = 4 * 1024 * 1024;
+const MAX_UNKEPT_BYTES = 8 * 1024 * 1024;
 /** A piece that is asked for so long is asked of a second holder, if one has nothing else to send. */
 const LATE_PIECE_MS = 400;
 /** After "busy" a holder is left alone for so long. */

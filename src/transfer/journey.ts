@@ -36,6 +36,8 @@ const TICK_MS = 100;
 export class Journey implements ExchangeListener {
   readonly purpose: JourneyPurpose;
   readonly recorder: PullRecorder;
+  /** What it failed with, or was stopped for. */
+  failure: Error | undefined;
   readonly #deps: JourneyDeps;
   readonly #config: TransferConfig;
   readonly #onEnd: (journey: Journey) => void;
@@ -320,7 +322,10 @@ export class Journey implements ExchangeListener {
   async #onOriginPiece(cut: OriginPiece): Promise<void> {
     this.recorder.originBytes += cut.bytes.length;
     this.#deps.metrics.received('origin', cut.bytes.length);
-    await this.#keep(cut.piece, cut.bytes, cut.hash);
+    await this.#keep(cut.piece, cut.bytes, cut.hash).catch((thrown: unknown) => {
+      this.#fail(asError(thrown));
+      throw thrown;
+    });
   }
 
   #onTick(): void {
@@ -412,6 +417,7 @@ export class Journey implements ExchangeListener {
   #end(outcome: JourneyEnd, error: Error): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    if (outcome !== 'complete') this.failure = error;
     clearInterval(this.#tick);
     this.#holds.stop();
     this.#abort.abort();

@@ -37,7 +37,7 @@ function makeBusyExchange() {
     uploads,
     nextChannelId: () => (nextId += 1),
     forgetChannel: () => undefined,
-    onEmpty: () => undefined,
+    onIdle: () => undefined,
     onFetching: () => undefined,
     verify: () => true,
     nowMs: () => clock.nowMs,
