@@ -1,6 +1,6 @@
 /** Real clients behind one face: each pulls an image through a node in the way that its users have set up. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requirement } from '../skip-reasons.ts';
@@ -138,6 +138,7 @@ async function openContainersStorage(
   return {
     pull: async (node, name) => {
       const root = join(folder, node);
+      await mkdir(root, { recursive: true });
       const about = ['--root', root, '--url', `http://${node}`, '--registry', upstream];
       await mustRun(process.execPath, [MAIN, 'mirror', 'install', 'podman', ...about]);
       const dropIn = join(root, 'etc/containers/registries.conf.d/50-dockyard.conf');
