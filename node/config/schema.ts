@@ -193,7 +193,8 @@ export const CONFIG_SCHEMA = {
       default: 16,
     }),
     maxOriginReaders: option(count({ min: 1, max: 64 }), {
-      summary: 'Nodes that read one blob from its registry at once, each another part, where one connection is too slow.',
+      summary:
+        'Nodes that read one blob from its registry at once, each another part, where one connection is too slow.',
       default: 8,
     }),
     maxWindow: option(size({ min: MIB, max: GIB }), {
