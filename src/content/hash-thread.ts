@@ -110,11 +110,14 @@ export class HashThread implements AsyncDisposable {
   }
 
   #newPieceQueue(): PieceHashQueue {
-    return new PieceHashQueue(async (batch: PieceHashBatch) => {
+    const queue: PieceHashQueue = new PieceHashQueue(async (batch: PieceHashBatch) => {
+      // Its names of memory mean nothing to a thread that was started later.
+      if (this.#pieces !== queue) throw closedError();
       const reply = await this.#ask({ kind: 'bytes', ...batch });
       if (reply.kind !== 'pieces') throw unexpected(reply);
       return reply.hashes;
     });
+    return queue;
   }
 
   async #ask(
