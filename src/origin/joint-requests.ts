@@ -2,6 +2,7 @@
  * Requests for one thing made one: whoever asks while it is under way waits for the same answer. Each waiter may give up
  * alone; when the last one has, the work is aborted.
  */
+import { abortable } from '../oci/abortable.ts';
 
 interface Joint<Value> {
   readonly promise: Promise<Value>;
@@ -31,7 +32,7 @@ export class JointRequests<Value> {
     const joint = this.#running.get(key) ?? this.#start(key, work);
     joint.waiters += 1;
     try {
-      return await untilAborted(joint.promise, options.signal);
+      return await abortable(joint.promise, options.signal);
     } finally {
       joint.waiters -= 1;
       if (joint.waiters === 0) {
@@ -52,18 +53,5 @@ export class JointRequests<Value> {
 
   #forget(key: string, joint: Joint<Value>): void {
     if (this.#running.get(key) === joint) this.#running.delete(key);
-  }
-}
-
-/** The promise's outcome, or the signal's reason if that comes first. */
-async function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
-  if (signal === undefined) return await promise;
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason as Error);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -13,8 +13,9 @@ import type { VerifySignature } from '../swarm/link/handshake.ts';
 import { Channel } from './channel.ts';
 import { HolderPace } from './holder-pace.ts';
 import type { LocalPieces } from './local-pieces.ts';
+import { PeerNews } from './peer-news.ts';
 import { PieceMap } from './piece-map.ts';
-import { decodeStatement, encodeStatement, isAuthentic, type Statement } from './statement.ts';
+import { decodeStatement, isAuthentic, type Statement } from './statement.ts';
 import type { UploadQueue } from './upload-queue.ts';
 import * as wire from './wire.ts';
 
@@ -47,17 +48,6 @@ export interface ExchangeDeps {
   readonly maxWindowBytes: number;
 }
 
-/** What a peer knows already: it was told, or told it itself. */
-interface Told {
-  readonly statements: Set<Statement>;
-  /** The list that was gone through, and how far. */
-  list: readonly Statement[];
-  count: number;
-}
-
-/** News of pieces are gathered for so long, so that a fast swarm does not drown in small frames; the first ones go soon. */
-const HAVE_BATCH_MS = 20;
-const FIRST_HAVE_MS = 2;
 /** A peer is told of others no more often. */
 const NAME_OTHERS_MS = 2000;
 
@@ -65,10 +55,7 @@ export class Exchange {
   readonly digest: Digest;
   readonly #deps: ExchangeDeps;
   readonly #channels = new Map<Link, Channel>();
-  readonly #pendingHaves = new Map<Channel, number[]>();
-  readonly #told = new Map<Channel, Told>();
-  #haveTimer: NodeJS.Timeout | undefined;
-  #flushedAtMs = -Infinity;
+  readonly #news: PeerNews;
   #geometry: PieceGeometry | undefined;
   #map: PieceMap | undefined;
   #local: LocalPieces | undefined;
@@ -77,6 +64,7 @@ export class Exchange {
   constructor(digest: Digest, deps: ExchangeDeps) {
     this.digest = digest;
     this.#deps = deps;
+    this.#news = new PeerNews({ channels: this.#channels, map: () => this.#map, nowMs: deps.nowMs });
   }
 
   get geometry(): PieceGeometry | undefined {
@@ -155,29 +143,21 @@ export class Exchange {
 
   /** Makes a statement known to all who can use it. */
   publish(statement: Statement): void {
-    for (const channel of this.#channels.values()) this.#sendStatement(channel, statement);
+    this.#news.publish(statement);
   }
 
   /** Tells that this node has a piece: to one peer, or to all that lack it. */
   announce(piece: number, only?: Channel): void {
-    for (const channel of only === undefined ? this.#channels.values() : [only]) {
-      if (!channel.isJoined || channel.remoteHas(piece)) continue;
-      const pending = this.#pendingHaves.get(channel);
-      if (pending === undefined) this.#pendingHaves.set(channel, [piece]);
-      else pending.push(piece);
-    }
-    if (this.#pendingHaves.size === 0) return;
-    const sinceMs = this.#deps.nowMs() - this.#flushedAtMs;
-    this.#haveTimer ??= setTimeout(() => this.#flushHaves(), Math.max(FIRST_HAVE_MS, HAVE_BATCH_MS - sinceMs));
+    this.#news.announce(piece, only);
   }
 
   /** The blob is complete and verified: this node's own statements over all of it take the place of the others. */
   becomeComplete(statements: readonly Statement[]): void {
     this.#map?.replaceAll(statements);
-    this.#flushHaves();
+    this.#news.flush();
     for (const channel of this.#channels.values()) {
       if (!channel.isJoined || channel.remoteComplete) continue;
-      this.#sendStatements(channel);
+      this.#news.sendStatements(channel);
       this.#sendJoin(channel);
     }
   }
@@ -194,7 +174,7 @@ export class Exchange {
     channel.onJoin(remoteId, join);
     if (this.#geometry !== undefined) this.#bind(channel);
     if (!isAnswer) this.#sendJoin(channel);
-    this.#sendStatements(channel);
+    this.#news.sendStatements(channel);
     this.listener?.onJoined(channel);
     this.#tellIfIdle();
   }
@@ -224,7 +204,7 @@ export class Exchange {
 
   /** Leaves all peers and closes what is held; `reason` is what they are told. */
   async close(reason: wire.LeaveReason): Promise<void> {
-    clearTimeout(this.#haveTimer);
+    this.#news.close();
     this.leaveAll(reason);
     await this.#local?.close();
     this.#local = undefined;
@@ -258,49 +238,6 @@ export class Exchange {
       bitfield: local?.bitfield(),
     };
     channel.link.send(FRAME.join, wire.encodeJoin(channel.localId, join));
-  }
-
-  #sendStatements(channel: Channel): void {
-    const statements = this.#map?.statements ?? [];
-    const told = this.#toldTo(channel);
-    // Statements are only ever added to a list, or there is a new list.
-    const from = told.list === statements ? told.count : 0;
-    for (let at = from; at < statements.length; at += 1) {
-      const statement = statements[at];
-      if (statement !== undefined) this.#sendStatement(channel, statement);
-    }
-    told.list = statements;
-    told.count = statements.length;
-  }
-
-  #toldTo(channel: Channel): Told {
-    let told = this.#told.get(channel);
-    if (told === undefined) {
-      told = { statements: new Set(), list: [], count: 0 };
-      this.#told.set(channel, told);
-    }
-    return told;
-  }
-
-  #sendStatement(channel: Channel, statement: Statement): void {
-    if (channel.remoteId === undefined || channel.remoteComplete || channel.link.peerId === statement.author) return;
-    const { statements } = this.#toldTo(channel);
-    if (statements.has(statement)) return;
-    statements.add(statement);
-    channel.link.send(FRAME.hashes, encodeStatement(channel.remoteId, statement));
-  }
-
-  #flushHaves(): void {
-    clearTimeout(this.#haveTimer);
-    this.#haveTimer = undefined;
-    this.#flushedAtMs = this.#deps.nowMs();
-    for (const [channel, pieces] of this.#pendingHaves) {
-      if (channel.remoteId === undefined || !this.#channels.has(channel.link)) continue;
-      this.#sendStatements(channel);
-      const lacking = pieces.filter((piece) => !channel.remoteHas(piece)).sort((a, b) => a - b);
-      if (lacking.length > 0) channel.link.send(FRAME.have, wire.encodeRuns(channel.remoteId, wire.toRuns(lacking)));
-    }
-    this.#pendingHaves.clear();
   }
 
   #onHave(channel: Channel, runs: readonly wire.PieceRun[]): void {
@@ -364,7 +301,7 @@ export class Exchange {
     if (this.#map === undefined) return;
     const same = this.#map.find(statement);
     if (same !== undefined) {
-      this.#toldTo(channel).statements.add(same);
+      this.#news.onTold(channel, same);
       return;
     }
     if (this.#map.contradicts(statement)) channel.isDisputing = true;
@@ -372,7 +309,7 @@ export class Exchange {
     if (!isAuthentic(statement, this.digest, this.#deps.verify)) {
       throw swarmError('ERR_LINK_PROTOCOL', `peer ${channel.link.peerId} passed on a statement that nobody signed`);
     }
-    this.#toldTo(channel).statements.add(statement);
+    this.#news.onTold(channel, statement);
     const learned = this.#map.add(statement);
     if (learned.length > 0) this.listener?.onHashes(learned);
   }
@@ -380,8 +317,7 @@ export class Exchange {
   #remove(channel: Channel, reason: wire.LeaveReason | 'closed' | undefined): void {
     if (this.#channels.get(channel.link) !== channel) return;
     this.#channels.delete(channel.link);
-    this.#pendingHaves.delete(channel);
-    this.#told.delete(channel);
+    this.#news.forget(channel);
     this.#deps.uploads.removeChannel(channel);
     this.#deps.forgetChannel(channel);
     if (reason !== undefined) this.listener?.onLeft(channel, reason);

@@ -7,6 +7,7 @@ import type { Exchange } from './exchange.ts';
 import { HolderPool, type HolderPoolDeps } from './holder-pool.ts';
 import { ORIGIN_KEY, type JourneyDeps } from './journey-types.ts';
 import { LocalPieces } from './local-pieces.ts';
+import { OriginClaims } from './origin-claims.ts';
 import type { MissingRun } from './origin-reader.ts';
 import { PieceIntake } from './piece-intake.ts';
 import { PieceScheduler } from './piece-scheduler.ts';
@@ -22,6 +23,8 @@ export class Gathering {
   readonly intake: PieceIntake;
   readonly scheduler: PieceScheduler;
   readonly pool: HolderPool;
+  /** What is read from the origin. */
+  readonly claims: OriginClaims;
   readonly local: LocalPieces;
   readonly partial: PartialBlob;
   #wantsWhole = false;
@@ -39,6 +42,7 @@ export class Gathering {
     this.intake = intake;
     this.scheduler = scheduler;
     this.pool = pool;
+    this.claims = new OriginClaims(scheduler);
   }
 
   /** Opens what is held of the blob. @throws {DockyardError} ERR_STORE_FULL, ERR_PARTIAL_BUSY */
@@ -146,31 +150,9 @@ export class Gathering {
    * and each piece is claimed before it is read.
    */
   nextOriginRun(): MissingRun | undefined {
-    const { scheduler } = this;
-    const from = scheduler.mostUrgent() ?? 0;
-    const run = scheduler.firstUnavailableRun(from, Infinity) ?? scheduler.firstUnavailableRun(0, Infinity);
+    const run = this.claims.nextRun();
     if (run === undefined || this.#wantsWhole) return run;
     return { first: run.first, count: this.geometry.pieceCount - run.first };
-  }
-
-  /**
-   * Marks a piece as being read from the origin; false when it comes from elsewhere, is not wanted, or has to wait: a client
-   * needs one before it that a holder has failed to bring. The run ends then, and the next one begins there.
-   */
-  claimForOrigin(piece: number): boolean {
-    const { scheduler } = this;
-    const urgent = scheduler.mostUrgent() ?? piece;
-    if (urgent < piece && scheduler.firstUnavailableRun(urgent, 1)?.first === urgent) return false;
-    if (!scheduler.isMissing(piece) || scheduler.isRequested(piece) || scheduler.availability(piece) > 0) return false;
-    scheduler.reserve(ORIGIN_KEY, piece);
-    return true;
-  }
-
-  /** Marks a piece as being read for all by this node; false when this node does not lack it. */
-  claimLent(piece: number): boolean {
-    if (!this.scheduler.isMissing(piece) || this.scheduler.isRequested(piece)) return false;
-    this.scheduler.reserve(ORIGIN_KEY, piece);
-    return true;
   }
 
   #desire(first: number, end: number): void {

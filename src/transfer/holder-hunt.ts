@@ -25,7 +25,7 @@ export interface HolderHuntDeps {
 }
 
 /** A peer that failed this journey is not tried again for so long. */
-const AVOID_MS = 10_000;
+export const AVOID_MS = 10_000;
 /** When so many homes could not get the blob, this node asks no further one and reads the origin itself. */
 const MAX_FAILED_HOMES = 2;
 

@@ -32,7 +32,7 @@ export interface HolderPoolDeps {
   readonly unkeptCount: () => number;
   readonly nowMs: () => number;
   /** Whether a peer stands in another place than this node, where operators told places. */
-  readonly isFar?: (peerId: PeerId) => boolean;
+  readonly isFar: (peerId: PeerId) => boolean;
   /** A verified piece. */
   readonly onPiece: (piece: number, bytes: Buffer, hash: Buffer, from: PeerId) => void;
   /** A peer sent a piece that is not what the map says; `isProven` when it never said that it goes by another map. */
@@ -88,7 +88,7 @@ export class HolderPool {
       };
       this.#nextKey += 1;
       this.#holders.set(channel, held);
-      this.#deps.scheduler.addHolder(held.key, this.#deps.isFar?.(channel.link.peerId) === true);
+      this.#deps.scheduler.addHolder(held.key, this.#deps.isFar(channel.link.peerId));
     }
     this.#learn(held, this.#allPieces());
     this.fill();

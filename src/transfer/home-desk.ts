@@ -8,7 +8,7 @@ import { MAX_PIECE_SIZE_BYTES } from '../content/geometry.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
 import type { PeerId } from '../swarm/member.ts';
 import { swarmError } from '../swarm/errors.ts';
-import type { LinkMessage } from '../swarm/link/link.ts';
+import type { LinkMessage } from '../swarm/link/link-message.ts';
 import type { LinkIdentity } from '../swarm/link/handshake.ts';
 import { transferError } from './errors.ts';
 import type { ExchangeHub } from './exchange-hub.ts';

@@ -10,6 +10,7 @@
  */
 import type { PieceGeometry } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
+import { abortable } from '../oci/abortable.ts';
 import { asError } from '../oci/error.ts';
 import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
@@ -24,14 +25,14 @@ import type { JourneyDeps, JourneyEnd, JourneyPurpose } from './journey-types.ts
 import type { OriginPiece } from './origin-feed.ts';
 import type { MissingRun } from './origin-reader.ts';
 import { OriginSource } from './origin-source.ts';
-import { abortable } from './piece-intake.ts';
 import { PullRecorder } from './pull-report.ts';
 import { makeStatements } from './statement.ts';
 import { Suspects } from './suspects.ts';
 import type { TransferConfig } from './transfer-config.ts';
 import type { LeaveReason } from './wire.ts';
 
-const TICK_MS = 100;
+/** How often a journey looks at its peers and at what it lacks. */
+export const TICK_MS = 100;
 
 export class Journey implements ExchangeListener {
   readonly purpose: JourneyPurpose;
@@ -85,8 +86,13 @@ export class Journey implements ExchangeListener {
       onSize: (sizeBytes) => this.#learnSize(sizeBytes),
       onChange: () => this.#step(),
     });
-    const parts = { exchange: this.#exchange, hunt: this.#hunt, recorder: this.recorder };
-    this.#suspects = new Suspects({ ...deps, ...parts });
+    this.#suspects = new Suspects({
+      ...deps,
+      exchange: this.#exchange,
+      hunt: this.#hunt,
+      recorder: this.recorder,
+      onLeave: (channel) => this.#gathering?.pool.onLeft(channel),
+    });
     this.#holds = new Holds({ delayMs: () => this.#lingerMs(), onUnused: () => this.#endIfUnused() });
     for (const settled of [this.#opened.promise, this.#proven.promise]) settled.catch(() => undefined);
   }
@@ -364,25 +370,10 @@ export class Journey implements ExchangeListener {
     this.#holds.check();
   }
 
-  /** Some hash was false: all is forgotten, who answered for it is not listened to, and the origin is read. */
+  /** Some hash was false: all is forgotten, and the origin is read. */
   async #startAgain(gathering: Gathering): Promise<void> {
-    const authors = [...(this.#exchange.map?.authors ?? [])];
-    const self = this.#deps.identity.peerId;
-    const foreign = authors.filter((author) => author !== self);
     await gathering.reset();
-    if (foreign.length === 0 && this.recorder.localBytes === 0) {
-      throw transferError(
-        'ERR_TRANSFER_CORRUPT',
-        `what the origin gives for ${this.purpose.digest} does not have this digest`,
-      );
-    }
-    this.recorder.localBytes = 0;
-    this.#suspects.onFalseMap(authors, self);
-    this.#exchange.map?.restart(foreign);
-    for (const channel of [...this.#exchange.channels.values()]) {
-      gathering.pool.onLeft(channel);
-      this.#exchange.leave(channel, 'failed');
-    }
+    this.#suspects.onFalseMap();
     this.#isFinishing = false;
     this.#hunt.becomeReader();
     this.#origin.retry();

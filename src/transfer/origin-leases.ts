@@ -29,7 +29,7 @@ export interface OriginLeasesDeps {
   /** Whether somebody answers for the hash of a piece, so that it was read. */
   readonly isRead: (piece: number) => boolean;
   /** Pieces that a peer read can be asked of it, though it did not show them to this node. */
-  readonly onUnshown?: (channel: Channel, pieces: readonly number[]) => void;
+  readonly onUnshown: (channel: Channel, pieces: readonly number[]) => void;
   /** Asks a peer to read a run; resolves when it has, rejects when it cannot. */
   readonly ask: (channel: Channel, run: MissingRun) => Promise<void>;
   readonly maxReaders: number;
@@ -169,7 +169,7 @@ export class OriginLeases {
   #askReader(lease: Lease): void {
     const unshown = [...lease.pieces];
     this.#revoke(lease);
-    this.#deps.onUnshown?.(lease.channel, unshown);
+    this.#deps.onUnshown(lease.channel, unshown);
   }
 
   #fail(lease: Lease): void {

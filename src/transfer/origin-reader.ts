@@ -49,9 +49,9 @@ const MAX_WRITES = 8;
  * Hashes are signed together: of so many bytes, or what came within the batch time; the first ones soon. Each signature costs
  * every node a check; what is not signed yet is lost when this node dies.
  */
-const BATCH_BYTES = 1024 * 1024;
-const BATCH_MS = 40;
-const FIRST_BATCH_MS = 5;
+export const BATCH_BYTES = 1024 * 1024;
+export const BATCH_MS = 40;
+export const FIRST_BATCH_MS = 5;
 /** A reading that broke after some bytes is begun again, after this pause; one that brought nothing is not. */
 const RETRY_PAUSE_MS = 300;
 

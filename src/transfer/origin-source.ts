@@ -123,8 +123,8 @@ export class OriginSource {
       onSize,
       onChange,
       nextRun: () => gathering()?.nextOriginRun(),
-      claim: (piece) => gathering()?.claimForOrigin(piece) === true,
-      claimLent: (piece) => gathering()?.claimLent(piece) === true,
+      claim: (piece) => gathering()?.claims.claim(piece) === true,
+      claimLent: (piece) => gathering()?.claims.claimLent(piece) === true,
       release: (piece) => gathering()?.scheduler.release(ORIGIN_KEY, piece),
       onPiece: async (cut) => {
         await downloadRate.acquire(cut.bytes.length, { signal });

@@ -10,7 +10,7 @@ import { digestAlgorithm, digestOf, isDigest, parseDigest, type Digest } from '.
 import { isRepositoryName, isTag, type Tag } from '../oci/name.ts';
 import { formatRepository, type Repository } from '../oci/repository.ts';
 import { swarmError } from '../swarm/errors.ts';
-import type { LinkMessage } from '../swarm/link/link.ts';
+import type { LinkMessage } from '../swarm/link/link-message.ts';
 import type { ExchangeHub } from './exchange-hub.ts';
 import { asRecord } from './locate.ts';
 import type { Peers } from './peers.ts';

@@ -1,7 +1,8 @@
 /** Asking other nodes: the homes of a digest, one after the other, and links to holders. */
 import { rankHomes } from '../swarm/home.ts';
 import type { LinkNetwork } from '../swarm/link/link-network.ts';
-import type { Link, LinkMessage } from '../swarm/link/link.ts';
+import type { LinkMessage } from '../swarm/link/link-message.ts';
+import type { Link } from '../swarm/link/link.ts';
 import type { Member, MemberDirectory, PeerId } from '../swarm/member.ts';
 import { isDockyardError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';

@@ -5,6 +5,7 @@
 import type { BufferPool } from '../content/buffer-pool.ts';
 import type { HeldBlob, PartialBlob } from '../content/blob-store.ts';
 import { pieceRange, type PieceGeometry } from '../content/geometry.ts';
+import { abortable } from '../oci/abortable.ts';
 import { asError } from '../oci/error.ts';
 import type { LocalPieces } from './local-pieces.ts';
 
@@ -133,19 +134,5 @@ export class PieceIntake {
   pieceBytes(piece: number): number {
     const range = pieceRange(this.geometry, piece);
     return range.end - range.start;
-  }
-}
-
-/** Waits for shared work until the signal; the work goes on. */
-export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await work;
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(asError(signal.reason));
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

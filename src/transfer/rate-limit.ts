@@ -1,5 +1,5 @@
 /** A token bucket: operators' limits on bytes per second. 0 means no limit. */
-import { abortable } from './piece-intake.ts';
+import { abortable } from '../oci/abortable.ts';
 
 /** What may be used at once after a pause, as a share of a second. */
 const BURST_SECONDS = 0.1;

@@ -11,7 +11,7 @@ import type { PeerId } from '../swarm/member.ts';
 import type { FoundHolder, HolderSearch, SearchOutcome } from './holder-search.ts';
 import type { OriginBlobs } from './origin-feed.ts';
 import type { Peers } from './peers.ts';
-import { abortable } from './piece-intake.ts';
+import { abortable } from '../oci/abortable.ts';
 import type { TransferMetrics } from './transfer-metrics.ts';
 
 /** What is fetched. */

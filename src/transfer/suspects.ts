@@ -1,6 +1,9 @@
 /** What a journey does about peers that lie or stall: each is named in the log, counted, and not tried again for a while. */
 import type { Logger } from 'pino';
+import type { LinkIdentity } from '../swarm/link/handshake.ts';
 import type { PeerId } from '../swarm/member.ts';
+import type { Channel } from './channel.ts';
+import { transferError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { ExchangeHub } from './exchange-hub.ts';
 import type { HolderHunt } from './holder-hunt.ts';
@@ -14,6 +17,9 @@ export interface SuspectsDeps {
   readonly recorder: PullRecorder;
   readonly metrics: TransferMetrics;
   readonly log: Logger;
+  readonly identity: LinkIdentity;
+  /** A peer is left, of whom nothing more is asked. */
+  readonly onLeave: (channel: Channel) => void;
 }
 
 export class Suspects {
@@ -41,13 +47,31 @@ export class Suspects {
     log.info({ peer: peerId, digest: exchange.digest, waitedMs }, 'a holder stalled and was replaced');
   }
 
-  /** The whole does not have its digest. Of several authors it is not known whose word was false: none is banned. */
-  onFalseMap(authors: readonly PeerId[], self: PeerId): void {
-    const { hunt, log, exchange, metrics } = this.#deps;
+  /**
+   * The whole does not have its digest: who answered for it is not listened to, and everybody is left. Of several authors it
+   * is not known whose word was false: none is banned.
+   * @throws {DockyardError} ERR_TRANSFER_CORRUPT when nobody but the origin had a part in it
+   */
+  onFalseMap(): void {
+    const { exchange, hunt, identity, log, metrics, recorder } = this.#deps;
+    const authors = [...(exchange.map?.authors ?? [])];
+    const foreign = authors.filter((author) => author !== identity.peerId);
+    if (foreign.length === 0 && recorder.localBytes === 0) {
+      throw transferError(
+        'ERR_TRANSFER_CORRUPT',
+        `what the origin gives for ${exchange.digest} does not have this digest`,
+      );
+    }
+    recorder.localBytes = 0;
     log.warn({ digest: exchange.digest, authors }, 'the whole does not have its digest: its piece map was false');
     metrics.onFalseMap();
-    for (const author of authors) if (author !== self) hunt.avoid(author);
+    for (const author of foreign) hunt.avoid(author);
     if (authors.length === 1 && authors[0] !== undefined) this.#ban(authors[0], 'false-map');
+    exchange.map?.restart(foreign);
+    for (const channel of [...exchange.channels.values()]) {
+      this.#deps.onLeave(channel);
+      exchange.leave(channel, 'failed');
+    }
   }
 
   #ban(peerId: PeerId, reason: 'wrong-piece' | 'false-map'): void {

@@ -2,7 +2,7 @@
 import type { Digest } from '../../src/oci/digest.ts';
 import type { CrowdLab } from './crowd-lab.ts';
 import { usageOf, type CrowdNode, type NodeUsage } from './crowd-node.ts';
-import { untilTrue } from './waiting.ts';
+import { until } from '../support/programs.ts';
 
 /**
  * What is done to one node when half of all bytes have come over the links. Not when clients have half: they are given bytes in
@@ -37,10 +37,10 @@ export async function strikeAtHalf(crowd: StruckCrowd, fault: CrowdFault, digest
   const hosts = pullers.map(({ host }) => host);
   const before = await lab.net.deliveredBytes(hosts);
   const home = await lab.homeOf(digest);
-  await untilTrue(
+  await until(
     'half of all has come over the links',
-    HALF_TIMEOUT_MS,
     async () => (await lab.net.deliveredBytes(hosts)) - before >= halfBytes,
+    HALF_TIMEOUT_MS,
     POLL_MS,
   );
   const victim = fault === 'kill-home' ? home : await busiestBut(lab, home);

@@ -12,9 +12,9 @@ import type { Digest } from '../../src/oci/digest.ts';
 import { rankHomes } from '../../src/swarm/home.ts';
 import { startDockerRegistry, type DockerRegistry } from '../support/docker-registry.ts';
 import { NetworkLab, processUsage, type LabHost } from '../support/network-lab.ts';
-import { CrowdNode } from './crowd-node.ts';
+import { CrowdNode, SELDOM_MS } from './crowd-node.ts';
 import { onInterruption } from './interruption.ts';
-import { untilTrue } from './waiting.ts';
+import { until } from '../support/programs.ts';
 
 /** The name under which nodes know the origin. */
 export const UPSTREAM = 'bench.local';
@@ -164,13 +164,18 @@ async function startOrigin(
     const args = [CAPPED_ORIGIN, port, REGISTRY_PORT, connectionRateBits].map(String);
     origins.push(net.start(host, process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] }));
   }
-  await untilTrue('the origin answers', START_TIMEOUT_MS, async () => {
-    const asked = net.exec(host, 'curl', ['-sf', '-o', '/dev/null', `http://127.0.0.1:${port}/v2/`]);
-    return await asked.then(
-      () => true,
-      () => false,
-    );
-  });
+  await until(
+    'the origin answers',
+    async () => {
+      const asked = net.exec(host, 'curl', ['-sf', '-o', '/dev/null', `http://127.0.0.1:${port}/v2/`]);
+      return await asked.then(
+        () => true,
+        () => false,
+      );
+    },
+    START_TIMEOUT_MS,
+    SELDOM_MS,
+  );
   return { origins, originUrl: `http://${host.address}:${port}` };
 }
 
@@ -204,10 +209,11 @@ async function startNodes(
 
 async function untilAllKnowAll(nodes: readonly CrowdNode[]): Promise<void> {
   for (const node of nodes) {
-    await untilTrue(
+    await until(
       `${node.host.name} knows ${nodes.length} members`,
-      START_TIMEOUT_MS,
       async () => (await node.peers()).length === nodes.length,
+      START_TIMEOUT_MS,
+      SELDOM_MS,
     );
   }
 }

@@ -5,10 +5,12 @@ import type { ChildProcess } from 'node:child_process';
 import type { PeerReport } from '../../node/admin/reports.ts';
 import { MAIN, NODE_FLAGS } from '../support/node-process.ts';
 import { processUsage, type LabHost, type NetworkLab } from '../support/network-lab.ts';
-import { untilTrue } from './waiting.ts';
+import { until } from '../support/programs.ts';
 
 const ADMIN = 'http://127.0.0.1:5001';
 const START_TIMEOUT_MS = 120_000;
+/** How often is asked: so seldom that it costs nothing of what is measured. */
+export const SELDOM_MS = 200;
 /** How long a node that is asked to end may take, so that it can write its profile. */
 const END_TIMEOUT_MS = 20_000;
 const TOLD_LOG_CHARACTERS = 2000;
@@ -64,7 +66,7 @@ export class CrowdNode {
     );
     const node = new CrowdNode(lab, host, child, logPath);
     try {
-      await untilTrue(`the node on ${host.name} is ready`, START_TIMEOUT_MS, async () => await node.#isReady());
+      await until(`the node on ${host.name} is ready`, async () => await node.#isReady(), START_TIMEOUT_MS, SELDOM_MS);
     } catch (error) {
       throw new Error(`a node did not start: ${await node.logEnd()}`, { cause: error });
     }

@@ -1,11 +1,11 @@
 /** The search for holders of one simulated journey: what stands in the place of `HolderHunt`, `HolderSearch` and `HomeDesk`. */
+import { AVOID_MS } from '../../src/transfer/holder-hunt.ts';
 import type { PeerId } from '../../src/swarm/member.ts';
 import type { SimJourney } from './sim-journey.ts';
 import type { SimNode } from './sim-node.ts';
 import type { World } from './world.ts';
 
 /** Limits of HolderHunt, and of the nodes' configuration. */
-const AVOID_MS = 10_000;
 const MAX_FAILED_HOMES = 2;
 const ASK_TIMEOUT_MS = 1000;
 /** Round trips until a new link is there: TCP, TLS, the proof of the swarm key. */

@@ -9,6 +9,7 @@ import type { Digest } from '../../src/oci/digest.ts';
 import type { Channel } from '../../src/transfer/channel.ts';
 import type { Exchange } from '../../src/transfer/exchange.ts';
 import { HolderPool, type HolderPoolDeps } from '../../src/transfer/holder-pool.ts';
+import { TICK_MS } from '../../src/transfer/journey.ts';
 import { hopefulCount, silentChannels } from '../../src/transfer/journey-peers.ts';
 import { planJourney } from '../../src/transfer/journey-plan.ts';
 import type { MissingRun } from '../../src/transfer/origin-reader.ts';
@@ -24,7 +25,6 @@ import { serve } from './sim-serving.ts';
 import { VirtualPromise } from './virtual-promise.ts';
 import { EVENT, MESSAGE_BYTES, type World } from './world.ts';
 
-const TICK_MS = 100;
 const LIMITS = { stallTimeoutMs: 2000, askTimeoutMs: 1000 };
 const NO_BYTES = Buffer.alloc(0);
 const HASHED = VirtualPromise.resolved(SAME_HASH);
@@ -75,6 +75,7 @@ export class SimJourney {
       downloadRate: NO_LIMIT as unknown as HolderPoolDeps['downloadRate'],
       hashPiece: () => HASHED,
       unkeptCount: () => 0,
+      isFar: () => false,
       nowMs: () => this.#world.nowMs(),
       onPiece: (piece) => this.#onPeerPiece(piece),
       onLie: () => undefined,

@@ -1,11 +1,8 @@
-/** How one simulated journey tells of its pieces: what stands in the place of that part of `Exchange`. */
+/** How one simulated journey tells of its pieces: what stands in the place of `PeerNews`. */
+import { FIRST_NEWS_MS, NEWS_BATCH_MS } from '../../src/transfer/peer-news.ts';
 import type { SimChannel } from './sim-channel.ts';
 import type { SimJourney } from './sim-journey.ts';
 import { EVENT, MESSAGE_BYTES, type World } from './world.ts';
-
-/** News are gathered for so long, and the first ones go soon, as in Exchange. */
-const HAVE_BATCH_MS = 20;
-const FIRST_HAVE_MS = 2;
 
 export class SimNews {
   readonly #world: World;
@@ -37,7 +34,7 @@ export class SimNews {
     }
     if (!isFirst) return;
     const nowMs = this.#world.nowMs();
-    const atMs = nowMs + Math.max(FIRST_HAVE_MS, HAVE_BATCH_MS - (nowMs - this.#flushedAtMs));
+    const atMs = nowMs + Math.max(FIRST_NEWS_MS, NEWS_BATCH_MS - (nowMs - this.#flushedAtMs));
     this.#world.events.push(atMs, EVENT.flushHaves, this.#journey.id, 0);
   }
 

@@ -3,10 +3,10 @@
  * `OriginSharing`. Whom to tell of a piece, and who else reads, is decided by the real RevealPlan and OriginLeases.
  */
 import type { Channel } from '../../src/transfer/channel.ts';
+import { OriginClaims } from '../../src/transfer/origin-claims.ts';
 import { OriginLeases } from '../../src/transfer/origin-leases.ts';
-import type { MissingRun } from '../../src/transfer/origin-reader.ts';
+import { BATCH_BYTES, BATCH_MS, FIRST_BATCH_MS, type MissingRun } from '../../src/transfer/origin-reader.ts';
 import { RevealPlan } from '../../src/transfer/reveal-plan.ts';
-import { OriginClaims } from './origin-claims.ts';
 import type { SimChannel } from './sim-channel.ts';
 import type { SimJourney } from './sim-journey.ts';
 import { VirtualPromise } from './virtual-promise.ts';
@@ -14,10 +14,6 @@ import { MESSAGE_BYTES, type World } from './world.ts';
 
 /** From a request to the first byte, besides the way. */
 const ANSWER_MS = 5;
-/** Hashes are signed together, and the first ones soon, as in OriginReader. */
-const BATCH_BYTES = 1024 * 1024;
-const BATCH_MS = 40;
-const FIRST_BATCH_MS = 5;
 /** As nodes' configuration has it. */
 const MAX_ORIGIN_READERS = 8;
 
@@ -49,6 +45,7 @@ export class SimOriginReading {
       nowMs: () => world.nowMs(),
       channels: () => journey.channels as unknown as Channel[],
       isRead: (piece) => this.#readByOthers.has(piece),
+      onUnshown: (channel, pieces) => journey.onHaves(channel as unknown as SimChannel, pieces),
       ask: (channel, run) => this.#askToLend(channel as unknown as SimChannel, run),
       maxReaders: MAX_ORIGIN_READERS,
     });

@@ -13,7 +13,7 @@ import { LinkRates } from './link-rates.ts';
 import { Measurements } from './measurements.ts';
 import { NumberLists } from './number-lists.ts';
 import { boundMs, scenarioGeometry, type Scenario } from './scenario.ts';
-import { seededRandom } from './seeded-random.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 import { SimChannel } from './sim-channel.ts';
 import { SimJourney } from './sim-journey.ts';
 import { SimNode } from './sim-node.ts';

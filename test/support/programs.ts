@@ -60,12 +60,13 @@ export async function until<Result>(
   what: string | (() => string),
   check: () => Promise<Result | undefined | false> | Result | undefined | false,
   deadlineMs = 20_000,
+  pollMs = POLL_MS,
 ): Promise<Result> {
   const endsAtMs = performance.now() + deadlineMs;
   while (performance.now() < endsAtMs) {
     const result = await check();
     if (result !== undefined && result !== false) return result;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
   throw new Error(`waited in vain: ${typeof what === 'string' ? what : what()}`);
 }

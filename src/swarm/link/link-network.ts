@@ -10,6 +10,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Logger } from 'pino';
+import { abortable } from '../../oci/abortable.ts';
 import { asError, isAbortError } from '../../oci/error.ts';
 import { swarmError } from '../errors.ts';
 import type { PeerId, SocketAddress } from '../member.ts';
@@ -127,7 +128,7 @@ export class LinkNetwork implements AsyncDisposable {
     const held = target.peerId === undefined ? undefined : this.#links.get(target.peerId);
     if (held !== undefined && !held.isClosed) return held;
     const key = target.peerId ?? target.addresses.map((address) => `${address.host}:${address.port}`).join();
-    return await waitFor(this.#dialOnce(key, target), options.signal);
+    return await abortable(this.#dialOnce(key, target), options.signal);
   }
 
   /**
@@ -335,18 +336,4 @@ export class LinkNetwork implements AsyncDisposable {
 
 function nameOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`;
-}
-
-/** Waits for shared work; giving up ends only the wait. */
-async function waitFor<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await work;
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(asError(signal.reason));
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

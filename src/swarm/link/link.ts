@@ -7,6 +7,7 @@ import { asError, DockyardError, isDockyardError } from '../../oci/error.ts';
 import { swarmError } from '../errors.ts';
 import type { PeerId } from '../member.ts';
 import type { LinkRole } from './handshake.ts';
+import { decodeMessage, encodeMessage, type LinkMessage } from './link-message.ts';
 import type { LinkSocket } from './link-socket.ts';
 import {
   encodeChunkHeader,
@@ -17,12 +18,6 @@ import {
   type FrameSink,
   type FrameType,
 } from './frame.ts';
-
-/** A question (any JSON value) or an answer (a JSON object), and bytes that are not squeezed through JSON. */
-export interface LinkMessage {
-  readonly value: unknown;
-  readonly bytes: Buffer;
-}
 
 /** What the layer above does with a link. */
 export interface LinkHandler {
@@ -330,32 +325,4 @@ export class Link implements FrameSink {
 function describeFailure(thrown: unknown): { code: string; message: string } {
   if (isDockyardError(thrown)) return { code: thrown.code, message: thrown.message };
   return { code: 'ERR_LINK_FAILED', message: 'the peer failed to answer' };
-}
-
-/** `id (4) jsonLength (4) json bytes`. */
-function encodeMessage(id: number, value: unknown, bytes: Uint8Array = Buffer.alloc(0)): Buffer {
-  const json = Buffer.from(JSON.stringify(value));
-  const message = Buffer.allocUnsafe(8 + json.length + bytes.length);
-  message.writeUInt32BE(id, 0);
-  message.writeUInt32BE(json.length, 4);
-  json.copy(message, 8);
-  message.set(bytes, 8 + json.length);
-  return message;
-}
-
-function decodeMessage(payload: Buffer): { id: number; value: unknown; bytes: Buffer } {
-  if (payload.length < 8) throw swarmError('ERR_LINK_PROTOCOL', 'a message is too short');
-  const jsonEnd = 8 + payload.readUInt32BE(4);
-  if (jsonEnd > payload.length) throw swarmError('ERR_LINK_PROTOCOL', 'a message announces more JSON than it has');
-  const value = parseJson(payload.toString('utf8', 8, jsonEnd));
-  if (typeof value !== 'object' || value === null) throw swarmError('ERR_LINK_PROTOCOL', 'a message is no object');
-  return { id: payload.readUInt32BE(0), value, bytes: payload.subarray(jsonEnd) };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw swarmError('ERR_LINK_PROTOCOL', 'a message is not JSON', { cause });
-  }
 }

@@ -1,7 +1,8 @@
 /** A thousand tables in virtual time, with lost messages: the rules of the membership without any network. */
 import { describe, expect, test } from 'vitest';
 import { MEMBER_TABLE_DEFAULTS, MemberTable, type MemberEntry } from '../../../src/swarm/members.ts';
-import { fakeRecord, seededRandom } from './members-fixtures.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+import { fakeRecord } from './members-fixtures.ts';
 
 const NODES = 1_000;
 const LOSS = 0.2;

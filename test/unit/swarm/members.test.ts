@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { differingBuckets } from '../../../src/swarm/members-fingerprint.ts';
 import { compareUpdates, type MemberState, type MemberUpdate } from '../../../src/swarm/members-update.ts';
 import { MEMBER_TABLE_DEFAULTS, MemberTable } from '../../../src/swarm/members.ts';
-import { fakeRecord, seededRandom } from './members-fixtures.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+import { fakeRecord } from './members-fixtures.ts';
 
 const NAMES = ['a', 'b', 'c', 'd'];
 const statement = fc

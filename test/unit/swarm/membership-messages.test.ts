@@ -14,7 +14,8 @@ import {
 import { MembershipState } from '../../../src/swarm/membership-state.ts';
 import { MEMBER_TABLE_DEFAULTS } from '../../../src/swarm/members.ts';
 import { pino } from 'pino';
-import { realRecord, seededRandom } from './members-fixtures.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+import { realRecord } from './members-fixtures.ts';
 
 const identity = generateIdentity();
 const address = fc.record({

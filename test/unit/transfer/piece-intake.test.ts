@@ -6,7 +6,8 @@ import { Bitfield } from '../../../src/content/bitfield.ts';
 import { pieceGeometry, pieceRange } from '../../../src/content/geometry.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { LocalPieces, RecentPieces } from '../../../src/transfer/local-pieces.ts';
-import { abortable, PieceIntake } from '../../../src/transfer/piece-intake.ts';
+import { abortable } from '../../../src/oci/abortable.ts';
+import { PieceIntake } from '../../../src/transfer/piece-intake.ts';
 
 const SIZE = 3 * 65_536 + 10;
 

@@ -4,7 +4,8 @@ import { onTestFinished } from 'vitest';
 import { generateIdentity, verifyPeerSignature, type Identity } from '../../../../src/swarm/identity.ts';
 import type { SocketAddress } from '../../../../src/swarm/member.ts';
 import { LinkNetwork, type LinkNetworkConfig } from '../../../../src/swarm/link/link-network.ts';
-import type { Link, LinkHandler, LinkMessage } from '../../../../src/swarm/link/link.ts';
+import type { LinkMessage } from '../../../../src/swarm/link/link-message.ts';
+import type { Link, LinkHandler } from '../../../../src/swarm/link/link.ts';
 
 export const LINK_CONFIG: LinkNetworkConfig = {
   listen: { host: '127.0.0.1', port: 0 },

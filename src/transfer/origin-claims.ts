@@ -1,7 +1,7 @@
-/** Which pieces one simulated journey reads from the origin: what stands in the place of that part of `Gathering`. */
-import { ORIGIN_KEY } from '../../src/transfer/journey-types.ts';
-import type { MissingRun } from '../../src/transfer/origin-reader.ts';
-import type { PieceScheduler } from '../../src/transfer/piece-scheduler.ts';
+/** Which pieces of a blob are read from the origin next. Pure: it asks the scheduler, and marks there what is being read. */
+import { ORIGIN_KEY } from './journey-types.ts';
+import type { MissingRun } from './origin-reader.ts';
+import type { PieceScheduler } from './piece-scheduler.ts';
 
 export class OriginClaims {
   readonly #scheduler: PieceScheduler;
@@ -10,7 +10,7 @@ export class OriginClaims {
     this.#scheduler = scheduler;
   }
 
-  /** What is worth reading next; undefined when nothing lacks. */
+  /** What is worth reading next, from what a reader waits for on; undefined when nothing lacks. */
   nextRun(): MissingRun | undefined {
     const from = this.#scheduler.mostUrgent() ?? 0;
     return (
@@ -19,7 +19,10 @@ export class OriginClaims {
     );
   }
 
-  /** Marks a piece as being read; false when it comes from elsewhere, is not wanted, or has to wait for an urgent one. */
+  /**
+   * Marks a piece as being read; false when it comes from elsewhere, is not wanted, or has to wait: a client needs one before
+   * it that a holder has failed to bring. The run ends then, and the next one begins there.
+   */
   claim(piece: number): boolean {
     const scheduler = this.#scheduler;
     const urgent = scheduler.mostUrgent() ?? piece;
@@ -27,7 +30,7 @@ export class OriginClaims {
     return scheduler.availability(piece) === 0 && this.claimLent(piece);
   }
 
-  /** Marks a piece as being read for all; false when this node does not lack it. */
+  /** Marks a piece as being read that another node set aside for this one; false when this node does not lack it. */
   claimLent(piece: number): boolean {
     if (!this.#scheduler.isMissing(piece) || this.#scheduler.isRequested(piece)) return false;
     this.#scheduler.reserve(ORIGIN_KEY, piece);

@@ -1,0 +1,120 @@
+/**
+ * What the peers of one blob are told of it: which pieces this node has, and who answers for their hashes. News are gathered
+ * for a moment, and nobody is told what it knows.
+ */
+import type { Link } from '../swarm/link/link.ts';
+import { FRAME } from '../swarm/link/frame.ts';
+import type { Channel } from './channel.ts';
+import type { PieceMap } from './piece-map.ts';
+import { encodeStatement, type Statement } from './statement.ts';
+import { encodeRuns, toRuns } from './wire.ts';
+
+/** News of pieces are gathered for so long, so that a fast swarm does not drown in small frames; the first ones go soon. */
+export const NEWS_BATCH_MS = 20;
+export const FIRST_NEWS_MS = 2;
+
+export interface PeerNewsDeps {
+  readonly channels: ReadonlyMap<Link, Channel>;
+  /** Undefined while the length of the blob is unknown. */
+  readonly map: () => PieceMap | undefined;
+  readonly nowMs: () => number;
+}
+
+/** What a peer knows already: it was told, or told it itself. */
+interface Told {
+  readonly statements: Set<Statement>;
+  /** The list that was gone through, and how far. */
+  list: readonly Statement[];
+  count: number;
+}
+
+export class PeerNews {
+  readonly #deps: PeerNewsDeps;
+  readonly #pending = new Map<Channel, number[]>();
+  readonly #told = new Map<Channel, Told>();
+  #timer: NodeJS.Timeout | undefined;
+  #flushedAtMs = -Infinity;
+
+  constructor(deps: PeerNewsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Tells that this node has a piece: to one peer, or to all that lack it. */
+  announce(piece: number, only?: Channel): void {
+    for (const channel of only === undefined ? this.#deps.channels.values() : [only]) {
+      if (!channel.isJoined || channel.remoteHas(piece)) continue;
+      const pending = this.#pending.get(channel);
+      if (pending === undefined) this.#pending.set(channel, [piece]);
+      else pending.push(piece);
+    }
+    if (this.#pending.size === 0) return;
+    const sinceMs = this.#deps.nowMs() - this.#flushedAtMs;
+    this.#timer ??= setTimeout(() => this.flush(), Math.max(FIRST_NEWS_MS, NEWS_BATCH_MS - sinceMs));
+  }
+
+  /** Makes a statement known to all who can use it, at once. */
+  publish(statement: Statement): void {
+    for (const channel of this.#deps.channels.values()) this.#sendStatement(channel, statement);
+  }
+
+  /** Makes all statements known to a peer, at once. */
+  sendStatements(channel: Channel): void {
+    const statements = this.#deps.map()?.statements ?? [];
+    const told = this.#toldTo(channel);
+    // Statements are only ever added to a list, or there is a new list.
+    const from = told.list === statements ? told.count : 0;
+    for (let at = from; at < statements.length; at += 1) {
+      const statement = statements[at];
+      if (statement !== undefined) this.#sendStatement(channel, statement);
+    }
+    told.list = statements;
+    told.count = statements.length;
+  }
+
+  /** A peer made a statement known itself. */
+  onTold(channel: Channel, statement: Statement): void {
+    this.#toldTo(channel).statements.add(statement);
+  }
+
+  /** Sends what was gathered. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#flushedAtMs = this.#deps.nowMs();
+    for (const [channel, pieces] of this.#pending) {
+      if (channel.remoteId === undefined || !this.#deps.channels.has(channel.link)) continue;
+      this.sendStatements(channel);
+      const lacking = pieces.filter((piece) => !channel.remoteHas(piece)).sort((a, b) => a - b);
+      if (lacking.length > 0) channel.link.send(FRAME.have, encodeRuns(channel.remoteId, toRuns(lacking)));
+    }
+    this.#pending.clear();
+  }
+
+  /** A peer takes part no more. */
+  forget(channel: Channel): void {
+    this.#pending.delete(channel);
+    this.#told.delete(channel);
+  }
+
+  /** Nothing more is told. */
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #toldTo(channel: Channel): Told {
+    let told = this.#told.get(channel);
+    if (told === undefined) {
+      told = { statements: new Set(), list: [], count: 0 };
+      this.#told.set(channel, told);
+    }
+    return told;
+  }
+
+  #sendStatement(channel: Channel, statement: Statement): void {
+    if (channel.remoteId === undefined || channel.remoteComplete || channel.link.peerId === statement.author) return;
+    const { statements } = this.#toldTo(channel);
+    if (statements.has(statement)) return;
+    statements.add(statement);
+    channel.link.send(FRAME.hashes, encodeStatement(channel.remoteId, statement));
+  }
+}
