@@ -1,11 +1,11 @@
-// Imports run downward only: node → tracker, registry, appc → transfer → swarm, torrent, origin, content → oci.
+// Imports run downward only: node → tracker, registry, appc, notify → transfer → swarm, torrent, origin, content → oci.
 // The tracker is a process of its own, and the command line starts it too.
 // Rooms on the same floor do not import each other.
 
 /** Each floor of the house, top first. */
 const floors = [
   ['node'],
-  ['tracker', 'src/registry', 'src/appc'],
+  ['tracker', 'src/registry', 'src/appc', 'src/notify'],
   ['src/transfer'],
   ['src/swarm', 'src/torrent', 'src/origin', 'src/content'],
   ['src/oci'],

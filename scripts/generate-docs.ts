@@ -18,6 +18,7 @@ const LAYERS: Readonly<Record<string, string>> = {
   tracker: 'The tracker',
   'src/registry': 'The registry facade',
   'src/appc': 'App containers',
+  'src/notify': 'Webhook notifications',
   'src/transfer': 'Transfers',
   'src/swarm': 'The swarm',
   'src/torrent': 'Torrents',

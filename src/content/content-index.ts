@@ -56,9 +56,12 @@ export class ContentIndex implements AsyncDisposable {
     }
   }
 
-  /** All entries whose key begins with `prefix`, keys without it, in order. @throws {DockyardError} ERR_STORE_IO */
-  async *entries(prefix: string): AsyncGenerator<[key: string, value: Buffer]> {
-    const iterator = this.#level.iterator({ gte: prefix, lt: `${prefix}\uffff` });
+  /**
+   * All entries whose key begins with `prefix`, keys without it, in order, or at most `limit` of them.
+   * @throws {DockyardError} ERR_STORE_IO
+   */
+  async *entries(prefix: string, options: { limit?: number } = {}): AsyncGenerator<[key: string, value: Buffer]> {
+    const iterator = this.#level.iterator({ gte: prefix, lt: `${prefix}\uffff`, limit: options.limit ?? -1 });
     try {
       for (let batch = await iterator.nextv(1000); batch.length > 0; batch = await iterator.nextv(1000)) {
         for (const [key, value] of batch) yield [key.slice(prefix.length), value];
@@ -70,18 +73,21 @@ export class ContentIndex implements AsyncDisposable {
     }
   }
 
-  /** Makes all changes or none. They survive the end of the process. @throws {DockyardError} ERR_STORE_FULL, ERR_STORE_IO */
-  async write(changes: IndexChange[]): Promise<void> {
+  /**
+   * Makes all changes or none. They survive the end of the process, and with `sync` a loss of power as well.
+   * @throws {DockyardError} ERR_STORE_FULL, ERR_STORE_IO
+   */
+  async write(changes: IndexChange[], options: { sync?: boolean } = {}): Promise<void> {
     if (changes.length === 0) return;
     try {
       await this.#reopening;
-      await this.#level.batch(changes);
+      await this.#level.batch(changes, { sync: options.sync ?? false });
     } catch (first) {
       if (this.#closed) throw this.#translate(first);
       this.#log.warn({ err: first }, 'index write failed');
       try {
         await this.#reopen();
-        await this.#level.batch(changes);
+        await this.#level.batch(changes, { sync: options.sync ?? false });
       } catch (error) {
         throw this.#translate(error);
       }

@@ -3,14 +3,14 @@
  * upstream named in an answer, and so refuses private addresses at the moment of connecting, after DNS has spoken: a check
  * before that could be fooled by a name that changes its address.
  */
-import { X509Certificate } from 'node:crypto';
 import type { LookupAddress, LookupOptions } from 'node:dns';
 import type { LookupFunction } from 'node:net';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import { Agent, ProxyAgent, type Dispatcher } from 'undici';
 import { addressScope, bareHost, isSameSite, literalAddress } from './address-guard.ts';
 import { originError } from './errors.ts';
 import { proxyFor } from './proxy-choice.ts';
+import { certificatesOf, trustedContext } from './trusted-certificates.ts';
 import type { ProxyConfig, UpstreamConfig } from './upstream-config.ts';
 
 /** Resolves a name to all its addresses; `dns.promises.lookup` with `all`. */
@@ -22,25 +22,6 @@ export interface DispatchersDeps {
 
 /** How long an idle connection is kept. Below the 5 s after which Node's own servers close theirs. */
 const KEEP_ALIVE_MS = 4_000;
-
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-
-/** The certificates of a PEM file, each checked, because the TLS library passes over what it cannot read. */
-function certificatesOf(caPem: string | undefined): readonly string[] {
-  if (caPem === undefined) return [];
-  const certificates = caPem.match(PEM_CERTIFICATE) ?? [];
-  if (certificates.length === 0) throw new TypeError('it holds no PEM certificate');
-  return certificates.map((certificate) => new X509Certificate(certificate).toString());
-}
-
-/**
- * Trust in the operator's certificates, the system's and Node's. The operator's come first: of several with one subject, and
- * many make their own `CN=localhost`, OpenSSL takes the first.
- */
-function trustedContext(own: readonly string[]): SecureContext {
-  const certificates = new Set([...own, ...getCACertificates('default'), ...getCACertificates('system')]);
-  return createSecureContext({ ca: [...certificates] });
-}
 
 export class Dispatchers {
   readonly #resolveHost: ResolveHost;

@@ -1,0 +1,38 @@
+/** What happened to an image, as whoever saw it tells it. Only what is known is set. */
+
+/** What was done. */
+export const EVENT_ACTIONS = ['push', 'pull', 'mount', 'delete'] as const;
+
+export type EventAction = (typeof EVENT_ACTIONS)[number];
+
+/** Content that a manifest names. */
+export interface ReferencedContent {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+/** One thing that happened. */
+export interface RegistryEvent {
+  readonly action: EventAction;
+  readonly subject: 'manifest' | 'blob' | 'tag';
+  readonly repository: string;
+  readonly digest?: string | undefined;
+  readonly tag?: string | undefined;
+  readonly mediaType?: string | undefined;
+  readonly sizeBytes?: number | undefined;
+  /** Where a blob was mounted from. */
+  readonly fromRepository?: string | undefined;
+  readonly references?: readonly ReferencedContent[] | undefined;
+  /** Who asked, where that is known. */
+  readonly actorName?: string | undefined;
+  readonly request: {
+    readonly id: string;
+    /** Address and port of the client. */
+    readonly address?: string | undefined;
+    /** The `Host` that the client asked. */
+    readonly host?: string | undefined;
+    readonly method: string;
+    readonly userAgent: string;
+  };
+}
