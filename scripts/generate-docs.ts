@@ -19,6 +19,7 @@ const LAYERS: Readonly<Record<string, string>> = {
   'src/registry': 'The registry facade',
   'src/appc': 'App containers',
   'src/transfer': 'Transfers',
+  'src/storage': 'Storage of record',
   'src/swarm': 'The swarm',
   'src/torrent': 'Torrents',
   'src/origin': 'Origins',
