@@ -20,6 +20,7 @@ const LAYERS: Readonly<Record<string, string>> = {
   'src/appc': 'App containers',
   'src/notify': 'Webhook notifications',
   'src/transfer': 'Transfers',
+  'src/storage': 'Storage of record',
   'src/swarm': 'The swarm',
   'src/torrent': 'Torrents',
   'src/origin': 'Origins',
