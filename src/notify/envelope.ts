@@ -8,6 +8,9 @@ import type { RegistryEvent } from './registry-event.ts';
 /** The content type of an envelope. */
 export const EVENTS_MEDIA_TYPE = 'application/vnd.docker.distribution.events.v2+json';
 
+/** What the distribution registry calls the content of any blob. */
+const BLOB_MEDIA_TYPE = 'application/octet-stream';
+
 /** Facts that every event of this process shares. */
 export interface EventSource {
   /** Host and port of this registry. */
@@ -43,7 +46,7 @@ export function wireEvent(event: RegistryEvent, facts: EnvelopeFacts): WireEvent
     timestamp: new Date(facts.atMs).toISOString(),
     action: event.action,
     target: {
-      mediaType: event.mediaType,
+      mediaType: event.mediaType ?? (event.action === 'delete' ? undefined : BLOB_MEDIA_TYPE),
       digest: event.digest,
       size: event.sizeBytes,
       // The older name of the same, which receivers still read.
@@ -58,10 +61,10 @@ export function wireEvent(event: RegistryEvent, facts: EnvelopeFacts): WireEvent
     },
     request: {
       id: request.id,
-      addr: request.address,
+      addr: request.clientAddress,
       host: request.host,
       method: request.method,
-      useragent: request.userAgent,
+      useragent: request.userAgent ?? '',
     },
     actor: { name: event.actorName },
     source: { addr: facts.source.address, instanceID: facts.source.instanceId },
@@ -74,8 +77,8 @@ export function envelopeText(event: string): string {
 }
 
 /** Where the content can be fetched; nowhere once it is deleted. */
-function contentUrl({ action, subject, repository, digest, request }: RegistryEvent): string | undefined {
+function contentUrl({ action, mediaType, repository, digest, request }: RegistryEvent): string | undefined {
   if (action === 'delete' || digest === undefined || request.host === undefined) return undefined;
-  const kind = subject === 'blob' ? 'blobs' : 'manifests';
+  const kind = mediaType === undefined || mediaType === BLOB_MEDIA_TYPE ? 'blobs' : 'manifests';
   return `http://${request.host}/v2/${repository}/${kind}/${digest}`;
 }

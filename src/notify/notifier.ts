@@ -1,6 +1,6 @@
 /**
  * Notifications: what happened to images is told to the endpoints that the operator configured. An event is durable when
- * `record` resolves, and is delivered at least once, in order for each endpoint, until it is delivered or given up; its id
+ * `onEvent` resolves, and is delivered at least once, in order for each endpoint, until it is delivered or given up; its id
  * stays the same, so that receivers can tell repetitions.
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -81,7 +81,7 @@ export class Notifier implements AsyncDisposable {
   }
 
   /** Writes an event down for every endpoint that wants it. Never throws: what cannot be written is logged and counted. */
-  async record(event: RegistryEvent): Promise<void> {
+  async onEvent(event: RegistryEvent): Promise<void> {
     const { newId, clock, source } = this.#deps;
     const facts = {
       id: newId(),

@@ -15,10 +15,10 @@ export interface ReferencedContent {
 /** One thing that happened. */
 export interface RegistryEvent {
   readonly action: EventAction;
-  readonly subject: 'manifest' | 'blob' | 'tag';
   readonly repository: string;
   readonly digest?: string | undefined;
   readonly tag?: string | undefined;
+  /** Of a manifest; blobs have none that a registry knows. */
   readonly mediaType?: string | undefined;
   readonly sizeBytes?: number | undefined;
   /** Where a blob was mounted from. */
@@ -28,11 +28,10 @@ export interface RegistryEvent {
   readonly actorName?: string | undefined;
   readonly request: {
     readonly id: string;
-    /** Address and port of the client. */
-    readonly address?: string | undefined;
+    readonly clientAddress?: string | undefined;
     /** The `Host` that the client asked. */
     readonly host?: string | undefined;
     readonly method: string;
-    readonly userAgent: string;
+    readonly userAgent?: string | undefined;
   };
 }

@@ -65,10 +65,9 @@ export class FsUpload implements Upload {
   async append(source: AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<number> {
     return await this.#alone(async () => {
       options.signal?.throwIfAborted();
-      await this.#withFile(async (file) => {
-        if (this.#writtenBytes !== this.#durableBytes) await this.#sync(file);
-        await this.#take(file, source, options);
-      });
+      // Left by a last append that no commit followed up: whoever goes on was told the offset before it.
+      if (this.#writtenBytes !== this.#durableBytes) this.#forgetUnsynced();
+      await this.#withFile(async (file) => await this.#take(file, source, options));
       return this.#durableBytes;
     });
   }
@@ -116,9 +115,20 @@ export class FsUpload implements Upload {
     this.#work = working;
     try {
       return await working;
+    } catch (error) {
+      throw this.#afterFailure(error);
     } finally {
       this.#work = undefined;
     }
+  }
+
+  /** Where the file is gone, it became the blob before something failed, or was cleared away: nothing can go on from it. */
+  #afterFailure(error: unknown): unknown {
+    if (this.#ended || !isAbsentError(asError(error).cause)) return error;
+    this.#ended = true;
+    this.dropHash();
+    this.#deps.onEnd(this.id);
+    return storageError('ERR_UPLOAD_ENDED', `the file of upload ${this.id} is gone`, { cause: error });
   }
 
   async #take(file: DiskFile, source: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<void> {
@@ -188,10 +198,14 @@ export class FsUpload implements Upload {
       this.#durableBytes = this.#writtenBytes;
     } catch (error) {
       // What an fsync failed for may be lost, whatever a later one says; so it is as if it had never come.
-      this.dropHash();
-      this.#writtenBytes = this.#durableBytes;
+      this.#forgetUnsynced();
       throw error;
     }
+  }
+
+  #forgetUnsynced(): void {
+    this.dropHash();
+    this.#writtenBytes = this.#durableBytes;
   }
 
   async #digest(expected: Digest): Promise<string> {

@@ -5,7 +5,9 @@ import { openContent, type OpenedContent } from '../../src/content/open-content.
 import type { BlobStorage } from '../../src/storage/blob-storage.ts';
 import { FsBlobStorage } from '../../src/storage/fs-blob-storage.ts';
 import { MemoryBlobStorage, MemoryMedium } from '../../src/storage/memory-blob-storage.ts';
+import { FaultyDisk } from '../support/faulty-disk.ts';
 import { describeBlobStorage } from './blob-storage.ts';
+import { describeStorageFaults } from './blob-storage-faults.ts';
 import { makeTemporaryDirectory, tickingClock } from './blob-store-fixtures.ts';
 
 const directories = new AsyncDisposableStack();
@@ -31,9 +33,35 @@ describeBlobStorage('MemoryBlobStorage', {
   },
 });
 
-async function openFsStorage(directory: string): Promise<BlobStorage> {
+for (const [name, code] of [
+  ['a full disk', 'ENOSPC'],
+  ['a disk that fails', 'EIO'],
+] as const) {
+  describeStorageFaults(`FsBlobStorage on ${name}`, {
+    // More than is hashed at once.
+    sizeBytes: 1_300_000,
+    makePlace: async () => {
+      const directory = directories.use(await makeTemporaryDirectory());
+      const disk = new FaultyDisk();
+      return {
+        open: async () => await openFsStorage(directory.path, disk),
+        watch: (fails) => {
+          disk.calls = [];
+          disk.fault = () => {
+            if (fails(disk.calls.length - 1)) throw Object.assign(new Error(`${code}: injected`), { code });
+          };
+        },
+        get calls() {
+          return disk.calls.length;
+        },
+      };
+    },
+  });
+}
+
+async function openFsStorage(directory: string, disk?: FaultyDisk): Promise<BlobStorage> {
   const content: OpenedContent = await openContent(
-    { clock: tickingClock(), log: pino({ level: 'silent' }), metrics: new Registry() },
+    { clock: tickingClock(), log: pino({ level: 'silent' }), metrics: new Registry(), disk },
     {
       directory,
       maxSizeBytes: 0,

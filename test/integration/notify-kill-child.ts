@@ -24,6 +24,6 @@ const notifier = await Notifier.open(
   notifyConfig(endpoint(url, { maxPending: 1_000_000 })),
 );
 for (let number = Number(first); ; number += 1) {
-  await notifier.record(pushOf(String(number)));
+  await notifier.onEvent(pushOf(String(number)));
   writeSync(1, `${number}\n`);
 }

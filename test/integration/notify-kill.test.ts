@@ -43,7 +43,7 @@ test(`every event that was written down is delivered, in order, over ${ROUNDS} k
   await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url, { maxPending: 1_000_000 })), {
     folder,
   });
-  await notifier.record(pushOf('end'));
+  await notifier.onEvent(pushOf('end'));
   for (let count = 1; receiver.seen.at(-1)?.event.target['tag'] !== 'end'; count += 1) await receiver.received(count);
   const taken = tagsOf(receiver.seen.filter((_, index) => isTaken[index]));
   const numbers = [...new Set(taken.filter((tag) => tag !== 'end').map(Number))];

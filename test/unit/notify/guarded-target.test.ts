@@ -24,7 +24,7 @@ test.for(INNER)('the address %s is refused unless it is allowed', async (host) =
   const receiver = await startReceiver();
   const url = `http://${host}:${receiver.port}/hook`;
   await using notifier = await openNotifier(notifyConfig(endpoint(url, { allowPrivate: false })));
-  await notifier.record(pushOf('v1'));
+  await notifier.onEvent(pushOf('v1'));
   await until('the endpoint fails', () => notifier.report()[0]?.lastFailure?.includes('which is not allowed'));
   expect(receiver.seen).toEqual([]);
 });
@@ -39,7 +39,7 @@ test('a name is refused for one inner address among public ones', async () => {
   await using notifier = await openNotifier(notifyConfig(endpoint(url, { allowPrivate: false })), {
     deps: { resolveHost: async () => await Promise.resolve(addresses) },
   });
-  await notifier.record(pushOf('v1'));
+  await notifier.onEvent(pushOf('v1'));
   await until('the endpoint fails', () => notifier.report()[0]?.lastFailure?.includes('which is not allowed'));
   expect(receiver.seen).toEqual([]);
 });
@@ -57,7 +57,7 @@ test('a name that changes its address is judged by the address that is connected
     notifyConfig(endpoint(url, { allowPrivate: false, timeoutMs: 100, backoffMs: 5 })),
     { deps: { resolveHost } },
   );
-  await notifier.record(pushOf('v1'));
+  await notifier.onEvent(pushOf('v1'));
   await until('the name was looked up again', () => lookups >= 3);
   await until('the endpoint fails', () => notifier.report()[0]?.lastFailure?.includes('which is not allowed'));
   expect(receiver.seen).toEqual([]);
@@ -69,7 +69,7 @@ test('an allowed inner name is reached, at the address that was looked up', asyn
   await using notifier = await openNotifier(notifyConfig(endpoint(url, { allowPrivate: true })), {
     deps: { resolveHost: async () => await Promise.resolve([{ address: '127.0.0.1', family: 4 }]) },
   });
-  await notifier.record(pushOf('v1'));
+  await notifier.onEvent(pushOf('v1'));
   const [delivery] = await receiver.received(1);
   expect(delivery?.headers.host).toBe(`hooks.lan:${receiver.port}`);
 });

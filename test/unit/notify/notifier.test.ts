@@ -8,7 +8,7 @@ describe('deliveries', () => {
   test('a push is told in the envelope of the distribution registry', async () => {
     const receiver = await startReceiver();
     await using notifier = await openNotifier({ ...notifyConfig(endpoint(receiver.url)), includeReferences: true });
-    await notifier.record(pushOf('v1'));
+    await notifier.onEvent(pushOf('v1'));
     const [delivery] = await receiver.received(1);
     expect(delivery?.headers['content-type']).toBe('application/vnd.docker.distribution.events.v2+json');
     expect(JSON.parse(delivery?.body ?? '')).toEqual({
@@ -45,9 +45,27 @@ describe('deliveries', () => {
     const receiver = await startReceiver();
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url)));
     const { request } = pushOf('v1');
-    await notifier.record({ action: 'delete', subject: 'tag', repository: 'team/app', tag: 'v1', request });
+    await notifier.onEvent({ action: 'delete', repository: 'team/app', tag: 'v1', request });
     const [delivery] = await receiver.received(1);
     expect(delivery?.event.target).toEqual({ repository: 'team/app', tag: 'v1' });
+  });
+
+  test('a mounted blob is told with where it came from, and where it can be fetched', async () => {
+    const receiver = await startReceiver();
+    await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url)));
+    const { request, digest } = pushOf('v1');
+    const blob = { repository: 'team/app', fromRepository: 'team/base', digest, sizeBytes: 12 };
+    await notifier.onEvent({ action: 'mount', ...blob, request });
+    const [delivery] = await receiver.received(1);
+    expect(delivery?.event.target).toEqual({
+      mediaType: 'application/octet-stream',
+      digest,
+      size: 12,
+      length: 12,
+      repository: 'team/app',
+      fromRepository: 'team/base',
+      url: `http://seed.lan:5000/v2/team/app/blobs/${digest}`,
+    });
   });
 
   test('configured headers are sent, several of one name and over our own', async () => {
@@ -59,7 +77,7 @@ describe('deliveries', () => {
       { name: 'User-Agent', value: 'other' },
     ];
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url, { headers })));
-    await notifier.record(pushOf('v1'));
+    await notifier.onEvent(pushOf('v1'));
     const [delivery] = await receiver.received(1);
     expect(delivery?.headers).toMatchObject({
       authorization: 'Bearer abc',
@@ -72,14 +90,14 @@ describe('deliveries', () => {
     const receiver = await startReceiver();
     const signed = endpoint(receiver.url, { name: 'signed', secret: 'a plain secret' });
     await using notifier = await openNotifier(notifyConfig(signed));
-    await notifier.record(pushOf('v1'));
+    await notifier.onEvent(pushOf('v1'));
     const [first] = await receiver.received(1);
     const timestamp = String(first?.headers['webhook-timestamp']);
     const expected = createHmac('sha256', 'a plain secret').update(`event-1.${timestamp}.${first?.body}`);
     expect(first?.headers['webhook-signature']).toBe(`v1,${expected.digest('base64')}`);
     expect(Math.abs(Number(timestamp) * 1000 - Date.now())).toBeLessThan(60_000);
     await notifier.reconfigure(notifyConfig({ ...signed, secret: undefined }));
-    await notifier.record(pushOf('v2'));
+    await notifier.onEvent(pushOf('v2'));
     const [, second] = await receiver.received(2);
     expect(second?.headers).toMatchObject({ 'webhook-id': 'event-2' });
     expect(second?.headers).not.toHaveProperty('webhook-signature');
@@ -97,7 +115,7 @@ describe('deliveries', () => {
     });
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url)));
     const tags = Array.from({ length: 50 }, (_, index) => `v${index}`);
-    await Promise.all(tags.map(async (tag) => await notifier.record(pushOf(tag))));
+    await Promise.all(tags.map(async (tag) => await notifier.onEvent(pushOf(tag))));
     expect(tagsOf(await receiver.received(50))).toEqual(tags);
     expect(mostRunning).toBe(1);
   });
@@ -112,9 +130,9 @@ describe('deliveries', () => {
       endpoint(disabled.url, { name: 'off', disabled: true }),
     );
     await using notifier = await openNotifier(config);
-    await notifier.record({ ...pushOf('pulled'), action: 'pull' });
-    await notifier.record({ ...pushOf('index'), mediaType: 'application/vnd.oci.image.index.v1+json' });
-    await notifier.record(pushOf('told'));
+    await notifier.onEvent({ ...pushOf('pulled'), action: 'pull' });
+    await notifier.onEvent({ ...pushOf('index'), mediaType: 'application/vnd.oci.image.index.v1+json' });
+    await notifier.onEvent(pushOf('told'));
     expect(tagsOf(await busy.received(1))).toEqual(['told']);
     expect(disabled.seen).toEqual([]);
     expect(notifier.report()).toMatchObject([
@@ -128,8 +146,8 @@ describe('failures', () => {
   test('a failing endpoint is tried again with the same event until it takes it', async () => {
     const receiver = await startReceiver((index) => (index < 5 ? 503 : 202));
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url, { secret: 'whsec_c2VjcmV0' })));
-    await notifier.record(pushOf('v1'));
-    await notifier.record(pushOf('v2'));
+    await notifier.onEvent(pushOf('v1'));
+    await notifier.onEvent(pushOf('v2'));
     const deliveries = await receiver.received(7);
     expect(tagsOf(deliveries)).toEqual(['v1', 'v1', 'v1', 'v1', 'v1', 'v1', 'v2']);
     expect(new Set(deliveries.slice(0, 6).map(({ body }) => body)).size).toBe(1);
@@ -147,7 +165,7 @@ describe('failures', () => {
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url, { threshold: 3, backoffMs: 1234 })), {
       deps: { clock: { nowMs: () => Date.now(), sleep } },
     });
-    await notifier.record(pushOf('v1'));
+    await notifier.onEvent(pushOf('v1'));
     await receiver.received(6);
     expect(pauses).toEqual([0, 0, 1234, 1234, 1234]);
   });
@@ -155,7 +173,7 @@ describe('failures', () => {
   test('an endpoint that gives no answer in time is asked again', async () => {
     const receiver = await startReceiver((index) => (index === 0 ? (): void => undefined : 200));
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url, { timeoutMs: 50 })));
-    await notifier.record(pushOf('v1'));
+    await notifier.onEvent(pushOf('v1'));
     expect(tagsOf(await receiver.received(2))).toEqual(['v1', 'v1']);
     expect(notifier.report()[0]?.lastFailure).toBe('it gave no answer within 50 ms');
   });
@@ -166,7 +184,7 @@ describe('failures', () => {
       index > 0 ? 200 : (response): void => void response.writeHead(307, { location: target.url }).end(),
     );
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url)));
-    await notifier.record(pushOf('v1'));
+    await notifier.onEvent(pushOf('v1'));
     await receiver.received(2);
     expect(target.seen).toEqual([]);
     expect(notifier.report()[0]?.lastFailure).toBe(`it answered 307 to ${target.url}; redirects are not followed`);
@@ -175,8 +193,8 @@ describe('failures', () => {
   test('an event that is refused does not keep back the others, and is listed', async () => {
     const receiver = await startReceiver((index) => (index < 3 ? 422 : 200));
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url, { threshold: 3 })));
-    await notifier.record(pushOf('poison'));
-    await notifier.record(pushOf('good'));
+    await notifier.onEvent(pushOf('poison'));
+    await notifier.onEvent(pushOf('good'));
     expect(tagsOf(await receiver.received(4))).toEqual(['poison', 'poison', 'poison', 'good']);
     expect(await Array.fromAsync(notifier.deadLetters())).toMatchObject([
       { endpoint: 'ci', reason: 'it answered 422', event: { id: 'event-1', target: { tag: 'poison' } } },
@@ -196,7 +214,7 @@ describe('failures', () => {
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url, { giveUpAfterMs: 60_000 })), {
       deps: { clock: { nowMs: () => nowMs, sleep } },
     });
-    await notifier.record(pushOf('old'));
+    await notifier.onEvent(pushOf('old'));
     await receiver.received(2);
     const [report] = await until('the event is given up', () => {
       const reports = notifier.report();
@@ -213,9 +231,9 @@ describe('failures', () => {
     await using notifier = await openNotifier(
       notifyConfig(endpoint(receiver.url, { maxPending: 3, maxDeadLetters: 2 })),
     );
-    await notifier.record(pushOf('in-hand'));
+    await notifier.onEvent(pushOf('in-hand'));
     await receiver.received(1);
-    for (const tag of ['a', 'b', 'c', 'd', 'e']) await notifier.record(pushOf(tag));
+    for (const tag of ['a', 'b', 'c', 'd', 'e']) await notifier.onEvent(pushOf(tag));
     expect(notifier.report()).toMatchObject([{ pendingCount: 3, deadLetterCount: 2 }]);
     const dead = await Array.fromAsync(notifier.deadLetters());
     expect(dead.map(({ event }) => (event as { target: { tag: string } }).target.tag)).toEqual(['b', 'c']);
@@ -230,11 +248,11 @@ describe('the outbox', () => {
     const down = await startReceiver(() => 503);
     {
       await using notifier = await openNotifier(notifyConfig(endpoint(down.url, { backoffMs: 60_000 })), { folder });
-      for (const tag of ['a', 'b', 'c']) await notifier.record(pushOf(tag));
+      for (const tag of ['a', 'b', 'c']) await notifier.onEvent(pushOf(tag));
     }
     const receiver = await startReceiver();
     await using notifier = await openNotifier(notifyConfig(endpoint(receiver.url)), { folder });
-    await notifier.record(pushOf('d'));
+    await notifier.onEvent(pushOf('d'));
     expect(tagsOf(await receiver.received(4))).toEqual(['a', 'b', 'c', 'd']);
   });
 
@@ -242,7 +260,7 @@ describe('the outbox', () => {
     const down = await startReceiver(() => 503);
     const receiver = await startReceiver();
     await using notifier = await openNotifier(notifyConfig(endpoint(down.url, { backoffMs: 60_000 })));
-    const recording = ['a', 'b', 'c'].map(async (tag) => await notifier.record(pushOf(tag)));
+    const recording = ['a', 'b', 'c'].map(async (tag) => await notifier.onEvent(pushOf(tag)));
     await notifier.reconfigure(notifyConfig(endpoint(receiver.url)));
     await Promise.all(recording);
     expect(tagsOf(await receiver.received(3))).toEqual(['a', 'b', 'c']);
@@ -254,7 +272,7 @@ describe('the outbox', () => {
     const config = notifyConfig(endpoint(down.url, { backoffMs: 60_000 }));
     {
       await using notifier = await openNotifier(config, { folder });
-      await notifier.record(pushOf('a'));
+      await notifier.onEvent(pushOf('a'));
       await notifier.reconfigure(notifyConfig());
       await expect(notifier.retryDeadLetters('ci')).rejects.toMatchObject({ code: 'ERR_WEBHOOK_UNKNOWN' });
     }

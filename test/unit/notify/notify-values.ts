@@ -34,7 +34,6 @@ export function notifyConfig(...endpoints: EndpointConfig[]): NotifyConfig {
 export function pushOf(tag: string): RegistryEvent {
   return {
     action: 'push',
-    subject: 'manifest',
     repository: 'team/app',
     digest: `sha256:${'a'.repeat(64)}`,
     tag,
@@ -43,7 +42,7 @@ export function pushOf(tag: string): RegistryEvent {
     references: [{ mediaType: 'application/octet-stream', digest: `sha256:${'b'.repeat(64)}`, sizeBytes: 12 }],
     request: {
       id: 'request-1',
-      address: '10.1.2.3:4567',
+      clientAddress: '10.1.2.3:4567',
       host: 'seed.lan:5000',
       method: 'PUT',
       userAgent: 'docker/28',
