@@ -20,6 +20,7 @@ const LAYERS: Readonly<Record<string, string>> = {
   'src/appc': 'App containers',
   'src/transfer': 'Transfers',
   'src/storage': 'Storage of record',
+  'src/catalog': 'The catalog',
   'src/swarm': 'The swarm',
   'src/torrent': 'Torrents',
   'src/origin': 'Origins',

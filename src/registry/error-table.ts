@@ -80,6 +80,21 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_TRANSFER_UNAVAILABLE: { ...BUSY, message: 'no source can deliver the blob now' },
   ERR_TRANSFER_BROKEN: { ...BUSY, message: 'every source of the blob failed' },
   ERR_TRANSFER_CORRUPT: { ...BAD_UPSTREAM, message: 'the blob is damaged at its origin' },
+  // storage
+  ERR_STORAGE_FULL: { status: 507, code: 'UNAVAILABLE', message: 'the storage of this registry is full' },
+  ERR_STORAGE_IO: STORE_FAILED,
+  ERR_STORAGE_DAMAGED: STORE_FAILED,
+  ERR_STORAGE_CLOSED: STORE_FAILED,
+  ERR_DIGEST_MISMATCH: { status: 400, code: 'DIGEST_INVALID' },
+  // The client asks where the upload stands, and goes on from there.
+  ERR_UPLOAD_BUSY: { status: 416, code: 'BLOB_UPLOAD_INVALID', message: 'another request is writing to this upload' },
+  ERR_UPLOAD_ENDED: { status: 404, code: 'BLOB_UPLOAD_UNKNOWN', message: 'the upload has ended; begin another' },
+  // catalog
+  ERR_CATALOG_FULL: { status: 507, code: 'UNAVAILABLE', message: 'the storage of this registry is full' },
+  ERR_CATALOG_LOCKED: STORE_FAILED,
+  ERR_CATALOG_DAMAGED: STORE_FAILED,
+  ERR_CATALOG_IO: STORE_FAILED,
+  ERR_CATALOG_CLOSED: STORE_FAILED,
   // swarm: a peer that fails is replaced, so these reach a client only where nothing else is left
   ERR_SWARM_KEY_INVALID: SWARM_FAILED,
   ERR_SWARM_OPEN: SWARM_FAILED,
