@@ -18,6 +18,7 @@ const LAYERS: Readonly<Record<string, string>> = {
   tracker: 'The tracker',
   'src/registry': 'The registry facade',
   'src/appc': 'App containers',
+  'src/seed': 'The registry of a seed',
   'src/transfer': 'Transfers',
   'src/storage': 'Storage of record',
   'src/catalog': 'The catalog',
