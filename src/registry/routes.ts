@@ -4,6 +4,7 @@
  */
 import type { Repository } from '../oci/repository.ts';
 import { HOSTED_HERE } from '../oci/repository.ts';
+import { isDockyardError } from '../oci/error.ts';
 import { parseRepositoryName } from '../oci/name.ts';
 import { BlobHandler } from './blob-handler.ts';
 import { parseDistributionPath, parseRequestTarget, type DistributionPath } from './distribution-path.ts';
@@ -89,7 +90,9 @@ export function dispatch(deps: DispatchDeps, config: HandlerConfig) {
       return await hostedRoutes.handleCatalog(ctx, { rawPath: target.path, search, namespace: namespaces[0] });
     }
     const shared = { rawPath: target.path, search, namespace: namespaces[0] };
-    if (hostedRoutes !== undefined && (await isHosted(deps, ctx.method, path, namespaces))) {
+    // On a seed, a name without a host may be about to be pushed for the first time.
+    const isBare = hosted !== undefined && namespaces.length === 0 && isBareName(path.nameText, deps.upstreamNames());
+    if (hostedRoutes !== undefined && isBare && (await isHosted(hosted, ctx.method, path))) {
       const route = ROUTES[path.kind];
       refuseMethod(ctx, [...route.methods, ...route.pushMethods]);
       const repository: Repository = { upstream: HOSTED_HERE, name: parseRepositoryName(path.nameText) };
@@ -99,7 +102,9 @@ export function dispatch(deps: DispatchDeps, config: HandlerConfig) {
     const { repository, via } = routeUpstream({ nameText: path.nameText, namespaces }, deps.upstreamNames());
     // The draft of the specification's next version asks registries that heed `ns` to say so.
     if (via === 'ns') ctx.set('OCI-Namespace', repository.upstream);
-    await pull(ctx, { ...shared, path, context: contextOf(ctx, repository) }, deps, blobHandler);
+    const request = { ...shared, path, context: contextOf(ctx, repository) };
+    if (isBare) await pullOrNothing(ctx, request, deps, blobHandler);
+    else await pull(ctx, request, deps, blobHandler);
   };
 }
 
@@ -107,13 +112,34 @@ type NamedPath = Exclude<DistributionPath, { kind: 'base' | 'catalog' }>;
 
 /** A push always means this seed; a pull does where the seed has the repository. */
 async function isHosted(
-  { hosted, upstreamNames }: DispatchDeps,
+  hosted: HostedRegistry | undefined,
   method: string,
   { kind, nameText }: NamedPath,
-  namespaces: readonly string[],
 ): Promise<boolean> {
-  if (hosted === undefined || namespaces.length > 0 || !isBareName(nameText, upstreamNames())) return false;
+  if (hosted === undefined) return false;
   return kind === 'upload' || ROUTES[kind].pushMethods.includes(method) || (await hosted.answersFor(nameText));
+}
+
+/**
+ * A pull from the default upstream, of a name that somebody may be about to push here. Clients ask for blobs and manifests
+ * before they push, and give up at any answer but "not found": so an upstream that denies or cannot be reached counts as one
+ * that has nothing. Blobs they ask for by HEAD, which no pull does; the name is then not even told to the upstream.
+ */
+async function pullOrNothing(
+  ctx: FacadeContext,
+  request: RoutedRequest<NamedPath>,
+  deps: HandlerDeps,
+  blobHandler: BlobHandler,
+): Promise<void> {
+  const { kind, nameText } = request.path;
+  if (kind === 'blob' && ctx.method === 'HEAD') throw registryError('ERR_BLOB_UNKNOWN', `${nameText} is not here`);
+  try {
+    await pull(ctx, request, deps, blobHandler);
+  } catch (cause) {
+    if (kind === 'blob' || !isDockyardError(cause) || !cause.code.startsWith('ERR_ORIGIN_')) throw cause;
+    const code = kind === 'manifest' ? 'ERR_MANIFEST_UNKNOWN' : 'ERR_LIST_UNKNOWN';
+    throw registryError(code, `${nameText} is not here, and its upstream does not give it`, { cause });
+  }
 }
 
 async function pull(
