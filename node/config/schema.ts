@@ -214,6 +214,23 @@ export const CONFIG_SCHEMA = {
       default: 30_000,
     }),
   }),
+  push: group('Pushes to a seed.', {
+    names: list(text('PATTERN', 255), {
+      summary:
+        "Repositories that are this seed's alone (`team/**`; `*` stops at a slash): nothing else may be pushed, and no upstream is asked for them.",
+    }),
+    immutableTags: list(text('NAME:TAG', 400), {
+      summary: 'Patterns of tags that never change once they are pushed: `team/**:v*`, or `v*` in every repository.',
+    }),
+    delete: option(toggle(), {
+      summary: 'Whether tags, manifests and blobs may be deleted through the registry.',
+      default: true,
+    }),
+    bodyTimeout: option(duration({ min: 100, max: 3_600_000 }), {
+      summary: 'How long a client may take to send the next 64 KiB; what had come of an upload is kept.',
+      default: 60_000,
+    }),
+  }),
   http: group('The registry that clients talk to.', {
     maxConnections: option(count({ min: 1 }), {
       summary: 'Connections of clients at once; more are closed.',

@@ -43,7 +43,7 @@ export function routeUpstream(question: UpstreamQuestion, upstreams: readonly st
   }
   const slash = nameText.indexOf('/');
   const first = slash === -1 ? '' : nameText.slice(0, slash);
-  if (first !== '' && (findUpstream(first, upstreams) !== undefined || isHostByDockersRule(first))) {
+  if (!isBareName(nameText, upstreams)) {
     return { via: 'path', repository: repositoryAt(requireUpstream(first, upstreams), nameText.slice(slash + 1)) };
   }
   const [defaultUpstream] = upstreams;
@@ -51,6 +51,13 @@ export function routeUpstream(question: UpstreamQuestion, upstreams: readonly st
     throw registryError('ERR_UPSTREAM_NOT_CONFIGURED', 'this node has no upstream: add one with --upstream NAME=URL');
   }
   return { via: 'default', repository: repositoryAt(defaultUpstream, nameText) };
+}
+
+/** True for a name without a host, which on a seed may be one of its own repositories. */
+export function isBareName(nameText: string, upstreams: readonly string[]): boolean {
+  const slash = nameText.indexOf('/');
+  const first = slash === -1 ? '' : nameText.slice(0, slash);
+  return first === '' || (findUpstream(first, upstreams) === undefined && !isHostByDockersRule(first));
 }
 
 /** All values of `ns` in a query string, decoded, and the query string without them, otherwise untouched. */
