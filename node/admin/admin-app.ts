@@ -40,8 +40,8 @@ async function answerErrors(log: Logger, context: Context, next: Next): Promise<
   try {
     await next();
   } catch (error) {
-    log.error({ err: error, path: context.path }, 'admin request failed');
-    context.status = 500;
+    context.status = isDockyardError(error, 'ERR_WEBHOOK_UNKNOWN') ? 404 : 500;
+    if (context.status === 500) log.error({ err: error, path: context.path }, 'admin request failed');
     const code = isDockyardError(error) ? error.code : 'ERR_INTERNAL';
     context.body = { error: { code, message: isDockyardError(error) ? error.message : 'see the log of the node' } };
   }
@@ -72,6 +72,12 @@ function addReports(router: Router, { subject }: AdminDeps): void {
   router.get('/pulls', (context) => {
     context.body = subject.transfers.reports().ended;
   });
+  router.get('/webhooks', (context) => {
+    context.body = subject.webhooks();
+  });
+  router.get('/webhooks/dead-letters', (context) => {
+    sendLines(context, subject.deadLetters());
+  });
   router.get('/blobs', (context) => {
     // One blob to a line: a node may hold a hundred thousand, and the list is never in memory as one text.
     sendLines(context, subject.blobs());
@@ -92,6 +98,9 @@ function addActions(router: Router, { subject, log }: AdminDeps): void {
       verifying = false;
       if (error !== undefined && !ended.aborted) log.error({ err: error }, 'verifying blobs failed');
     });
+  });
+  router.post('/webhooks/:name/retry', localOnly, async (context) => {
+    context.body = await subject.retryWebhook(context.params['name'] ?? '');
   });
   router.post('/doctor', localOnly, async (context) => {
     const signal = AbortSignal.any([endOfResponse(context), AbortSignal.timeout(EXAMINE_TIMEOUT_MS)]);

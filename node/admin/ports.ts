@@ -2,11 +2,13 @@
 import type {
   BlobReport,
   CheckReport,
+  DeadLetterReport,
   PeerReport,
   PullReport,
   StatusReport,
   TransferReport,
   VerifyReport,
+  WebhookReport,
 } from './reports.ts';
 
 /** Journeys of blobs: those under way, and the last that ended, newest last. Answers come from memory. */
@@ -26,6 +28,12 @@ export interface AdminSubject {
   status(): Promise<StatusReport>;
   peers(): readonly PeerReport[];
   blobs(): Iterable<BlobReport>;
+  /** Who is told of pushes and deletes; nobody on a node that is no seed. */
+  webhooks(): readonly WebhookReport[];
+  /** Events that were given up, oldest first. */
+  deadLetters(): AsyncIterable<DeadLetterReport>;
+  /** Delivers once more what was given up for an endpoint. @throws {DockyardError} ERR_WEBHOOK_UNKNOWN */
+  retryWebhook(name: string): Promise<{ readonly retried: number }>;
   readonly transfers: TransferReports;
   readonly readiness: readonly ReadinessCheck[];
   /** Hashes again all that is held. */

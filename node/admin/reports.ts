@@ -1,6 +1,6 @@
 /**
  * What a node tells operators about itself: the JSON of the admin server, and what the commands `status`, `peers`,
- * `blobs`, `verify` and `doctor` read. Bytes, milliseconds, and milliseconds since the epoch throughout.
+ * `blobs`, `verify`, `webhooks` and `doctor` read. Bytes, milliseconds, and milliseconds since the epoch throughout.
  */
 import type { PullReport as JourneyReport } from '../../src/transfer/pull-report.ts';
 
@@ -73,6 +73,34 @@ export interface VerifyReport {
   readonly digest: string;
   readonly sizeBytes: number;
   readonly state: 'good' | 'damaged' | 'missing';
+}
+
+/** A webhook endpoint, and how deliveries to it go. */
+export interface WebhookReport {
+  readonly name: string;
+  /** Without a query, which may hold a secret. */
+  readonly url: string;
+  readonly disabled: boolean;
+  readonly pendingCount: number;
+  readonly deadLetterCount: number;
+  readonly failuresInARow: number;
+  readonly lastFailure?: string | undefined;
+  readonly lastFailureAtMs?: number | undefined;
+  readonly lastDeliveryAtMs?: number | undefined;
+}
+
+/** An event that was given up. */
+export interface DeadLetterReport {
+  readonly endpoint: string;
+  readonly number: number;
+  readonly reason: string;
+  readonly givenUpAtMs: number;
+  /** As it was sent. */
+  readonly event: {
+    readonly id?: string;
+    readonly action?: string;
+    readonly target?: { readonly repository?: string; readonly tag?: string; readonly digest?: string };
+  };
 }
 
 /** Answer of `/status`. */

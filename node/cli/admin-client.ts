@@ -5,11 +5,13 @@ import { asError, isAbortError, isDockyardError } from '../../src/oci/error.ts';
 import type {
   BlobReport,
   CheckReport,
+  DeadLetterReport,
   PeerReport,
   PullReport,
   ReadinessReport,
   StatusReport,
   VerifyReport,
+  WebhookReport,
 } from '../admin/reports.ts';
 import { nodeError } from '../errors.ts';
 import { callHttp, connectionReason, readBody } from '../http-call.ts';
@@ -39,6 +41,18 @@ export class AdminClient {
 
   async pulls(): Promise<readonly PullReport[]> {
     return (await this.#json('GET', '/pulls')) as readonly PullReport[];
+  }
+
+  async webhooks(): Promise<readonly WebhookReport[]> {
+    return (await this.#json('GET', '/webhooks')) as readonly WebhookReport[];
+  }
+
+  deadLetters(): AsyncIterable<DeadLetterReport> {
+    return this.#lines<DeadLetterReport>('GET', '/webhooks/dead-letters');
+  }
+
+  async retryWebhook(name: string): Promise<{ readonly retried: number }> {
+    return (await this.#json('POST', `/webhooks/${encodeURIComponent(name)}/retry`)) as { retried: number };
   }
 
   async readiness(): Promise<ReadinessReport> {

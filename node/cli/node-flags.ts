@@ -11,8 +11,7 @@ export function addNodeFlags(command: Command): Command {
   for (const found of flatOptions()) {
     const { spec } = found;
     const placeholder = spec.type === 'named' ? 'NAME=URL' : spec.kind.placeholder;
-    const defaultText =
-      spec.type === 'named' ? 'docker.io=https://registry-1.docker.io' : spec.defaultText.replaceAll('`', '');
+    const defaultText = spec.defaultText.replaceAll('`', '');
     const isToggle = placeholder === 'true|false';
     const option = new Option(
       `--${found.flag} ${isToggle ? `[${placeholder}]` : `<${placeholder}>`}`,

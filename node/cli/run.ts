@@ -11,6 +11,7 @@ import { addMirrorCommands } from './mirror-command.ts';
 import { addProcessCommands } from './process-commands.ts';
 import { addReadCommands } from './read-commands.ts';
 import type { Terminal } from './terminal.ts';
+import { addWebhookCommands } from './webhook-command.ts';
 import { addVerifyCommand } from './verify-command.ts';
 
 /**
@@ -58,6 +59,7 @@ function createProgram(context: CommandContext): Command {
   addProcessCommands(program, context);
   addReadCommands(program, context);
   addVerifyCommand(program, context);
+  addWebhookCommands(program, context);
   addDoctorCommand(program, context);
   addMirrorCommands(program, context);
   inherit(program);

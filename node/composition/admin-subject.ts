@@ -1,9 +1,11 @@
 /** What the admin server shows of this node, gathered from its parts. */
 import type { PieceGeometry } from '../../src/content/geometry.ts';
 import type { OpenedContent } from '../../src/content/open-content.ts';
+import { notifyError } from '../../src/notify/errors.ts';
+import type { Notifier } from '../../src/notify/notifier.ts';
 import type { MemberDirectory } from '../../src/swarm/member.ts';
 import type { AdminSubject, ReadinessCheck, SwarmProbe, TransferReports, UpstreamProbe } from '../admin/ports.ts';
-import type { BlobReport, PeerReport, StatusReport } from '../admin/reports.ts';
+import type { BlobReport, DeadLetterReport, PeerReport, StatusReport, WebhookReport } from '../admin/reports.ts';
 import { formatHostPort, type HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { examineNode } from '../doctor/node-checks.ts';
@@ -16,6 +18,8 @@ export interface AdminSubjectDeps {
   readonly config: () => NodeConfig;
   readonly content: OpenedContent;
   readonly members: MemberDirectory;
+  /** Of a seed. */
+  readonly notifier: Notifier | undefined;
   readonly transfers: TransferReports;
   readonly upstreams: UpstreamProbe;
   readonly swarmProbe: SwarmProbe;
@@ -32,6 +36,9 @@ export function createAdminSubject(deps: AdminSubjectDeps): AdminSubject {
     status: () => readStatus(deps, startedAtMs),
     peers: () => listPeers(deps.members),
     blobs: () => listBlobs(deps.content),
+    webhooks: () => (deps.notifier?.report() ?? []).map(withoutQuery),
+    deadLetters: () => listDeadLetters(deps.notifier),
+    retryWebhook: (name) => retryWebhook(deps.notifier, name),
     transfers: deps.transfers,
     readiness: readinessChecks(deps),
     verify: (options) => deps.content.blobs.verify(options),
@@ -89,6 +96,24 @@ function* listBlobs({ blobs }: OpenedContent): Generator<BlobReport> {
       pinned: false,
     };
   }
+}
+
+/** Receivers are often told who calls by a token in the query. */
+function withoutQuery(report: WebhookReport): WebhookReport {
+  const url = new URL(report.url);
+  return url.search === '' ? report : { ...report, url: `${url.origin}${url.pathname}?…` };
+}
+
+async function* listDeadLetters(notifier: Notifier | undefined): AsyncGenerator<DeadLetterReport> {
+  if (notifier === undefined) return;
+  for await (const letter of notifier.deadLetters()) {
+    yield { ...letter, event: letter.event as DeadLetterReport['event'] };
+  }
+}
+
+async function retryWebhook(notifier: Notifier | undefined, name: string): Promise<{ retried: number }> {
+  if (notifier === undefined) throw notifyError('ERR_WEBHOOK_UNKNOWN', 'this node is no seed and has no webhooks');
+  return { retried: await notifier.retryDeadLetters(name) };
 }
 
 /** Bytes of some pieces; the last piece is taken for one of ordinary size unless all are held. */

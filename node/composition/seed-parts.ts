@@ -1,6 +1,7 @@
 /** What a seed has beside a node: storage of record, the catalog, and the registry over both. */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
 import { openCatalog } from '../../src/catalog/open-catalog.ts';
 import type { OpenedContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
@@ -8,10 +9,14 @@ import { keepLinked } from '../../src/seed/keep-linked.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
-import { FsBlobStorage } from '../../src/storage/fs-blob-storage.ts';
+import type { Notifier } from '../../src/notify/notifier.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
+import type { Digest } from '../../src/oci/digest.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { seedPolicyConfig } from './part-configs.ts';
+import { openNotifier } from './notifications.ts';
+import type { NamedFiles } from './preflight.ts';
+import { openRecordStorage } from './record-storage.ts';
 
 /** What is opened before the transfer layer, and closed after it. */
 export interface SeedGround extends AsyncDisposable {
@@ -19,6 +24,14 @@ export interface SeedGround extends AsyncDisposable {
   createRegistry(transfer: Transfer): SeedRegistry;
   /** Blobs of upstreams, without those that only repositories of this seed have. */
   vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
+  /** Who tells webhooks of what happens. */
+  readonly notifier: Notifier;
+}
+
+export interface SeedGroundDeps {
+  readonly content: OpenedContent;
+  readonly log: Logger;
+  readonly metrics: Registry;
 }
 
 /** The folder of the catalog, below the data folder. */
@@ -26,18 +39,26 @@ const CATALOG_FOLDER = 'catalog';
 
 /**
  * Opens a seed's storage and catalog.
- * @throws {DockyardError} of CATALOG_ERRORS
+ * @throws {DockyardError} of CATALOG_ERRORS; ERR_STORAGE_IO when the bucket cannot be used; of the outbox of webhooks
  */
 export async function openSeedGround(
-  { content, log }: { readonly content: OpenedContent; readonly log: Logger },
+  { content, log, metrics }: SeedGroundDeps,
   config: NodeConfig,
+  { notify, bucket }: Pick<NamedFiles, 'notify' | 'bucket'>,
 ): Promise<SeedGround> {
   const { record, blobs } = content;
   await using opening = new AsyncDisposableStack();
-  const storage = opening.use(new FsBlobStorage({ record }));
+  const storage = opening.use(await openRecordStorage({ record, log }, bucket));
   const catalog = opening.use(await openCatalog(join(config.data, CATALOG_FOLDER), log));
-  const isKept = (digest: Parameters<typeof record.stat>[0]): boolean => record.stat(digest) !== undefined;
-  await keepLinked({ catalog, isKept, keep: async (digest) => await record.pin(digest), log });
+  const isPinned = (digest: Digest): boolean => record.stat(digest) !== undefined;
+  // In a bucket nothing is evicted, so nothing needs a mark there.
+  if (bucket === undefined)
+    await keepLinked({ catalog, isKept: isPinned, keep: async (digest) => await record.pin(digest), log });
+  const isOfRecord =
+    bucket === undefined
+      ? isPinned
+      : async (digest: Digest): Promise<boolean> => (await storage.blobs.stat(digest)) !== undefined;
+  const notifier = opening.use(await openNotifier({ log, metrics }, config, notify));
   const opened = opening.move();
   const createRegistry = (transfer: Transfer): SeedRegistry => {
     const isHeld = (digest: Parameters<typeof blobs.stat>[0]): boolean => blobs.stat(digest) !== undefined;
@@ -48,9 +69,11 @@ export async function openSeedGround(
     const onStored: ConstructorParameters<typeof SeedRegistry>[0]['onStored'] = (digest) => {
       if (isHeld(digest)) transfer.announce(digest);
     };
-    return new SeedRegistry({ catalog, storage, swarm, clock: systemClock, onStored }, seedPolicyConfig(config));
+    const { redirect: redirects } = config.storage.s3;
+    const parts = { catalog, storage, swarm, clock: systemClock, onStored, redirects };
+    return new SeedRegistry(parts, seedPolicyConfig(config));
   };
   const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>
-    new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: isKept, origin });
-  return { createRegistry, vouchedBlobs, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+    new VouchedBlobs({ blobs: transfer.blobs, isOfRecord, origin });
+  return { createRegistry, vouchedBlobs, notifier, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

@@ -9,6 +9,7 @@ import { BufferPool } from '../../src/content/buffer-pool.ts';
 import { openContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { OriginRegistry } from '../../src/origin/origin-registry.ts';
+import type { Notifier } from '../../src/notify/notifier.ts';
 import { createFacade } from '../../src/registry/facade.ts';
 import { FacadeServer } from '../../src/registry/facade-server.ts';
 import { OriginListService } from '../../src/transfer/manifest-lists.ts';
@@ -33,6 +34,7 @@ import {
   transferRates,
   type NodeRole,
 } from './part-configs.ts';
+import { notifyConfig } from './notifications.ts';
 import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
 import { openSeedGround, type SeedGround } from './seed-parts.ts';
@@ -84,7 +86,8 @@ const steadyClock = { nowMs: (): number => performance.timeOrigin + performance.
  * @throws {DockyardError} of whichever part cannot start; nothing is left running then
  */
 export async function startNode({ log, version, role = 'node' }: NodeDeps, config: NodeConfig): Promise<RunningNode> {
-  const { swarmKey, origin: originTable } = await readNamedFiles(config, log);
+  const files = await readNamedFiles(config, log);
+  const { swarmKey, origin: originTable } = files;
   await tryPortsOfNewNode(config);
   await using starting = new AsyncDisposableStack();
   const current = { config };
@@ -101,7 +104,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config, role)),
   );
   starting.use(origin);
-  const seed = role === 'seed' ? starting.use(await openSeedGround({ content, log }, config)) : undefined;
+  const seed = role === 'seed' ? starting.use(await openSeedGround({ ...ground, content }, config, files)) : undefined;
 
   const swarm = starting.use(
     await openSwarmParts({ ...ground, store: content.blobs, memory, swarmKey, clock: steadyClock }, config),
@@ -121,6 +124,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     config: () => current.config,
     content,
     members,
+    notifier: seed?.notifier,
     transfers: transfer.blobs,
     upstreams: new OriginProbe({ origin, config: () => current.config }),
     swarmProbe: new SwarmEcho({
@@ -142,7 +146,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     addresses: { facade: facadeAddress, admin: admin.address, swarm: undefined, data: undefined, ...swarm.addresses },
     peerId: swarm.peerId,
     config: () => current.config,
-    reload: (next) => applyReload(next, current, { origin, credentials, dataPlane, log }),
+    reload: (next) => applyReload(next, current, { origin, credentials, dataPlane, notifier: seed?.notifier, log }),
     close,
     [Symbol.asyncDispose]: () => close(0),
   };
@@ -177,6 +181,7 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
       manifests,
       lists: new OriginListService({ origin }),
       hosted: seed?.createRegistry(transfer),
+      listener: seed?.notifier,
       upstreamNames: () => origin.upstreams,
       log,
       metrics,
@@ -208,13 +213,16 @@ interface Reloadable {
   readonly origin: OriginRegistry;
   readonly credentials: ReplaceableCredentials;
   readonly dataPlane: DataPlane;
+  readonly notifier: Notifier | undefined;
   readonly log: Logger;
 }
 
 async function applyReload(next: NodeConfig, current: { config: NodeConfig }, parts: Reloadable): Promise<ReloadPlan> {
   const plan = planReload(current.config, next);
-  // The step that can fail comes first, so that a wrong file leaves everything as it was.
+  // The steps that can fail come first, so that a wrong file leaves everything as it was.
+  const notify = await notifyConfig(plan.config);
   parts.origin.reconfigure(await originConfig(plan.config));
+  await parts.notifier?.reconfigure(notify);
   parts.credentials.use(plan.config.credentials.dockerConfig);
   const { uploadRateBytesPerSecond, downloadRateBytesPerSecond } = transferRates(plan.config);
   parts.dataPlane.uploadRate.setRate(uploadRateBytesPerSecond);

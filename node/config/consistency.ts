@@ -1,7 +1,7 @@
 /** What must hold between options: each may be fine by itself and the whole still be wrong. */
 import { formatHostPort, isLoopbackHost, type HostPort } from './address.ts';
 import type { ConfigProblem, ValueSource } from './entry.ts';
-import type { NodeConfig, UpstreamConfig } from './schema.ts';
+import type { NodeConfig, UpstreamConfig, WebhookConfig } from './schema.ts';
 import { formatOptionPath } from './tree.ts';
 
 /** All contradictions of a configuration whose single values are right. */
@@ -15,6 +15,8 @@ export function findContradictions(
   checkPorts(config, problem);
   checkSwarmIsPrivate(config, (key) => sources.has(key), problem);
   for (const upstream of config.upstreams) checkCredentials(upstream, problem);
+  for (const endpoint of config.notifications.endpoints) checkWebhook(endpoint, problem);
+  checkStorage(config.storage, problem);
   return problems;
 }
 
@@ -75,4 +77,21 @@ function checkCredentials(upstream: UpstreamConfig, problem: Report): void {
       `${key(given)} needs ${given === 'username' ? 'password or passwordFile' : 'username'} beside it`,
     );
   }
+}
+
+function checkWebhook({ name, url, secret, secretFile }: WebhookConfig, problem: Report): void {
+  const key = (option: string): string => formatOptionPath(['notifications', 'endpoints', name, option]);
+  if (url === undefined) problem(key('url'), `${key('url')} is missing; every endpoint needs one`);
+  if (secret !== undefined && secretFile !== undefined)
+    problem(key('secretFile'), `${key('secret')} and secretFile cannot both be given`);
+}
+
+function checkStorage({ driver, s3 }: NodeConfig['storage'], problem: Report): void {
+  if (driver !== 's3') return;
+  if (s3.bucket === undefined) problem('storage.driver', 'storage.driver s3 needs storage.s3.bucket beside it');
+  if (s3.secretKey !== undefined && s3.secretKeyFile !== undefined)
+    problem('storage.s3.secretKeyFile', 'storage.s3.secretKey and secretKeyFile cannot both be given');
+  const hasSecret = s3.secretKey !== undefined || s3.secretKeyFile !== undefined;
+  if ((s3.accessKey !== undefined) !== hasSecret)
+    problem('storage.s3.accessKey', 'storage.s3.accessKey and secretKey (or secretKeyFile) need each other');
 }

@@ -43,9 +43,14 @@ export function renderConfigurationDoc(tree: GroupOptions = CONFIG_TREE): string
   for (const [name, spec] of Object.entries(tree)) {
     if (spec.type === 'group') {
       const members = flat.filter((found) => found.path.length > 1 && found.path[0] === name);
-      sections.push(`## ${name}\n`, `${spec.summary}\n`, ...members.map(renderFlat));
+      sections.push(
+        `## ${name}\n`,
+        `${spec.summary}\n`,
+        ...members.map((found) => (found.spec.type === 'named' ? renderNamed(found, found.spec) : renderFlat(found))),
+      );
     } else if (spec.type === 'named') {
-      sections.push(renderNamed(name, spec, flat));
+      const found = flat.find(({ key }) => key === name);
+      if (found !== undefined) sections.push(renderNamed(found, spec));
     }
   }
   return `${sections.join('\n').trimEnd()}\n`;
@@ -72,17 +77,23 @@ function renderOption(key: string, spec: LeafSpec, places: readonly string[]): s
   return `${lines.join('\n')}\n`;
 }
 
-function renderNamed(name: string, spec: NamedSpec<GroupOptions>, flat: readonly FlatOption[]): string {
-  const variable = flat.find((found) => found.key === name)?.variable ?? '';
+function renderNamed(found: FlatOption, spec: NamedSpec<GroupOptions>): string {
+  const { key, variable } = found;
+  const builtIn = spec.builtIn.map((known) => `\`${known}\``).join(', ');
+  const alone = spec.builtIn.length === 0 ? '' : ' NAME alone takes the default URL.';
   const lines = [
-    `## ${name}\n`,
+    `${found.path.length === 1 ? '##' : '###'} ${key}\n`,
     `${spec.summary}\n`,
     `A map from a name to the options below. The name is ${spec.nameAllowed}.`,
-    `Plain text in place of the options is the \`${spec.mainKey}\`. Built in: ${spec.builtIn.map((known) => `\`${known}\``).join(', ')}.`,
-    `Flag \`--${spec.flag} NAME=URL\`, repeatable; variable \`${variable}=NAME=URL,…\`. NAME alone takes the default URL.\n`,
+    `Plain text in place of the options is the \`${spec.mainKey}\`.${builtIn === '' ? '' : ` Built in: ${builtIn}.`}`,
+    `Flag \`--${spec.flag} NAME=URL\`, repeatable; variable \`${variable}=NAME=URL,…\`.${alone}\n`,
   ];
-  const options = Object.entries(spec.entry).map(([key, leaf]) =>
-    leaf.type === 'option' || leaf.type === 'list' ? renderOption(`${name}.NAME.${key}`, leaf, []) : '',
-  );
-  return [...lines, ...options].join('\n');
+  return [...lines, ...renderEntry(`${key}.NAME`, spec.entry)].join('\n');
+}
+
+function renderEntry(prefix: string, entry: GroupOptions): string[] {
+  return Object.entries(entry).flatMap(([key, spec]) => {
+    if (spec.type === 'group') return renderEntry(`${prefix}.${key}`, spec.options);
+    return spec.type === 'named' ? [] : [renderOption(`${prefix}.${key}`, spec, [])];
+  });
 }

@@ -36,7 +36,9 @@ function addGroup(
 function addLeaf(document: Document, spec: LeafSpec, path: OptionPath, value: unknown, loaded: LoadedConfig): void {
   if (value === undefined) return;
   const shown =
-    spec.type === 'list' ? (value as object[]).map((item) => spec.kind.format(item)) : showOne(spec, value as object);
+    spec.type === 'list'
+      ? (value as object[]).map((item) => (spec.secret ? '(hidden)' : spec.kind.format(item)))
+      : showOne(spec, value as object);
   const node = document.createNode(shown, { flow: true });
   const source = loaded.sources.get(formatOptionPath(path));
   if (source !== undefined) node.comment = ` ${formatSource(source)}`;

@@ -28,8 +28,8 @@ export interface ConfigProblem {
 export interface SourceReading {
   readonly entries: readonly ConfigEntry[];
   readonly problems: readonly ConfigProblem[];
-  /** Names of upstreams in the order in which they stand in the source. */
-  readonly upstreamNames: readonly string[];
+  /** Names that the operator chose, by the key of their map (`upstreams`), in the order in which they stand in the source. */
+  readonly names: ReadonlyMap<string, readonly string[]>;
 }
 
 /** The source as it stands in front of a message: `dockyard.yaml:3`, `DOCKYARD_LISTEN`, `--listen`. */

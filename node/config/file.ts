@@ -20,7 +20,7 @@ class FileReader {
   readonly #document: Document.Parsed;
   readonly #entries: ConfigEntry[] = [];
   readonly #problems: ConfigProblem[] = [];
-  readonly #upstreamNames: string[] = [];
+  readonly #names = new Map<string, string[]>();
 
   constructor(text: string, file: string) {
     this.#file = file;
@@ -32,7 +32,7 @@ class FileReader {
       this.#problem(fault.pos[0], `not valid YAML: ${fault.message}`);
     }
     if (this.#problems.length === 0) this.#readGroup(this.#document.contents, CONFIG_TREE, []);
-    return { entries: this.#entries, problems: this.#problems, upstreamNames: this.#upstreamNames };
+    return { entries: this.#entries, problems: this.#problems, names: this.#names };
   }
 
   #source(offset: number): ValueSource {
@@ -98,7 +98,8 @@ class FileReader {
         this.#problem(offset, `'${name}' cannot be a name in ${formatOptionPath(path)}; allowed: ${spec.nameAllowed}`);
         return;
       }
-      this.#upstreamNames.push(name);
+      const key = formatOptionPath(path);
+      this.#names.set(key, [...(this.#names.get(key) ?? []), name]);
       const value = this.#resolved(found);
       if (isScalar(value) && value.value !== null) this.#readLeaf(value, false, [...path, name, spec.mainKey], offset);
       else this.#readGroup(value, spec.entry, [...path, name]);

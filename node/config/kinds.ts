@@ -145,16 +145,24 @@ export function text(placeholder: string, maxLength: number): ValueKind<string, 
   );
 }
 
-/** The URL of a server, with the given schemes, without credentials, query or fragment; no slash at its end. */
-export function url(schemes: readonly string[], example: string): ValueKind<string, ''> {
-  const allowed = `a URL (${schemes.join(', ')}) without user, query or fragment, such as ${example}`;
+/**
+ * The URL of a server, with the given schemes, without credentials, query or fragment; no slash at its end. With `withQuery`
+ * a query is allowed, and the URL stays as it is.
+ */
+export function url(
+  schemes: readonly string[],
+  example: string,
+  { withQuery = false }: { withQuery?: boolean } = {},
+): ValueKind<string, ''> {
+  const without = withQuery ? 'user or fragment' : 'user, query or fragment';
+  const allowed = `a URL (${schemes.join(', ')}) without ${without}, such as ${example}`;
   const read = (value: string): string | undefined => {
     const parsed = URL.canParse(value) ? new URL(value) : undefined;
     if (parsed === undefined || !schemes.includes(parsed.protocol.slice(0, -1)) || parsed.hostname === '')
       return undefined;
-    if (parsed.username !== '' || parsed.password !== '' || parsed.search !== '' || parsed.hash !== '')
-      return undefined;
-    return value.replace(/\/+$/, '');
+    if (parsed.username !== '' || parsed.password !== '' || parsed.hash !== '') return undefined;
+    if (withQuery) return value;
+    return parsed.search === '' ? value.replace(/\/+$/, '') : undefined;
   };
   return kindOf({ placeholder: 'URL', allowed, suffix: '' }, read, (value) => value);
 }
@@ -168,4 +176,25 @@ export function proxyUrl(): ValueKind<string, ''> {
     return parsed !== undefined && /^https?:$/.test(parsed.protocol) && parsed.hostname !== '' ? full : undefined;
   };
   return kindOf({ placeholder: 'URL', allowed, suffix: '' }, read, (value) => value);
+}
+
+/** A header of HTTP requests. */
+export interface HeaderValue {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** A header: `Name: value`, of printable characters. */
+export function header(): ValueKind<HeaderValue, ''> {
+  const read = (text: string): HeaderValue | undefined => {
+    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}):[ \t]*([\u0020-\u007e]{1,8192})$/.exec(text.trim());
+    const [, name, value] = match ?? [];
+    return name === undefined || value === undefined ? undefined : { name, value };
+  };
+  const facts = {
+    placeholder: 'NAME: VALUE',
+    allowed: 'a header such as `Authorization: Bearer abc`',
+    suffix: '',
+  } as const;
+  return kindOf(facts, read, ({ name, value }) => `${name}: ${value}`);
 }

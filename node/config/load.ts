@@ -50,8 +50,11 @@ export function loadConfig(inputs: ConfigInputs): LoadedConfig {
   ];
   const entries = new Map<string, ConfigEntry>();
   for (const entry of readings.flatMap((reading) => reading.entries)) entries.set(formatOptionPath(entry.path), entry);
+  const names = new Map<string, string[]>();
   // The source that counts most names its upstreams first, so that its first one is the default.
-  const names = readings.toReversed().flatMap((reading) => reading.upstreamNames);
+  for (const [key, given] of readings.toReversed().flatMap((reading) => [...reading.names])) {
+    names.set(key, [...(names.get(key) ?? []), ...given]);
+  }
   const tree = resolveTree([...entries.values()], names, facts);
   refuse([...readings.flatMap((reading) => reading.problems), ...tree.problems]);
   // The tree was built from the schema that the type follows from, and no value is missing where there is no problem.

@@ -49,12 +49,13 @@ export interface ListSpec<Value> {
   readonly summary: string;
   readonly defaultText: string;
   readonly reloadable: boolean;
-  readonly secret: false;
+  /** As of an option. */
+  readonly secret: boolean;
   readonly flag?: string | undefined;
   defaultValue(context: DefaultContext): readonly Value[];
 }
 
-/** Options under names that the operator chooses: the upstreams. */
+/** Options under names that the operator chooses: upstreams, webhook endpoints. */
 export interface NamedSpec<Entry extends GroupOptions> {
   readonly type: 'named';
   readonly summary: string;
@@ -64,7 +65,10 @@ export interface NamedSpec<Entry extends GroupOptions> {
   readonly namePattern: RegExp;
   readonly nameAllowed: string;
   readonly entry: Entry;
+  /** Names that are there without being given. */
   readonly builtIn: readonly string[];
+  /** What is there when nothing is given, as people read it. */
+  readonly defaultText: string;
 }
 
 /** Options under a common name. */
@@ -161,7 +165,12 @@ function commonFacts<Value, Suffix extends UnitSuffix>(
 /** An option with several values, none by default. */
 export function list<Value>(
   kind: ValueKind<Value, ''>,
-  facts: { readonly summary: string; readonly flag?: string; readonly reloadable?: boolean },
+  facts: {
+    readonly summary: string;
+    readonly flag?: string;
+    readonly reloadable?: boolean;
+    readonly secret?: boolean;
+  },
 ): ListSpec<Value> {
   return {
     type: 'list',
@@ -169,7 +178,7 @@ export function list<Value>(
     summary: facts.summary,
     defaultText: 'none',
     reloadable: facts.reloadable ?? false,
-    secret: false,
+    secret: facts.secret ?? false,
     flag: facts.flag,
     defaultValue: () => [],
   };

@@ -13,22 +13,22 @@ export interface ResolvedTree {
   readonly sources: ReadonlyMap<string, ValueSource>;
 }
 
-/** Builds the configuration from the entries that count, one for each path, and the names of upstreams in their order. */
+/** Builds the configuration from the entries that count, one for each path, and the names that the operator chose, by map, in their order. */
 export function resolveTree(
   entries: readonly ConfigEntry[],
-  upstreamNames: readonly string[],
+  names: ReadonlyMap<string, readonly string[]>,
   facts: ProcessFacts,
 ): ResolvedTree {
-  return new Resolver(entries, upstreamNames, facts).resolve();
+  return new Resolver(entries, names, facts).resolve();
 }
 
 class Resolver {
   readonly #entries: ReadonlyMap<string, ConfigEntry>;
-  readonly #names: readonly string[];
+  readonly #names: ReadonlyMap<string, readonly string[]>;
   readonly #facts: ProcessFacts;
   readonly #problems: ConfigProblem[] = [];
 
-  constructor(entries: readonly ConfigEntry[], names: readonly string[], facts: ProcessFacts) {
+  constructor(entries: readonly ConfigEntry[], names: ReadonlyMap<string, readonly string[]>, facts: ProcessFacts) {
     this.#entries = new Map(entries.map((entry) => [formatOptionPath(entry.path), entry]));
     this.#names = names;
     this.#facts = facts;
@@ -56,7 +56,7 @@ class Resolver {
   }
 
   #named(spec: NamedSpec<GroupOptions>, path: OptionPath): Record<string, unknown>[] {
-    const names = [...new Set([...this.#names, ...spec.builtIn])];
+    const names = [...new Set([...(this.#names.get(formatOptionPath(path)) ?? []), ...spec.builtIn])];
     return names.map((name) => ({ name, ...this.#group(spec.entry, [...path, name], new Map([['name', name]])) }));
   }
 

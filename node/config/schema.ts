@@ -26,7 +26,9 @@ import {
   url,
 } from './kinds.ts';
 import { group, list, option, optional, optionFrom, type Resolved } from './option.ts';
+import { storageOptions } from './storage-options.ts';
 import { upstreams } from './upstream-options.ts';
+import { webhookEndpoints } from './webhook-options.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -231,6 +233,15 @@ export const CONFIG_SCHEMA = {
       default: 60_000,
     }),
   }),
+  storage: storageOptions,
+  notifications: group('Webhooks of a seed.', {
+    includeReferences: option(toggle(), {
+      summary: 'Whether events of manifests name what the manifest refers to.',
+      default: false,
+      reloadable: true,
+    }),
+    endpoints: webhookEndpoints,
+  }),
   http: group('The registry that clients talk to.', {
     maxConnections: option(count({ min: 1 }), {
       summary: 'Connections of clients at once; more are closed.',
@@ -250,6 +261,9 @@ export const CONFIG_SCHEMA = {
 
 /** A node's configuration, complete. */
 export type NodeConfig = Resolved<typeof CONFIG_SCHEMA>;
+
+/** One webhook endpoint of it. */
+export type WebhookConfig = NodeConfig['notifications']['endpoints'][number];
 
 /** One upstream of it. */
 export type UpstreamConfig = NodeConfig['upstreams'][number];

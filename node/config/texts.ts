@@ -83,7 +83,7 @@ function nameHint(text: string): string {
 class ReadingBuilder {
   readonly #entries: ConfigEntry[] = [];
   readonly #problems: ConfigProblem[] = [];
-  readonly #upstreamNames: string[] = [];
+  readonly #names = new Map<string, string[]>();
   readonly #baseDirectory: string;
 
   constructor(baseDirectory: string) {
@@ -107,17 +107,18 @@ class ReadingBuilder {
       this.problem(source, `'${text}' is not NAME=URL; allowed as NAME: ${found.spec.nameAllowed}${nameHint(text)}`);
       return;
     }
-    if (this.#upstreamNames.includes(name)) {
+    const names = this.#names.get(found.key) ?? [];
+    if (names.includes(name)) {
       this.problem(source, `'${name}' is given twice; one URL belongs to each name`);
       return;
     }
-    this.#upstreamNames.push(name);
+    this.#names.set(found.key, [...names, name]);
     if (rest.length === 0) return;
     const path = [...found.path, name, found.spec.mainKey];
     this.#entries.push({ path, texts: [rest.join('=')], source, baseDirectory: this.#baseDirectory });
   }
 
   done(): SourceReading {
-    return { entries: this.#entries, problems: this.#problems, upstreamNames: this.#upstreamNames };
+    return { entries: this.#entries, problems: this.#problems, names: this.#names };
   }
 }

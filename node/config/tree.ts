@@ -23,12 +23,10 @@ export interface FlatOption {
 
 /** `store.maxSize` as a name for people. */
 export function formatOptionPath(path: OptionPath): string {
-  return path
-    .map((part, index) => (index === 1 && path[0] === 'upstreams' && part.includes('.') ? `"${part}"` : part))
-    .join('.');
+  return path.map((part) => (part.includes('.') ? `"${part}"` : part)).join('.');
 }
 
-/** All options that have a flag and a variable; those of single upstreams stand in the file alone. */
+/** All options that have a flag and a variable; those under a name stand in the file alone. */
 export function flatOptions(tree: GroupOptions = CONFIG_TREE, prefix: OptionPath = []): FlatOption[] {
   return Object.entries(tree).flatMap(([name, spec]) => {
     const path = [...prefix, name];
@@ -46,7 +44,7 @@ export function flatOptions(tree: GroupOptions = CONFIG_TREE, prefix: OptionPath
   });
 }
 
-/** The option at a path, or `undefined`. The second part of a path into the upstreams may be any name. */
+/** The option at a path, or `undefined`. The part of a path after a map with names may be any name. */
 export function optionAt(path: OptionPath, tree: GroupOptions = CONFIG_TREE): AnySpec | undefined {
   const [head, ...rest] = path;
   const spec = head === undefined || !Object.hasOwn(tree, head) ? undefined : tree[head];

@@ -85,4 +85,5 @@ export const upstreams: NamedSpec<typeof upstreamOptions> = {
   nameAllowed: 'the host of a registry as it stands in image references, such as ghcr.io or registry.lan:5000',
   entry: upstreamOptions,
   builtIn: [BUILT_IN_UPSTREAM.name],
+  defaultText: `${BUILT_IN_UPSTREAM.name}=${BUILT_IN_UPSTREAM.url}`,
 };

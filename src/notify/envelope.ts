@@ -3,6 +3,7 @@
  * What is unknown is left out.
  * @see distribution/distribution, docs/content/about/notifications.md and notifications/event.go
  */
+import { parseManifest } from '../oci/manifest.ts';
 import type { RegistryEvent } from './registry-event.ts';
 
 /** The content type of an envelope. */
@@ -55,9 +56,7 @@ export function wireEvent(event: RegistryEvent, facts: EnvelopeFacts): WireEvent
       fromRepository: event.fromRepository,
       url: contentUrl(event),
       tag: event.tag,
-      references: facts.includeReferences
-        ? event.references?.map(({ mediaType, digest, sizeBytes }) => ({ mediaType, digest, size: sizeBytes }))
-        : undefined,
+      references: facts.includeReferences ? references(event) : undefined,
     },
     request: {
       id: request.id,
@@ -74,6 +73,14 @@ export function wireEvent(event: RegistryEvent, facts: EnvelopeFacts): WireEvent
 /** The body of a request with one event in it. */
 export function envelopeText(event: string): string {
   return `{"events":[${event}]}`;
+}
+
+/** What a manifest refers to, but for its subject; its bytes were checked when they were pushed. */
+function references({ manifestBytes, mediaType }: RegistryEvent): Record<string, unknown>[] | undefined {
+  if (manifestBytes === undefined || mediaType === undefined) return undefined;
+  const { config, layers, manifests } = parseManifest(manifestBytes, mediaType);
+  const named = [...(config === undefined ? [] : [config]), ...layers, ...manifests];
+  return named.map(({ mediaType: type, digest, sizeBytes }) => ({ mediaType: type, digest, size: sizeBytes }));
 }
 
 /** Where the content can be fetched; nowhere once it is deleted. */

@@ -5,13 +5,6 @@ export const EVENT_ACTIONS = ['push', 'pull', 'mount', 'delete'] as const;
 
 export type EventAction = (typeof EVENT_ACTIONS)[number];
 
-/** Content that a manifest names. */
-export interface ReferencedContent {
-  readonly mediaType: string;
-  readonly digest: string;
-  readonly sizeBytes: number;
-}
-
 /** One thing that happened. */
 export interface RegistryEvent {
   readonly action: EventAction;
@@ -23,7 +16,8 @@ export interface RegistryEvent {
   readonly sizeBytes?: number | undefined;
   /** Where a blob was mounted from. */
   readonly fromRepository?: string | undefined;
-  readonly references?: readonly ReferencedContent[] | undefined;
+  /** Of a manifest that was pushed or pulled. */
+  readonly manifestBytes?: Uint8Array | undefined;
   /** Who asked, where that is known. */
   readonly actorName?: string | undefined;
   readonly request: {

@@ -43,6 +43,15 @@ export class BlobHandler {
   }
 
   async #sendBlob(ctx: FacadeContext, digest: Digest, request: RoutedRequest): Promise<void> {
+    const elsewhere = await this.#deps.blobs.directUrl?.(digest, request.context);
+    if (elsewhere !== undefined) {
+      ctx.status = 307;
+      ctx.set('Location', elsewhere);
+      ctx.set('Docker-Content-Digest', digest);
+      // The URL is good for some time only.
+      ctx.set('Cache-Control', 'no-store');
+      return;
+    }
     const reading = await this.#deps.blobs.open(digest, request.context);
     if (reading === undefined) throw blobUnknown(digest, request);
     // A client that leaves frees the source at once, even while a read hangs; `close` is idempotent.

@@ -25,7 +25,8 @@ export async function handleManifestPush(
   const { digest, mediaType, sizeBytes, subject } = kept;
   const all = reference.kind === 'tag' ? [reference.tag, ...tags] : tags;
   for (const tag of all.length === 0 ? [undefined] : all) {
-    await deps.tell(ctx, { action: 'push', repository: name, digest, tag, mediaType, sizeBytes });
+    const event = { repository: name, digest, tag, mediaType, sizeBytes, manifestBytes: bytes };
+    await deps.tell(ctx, { action: 'push', ...event });
   }
   answerEmpty(ctx, 201);
   ctx.set('Location', `/v2/${name}/manifests/${digest}`);

@@ -65,13 +65,16 @@ export class HostedRoutes {
   /** HEAD and what the client had already are no pulls. */
   async #tellPull(ctx: FacadeContext, { context, path }: HostedRequest): Promise<void> {
     if (this.#deps.listener === undefined || ctx.method !== 'GET' || ctx.state.isShort) return;
-    if (ctx.status !== 200 && ctx.status !== 206) return;
+    if (ctx.status !== 200 && ctx.status !== 206 && ctx.status !== 307) return;
     const { name } = context.repository;
     const digest = ctx.res.getHeader('Docker-Content-Digest') as RegistryEvent['digest'];
     const tag = path.kind === 'manifest' && !path.referenceText.includes(':') ? path.referenceText : undefined;
-    const mediaType = String(ctx.res.getHeader('Content-Type'));
-    const sizeBytes = ctx.state.sentBytes ?? ctx.length;
-    await this.#tell(ctx, { action: 'pull', repository: name, digest, tag, mediaType, sizeBytes });
+    // A client that is sent elsewhere for a blob is told no type.
+    const mediaType = String(ctx.res.getHeader('Content-Type') ?? 'application/octet-stream');
+    const sizeBytes = wholeSizeBytes(ctx);
+    const manifestBytes = path.kind === 'manifest' && Buffer.isBuffer(ctx.body) ? ctx.body : undefined;
+    const event = { repository: name, digest, tag, mediaType, sizeBytes, manifestBytes };
+    await this.#tell(ctx, { action: 'pull', ...event });
   }
 
   async #tell(ctx: FacadeContext, event: Omit<RegistryEvent, 'request'>): Promise<void> {
@@ -84,4 +87,10 @@ export class HostedRoutes {
       );
     }
   }
+}
+
+/** The size of what a digest names, also where a part of it was sent; `undefined` where the client was sent elsewhere. */
+function wholeSizeBytes(ctx: FacadeContext): number | undefined {
+  const total = /\/(\d+)$/.exec(String(ctx.res.getHeader('Content-Range') ?? ''))?.[1];
+  return total === undefined ? (ctx.state.sentBytes ?? ctx.length) : Number(total);
 }

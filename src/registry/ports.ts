@@ -32,6 +32,8 @@ export interface BlobService {
   open(digest: Digest, context: RequestContext): Promise<BlobReading | undefined>;
   /** The size, without fetching. `undefined` as above. */
   stat(digest: Digest, context: RequestContext): Promise<{ sizeBytes: number } | undefined>;
+  /** Where a client is to fetch it by itself; `undefined`, or left out, where it is given it here. */
+  directUrl?(digest: Digest, context: RequestContext): Promise<string | undefined>;
 }
 
 /** A manifest for a client. */

@@ -14,6 +14,8 @@ export interface RegistryEvent {
   readonly tag?: string | undefined;
   readonly mediaType?: string | undefined;
   readonly sizeBytes?: number | undefined;
+  /** Of a manifest that was pushed or pulled, for who wants to know what it refers to. */
+  readonly manifestBytes?: Uint8Array | undefined;
   readonly request: {
     readonly id: string;
     readonly clientAddress: string | undefined;

@@ -33,6 +33,8 @@ export interface SwarmBlobs {
 }
 
 export interface SeedBlobsDeps {
+  /** Clients are sent to storage for blobs that it can give them itself. */
+  readonly redirects?: boolean | undefined;
   readonly catalog: Pick<Catalog, 'blobs'>;
   readonly storage: Pick<BlobStorage, 'blobs'>;
   readonly swarm: SwarmBlobs;
@@ -64,6 +66,13 @@ export class SeedBlobs {
     if (swarm.isHeld(digest)) return await swarm.open(digest, context);
     const stored = await storage.blobs.open(digest, context);
     return stored === undefined ? await swarm.open(digest, context) : storedReading(stored, context.signal);
+  }
+
+  /** Where a client may fetch a blob by itself; `undefined` when it is to be given it here. */
+  async directUrl(digest: Digest, { repository, signal }: SeedContext): Promise<string | undefined> {
+    const { catalog, redirects, storage } = this.#deps;
+    if (redirects !== true || (await catalog.blobs.get(repository.name, digest)) === undefined) return undefined;
+    return (await storage.blobs.directUrl?.(digest, { signal }))?.url;
   }
 
   /**

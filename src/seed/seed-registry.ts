@@ -12,6 +12,8 @@ import { SeedUploads } from './seed-uploads.ts';
 export interface SeedRegistryDeps {
   readonly catalog: Catalog;
   readonly storage: BlobStorage;
+  /** Clients are sent to storage for blobs that it can give them itself. */
+  readonly redirects?: boolean | undefined;
   readonly swarm: SwarmBlobs;
   readonly clock: { nowMs(): number };
   /** Told of each blob that this node holds from now on. */

@@ -13,7 +13,7 @@ export interface VouchedBlobsDeps {
     open(digest: Digest, context: SeedContext): Promise<SeedReading | undefined>;
     stat(digest: Digest, context: SeedContext): Promise<{ sizeBytes: number } | undefined>;
   };
-  readonly isOfRecord: (digest: Digest) => boolean;
+  readonly isOfRecord: (digest: Digest) => boolean | Promise<boolean>;
   /** Upstreams; `undefined` when the repository does not have the blob. */
   readonly origin: {
     statBlob(
@@ -44,9 +44,8 @@ export class VouchedBlobs {
   }
 
   async #isVouched(digest: Digest, { repository, signal }: SeedContext): Promise<boolean> {
-    if (!this.#deps.isOfRecord(digest)) return true;
     const key = `${formatRepository(repository)} ${digest}`;
-    if (this.#vouched.has(key)) return true;
+    if (this.#vouched.has(key) || !(await this.#deps.isOfRecord(digest))) return true;
     if ((await this.#deps.origin.statBlob(repository, digest, { signal })) === undefined) return false;
     const [oldest] = this.#vouched;
     if (this.#vouched.size >= MAX_REMEMBERED && oldest !== undefined) this.#vouched.delete(oldest);

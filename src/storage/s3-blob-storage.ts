@@ -94,7 +94,8 @@ export class S3BlobStorage implements BlobStorage {
   async #openBlob(digest: Digest, options: StorageOptions = {}): Promise<StoredReading | undefined> {
     const facts = await this.#head(digest, options);
     if (facts === undefined) return undefined;
-    return new S3Reading({ objects: this.#objects, stallTimeoutMs: this.#config.stallTimeoutMs }, digest, facts);
+    const { stallTimeoutMs, maxAttempts } = this.#config;
+    return new S3Reading({ objects: this.#objects, stallTimeoutMs, maxAttempts }, digest, facts);
   }
 
   async #delete(digest: Digest, options: StorageOptions = {}): Promise<boolean> {
@@ -186,6 +187,7 @@ export class S3BlobStorage implements BlobStorage {
           slots: this.#slots,
           log,
           stallTimeoutMs: this.#config.stallTimeoutMs,
+          maxAttempts: this.#config.maxAttempts,
           onEnd: (id) => void this.#remembered.delete(id),
         },
         state,

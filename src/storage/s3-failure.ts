@@ -64,12 +64,22 @@ export function translated(what: string, error: unknown): Error {
   if (isDockyardError(error) || error instanceof RangeError || error instanceof TypeError) return error;
   if (isAbortError(error) && asError(error).name === 'AbortError') return asError(error);
   const thrown = asError(error) as S3Thrown;
-  const s3Code = thrown.name === 'Error' ? (thrown.code ?? '') : thrown.name;
-  const status = thrown.$metadata?.httpStatusCode;
+  const { httpStatusCode: status, requestId, attempts } = thrown.$metadata ?? {};
+  const s3Code = codeOf(thrown);
   const code: StorageErrorCode = FULL.has(s3Code) || status === 507 ? 'ERR_STORAGE_FULL' : 'ERR_STORAGE_IO';
+  const said = [s3Code, hintFor(thrown, s3Code)].filter((part) => part !== '').join(', ');
+  return storageError(code, `${what}: ${said}`, { cause: error, details: { s3Code, status, requestId, attempts } });
+}
+
+/** The service's or the system's code; empty where the answer named none, as the answer to a HEAD does. */
+function codeOf(thrown: S3Thrown): string {
+  if (thrown.name === 'Unknown' || thrown.message === 'UnknownError') return '';
+  return thrown.name === 'Error' ? (thrown.code ?? '') : thrown.name;
+}
+
+function hintFor(thrown: S3Thrown, s3Code: string): string {
+  const status = thrown.$metadata?.httpStatusCode;
   const hint = HINTS[s3Code] ?? HINTS[thrown.code ?? ''] ?? (status === 403 ? HINTS['Forbidden'] : undefined);
-  return storageError(code, `${what}: ${[s3Code, hint ?? thrown.message].filter((part) => part !== '').join(', ')}`, {
-    cause: error,
-    details: { s3Code, status, requestId: thrown.$metadata?.requestId, attempts: thrown.$metadata?.attempts },
-  });
+  if (hint !== undefined) return hint;
+  return s3Code === '' && status !== undefined ? `it answered ${status}` : thrown.message;
 }

@@ -7,14 +7,14 @@ import { storageError } from './errors.ts';
 import { isAbsentObject, isChangedObject, translated } from './s3-failure.ts';
 import type { ObjectFacts, S3Objects } from './s3-objects.ts';
 
-/** Failures in a row without a byte between them. */
-const MAX_FAILURES = 4;
 const RETRY_BASE_MS = 100;
 
 export interface S3ReadingDeps {
   readonly objects: S3Objects;
   /** How long the service may give no byte. */
   readonly stallTimeoutMs: number;
+  /** Answers that may break off or stall in a row, without a byte between them. */
+  readonly maxAttempts: number;
 }
 
 export class S3Reading implements StoredReading {
@@ -47,7 +47,7 @@ export class S3Reading implements StoredReading {
       } catch (error) {
         this.#throwIfEnded(options);
         failures += 1;
-        if (failures > MAX_FAILURES || isFinal(error)) throw this.#failure(error);
+        if (failures >= this.#deps.maxAttempts || isFinal(error)) throw this.#failure(error);
         await delay(RETRY_BASE_MS * 2 ** failures, undefined, { signal }).catch(() => this.#throwIfEnded(options));
       }
     }

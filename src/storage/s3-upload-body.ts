@@ -70,7 +70,8 @@ export class S3UploadBody {
     if (this.#tailBytes === 0) return Buffer.alloc(0);
     const { objects, keys } = this.#deps;
     const bytes = await objects.getWhole(keys.upload(this.id), options);
-    if (bytes?.length === this.#tailBytes) return bytes;
+    // A write whose answer was lost may have left more there than anyone was told of; what was told of is its beginning.
+    if (bytes !== undefined && bytes.length >= this.#tailBytes) return bytes.subarray(0, this.#tailBytes);
     throw storageError('ERR_STORAGE_IO', `upload ${this.id} was changed by another process`);
   }
 
@@ -121,6 +122,7 @@ export class S3UploadBody {
       return { kind: 'object', facts: await this.#seal(await this.#multipart, options) };
     }
     if (this.#unsaved !== undefined) return { kind: 'memory', bytes: this.#unsaved };
+    await this.#settleObject(options);
     return {
       kind: 'object',
       facts: await this.#requireObject(this.#deps.keys.upload(this.id), this.#tailBytes, options),
@@ -168,6 +170,7 @@ export class S3UploadBody {
     if (this.#unsaved !== undefined && this.#unsaved.length > 0) {
       parts.push(await objects.putPart(multipart, this.nextPartNumber, this.#unsaved, options));
     } else if (this.#unsaved === undefined && this.#tailBytes > 0) {
+      await this.#settleObject(options);
       parts.push(
         await objects.copyPart(multipart, this.nextPartNumber, keys.upload(this.id), this.#tailBytes, options),
       );
@@ -183,6 +186,12 @@ export class S3UploadBody {
     this.#sealed = await this.#requireObject(multipart.key, sizeBytes, options);
     this.#unsaved = undefined;
     return this.#sealed;
+  }
+
+  /** Makes the upload's object as long as the tail: see `readTail`. */
+  async #settleObject(options: StorageOptions): Promise<void> {
+    const facts = await this.#deps.objects.head(this.#deps.keys.upload(this.id), options);
+    if (facts?.sizeBytes !== this.#tailBytes) await this.#putTail(await this.readTail(options), await this.#multipart);
   }
 
   async #requireObject(key: string, sizeBytes: number, options: StorageOptions): Promise<ObjectFacts> {

@@ -24,6 +24,7 @@ export interface S3UploadDeps {
   readonly slots: ConnectionSlots;
   readonly log: Logger;
   readonly stallTimeoutMs: number;
+  readonly maxAttempts: number;
   /** Told once, when the upload was committed or cancelled. */
   readonly onEnd: (id: UploadId) => void;
 }
@@ -201,8 +202,7 @@ export class S3Upload implements Upload {
     const algorithm = digestAlgorithm(digest);
     if (whole.kind === 'memory') return digestOf(whole.bytes, algorithm);
     const hasher = new DigestHasher(algorithm);
-    const { objects, stallTimeoutMs } = this.#deps;
-    await using reading = new S3Reading({ objects, stallTimeoutMs }, digest, whole.facts);
+    await using reading = new S3Reading(this.#deps, digest, whole.facts);
     for await (const chunk of reading.read({ start: 0, end: whole.facts.sizeBytes }, options)) hasher.update(chunk);
     return hasher.digest();
   }

@@ -54,7 +54,7 @@ describe.skipIf(!isReady)('versitygw', () => {
     const proxy = await FaultyHttpProxy.open(place.server.port);
     onTestFinished(async () => await proxy[Symbol.asyncDispose]());
     return {
-      open: async () => await place.open({ endpoint: proxy.url, maxAttempts: 2, stallTimeoutMs: 150 }),
+      open: async () => await place.open({ endpoint: proxy.url, maxAttempts: 2, stallTimeoutMs: 400 }),
       watch: (fails) => {
         proxy.count = 0;
         proxy.faultOf = (call) => (fails(call) ? fault : undefined);

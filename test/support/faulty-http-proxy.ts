@@ -48,7 +48,7 @@ export class FaultyHttpProxy implements AsyncDisposable {
   #pass(incoming: IncomingMessage, response: ServerResponse): void {
     const fault = this.faultOf(this.count);
     this.count += 1;
-    if (fault === 'cut') incoming.destroy();
+    if (fault === 'cut') incoming.socket.destroy();
     else if (fault === 'stall') incoming.resume();
     else if (fault === '500') answer(incoming, response, 500, 'InternalError');
     else if (fault === '503') answer(incoming, response, 503, 'SlowDown');
@@ -60,20 +60,20 @@ export class FaultyHttpProxy implements AsyncDisposable {
     const { expect: _asked, ...others } = headers;
     const outgoing = request({ ...this.#target, method, path: url, headers: others }, (found) => {
       if (fault === 'lost-answer') {
-        found.resume().once('end', () => incoming.destroy());
+        found.resume().once('end', () => incoming.socket.destroy());
         return;
       }
       response.writeHead(found.statusCode ?? 502, found.headers);
       if (fault === 'cut-body') {
         // An answer without a body is cut before its end as well, which its head alone makes known.
         found.once('data', (chunk: Buffer) => response.write(chunk.subarray(0, Math.floor(chunk.length / 2))));
-        found.once('data', () => setImmediate(() => incoming.destroy()));
-        found.once('end', () => setImmediate(() => incoming.destroy()));
+        found.once('data', () => setImmediate(() => incoming.socket.destroy()));
+        found.once('end', () => setImmediate(() => incoming.socket.destroy()));
         return;
       }
       found.pipe(response);
     });
-    outgoing.once('error', () => incoming.destroy());
+    outgoing.once('error', () => incoming.socket.destroy());
     incoming.pipe(outgoing);
   }
 }

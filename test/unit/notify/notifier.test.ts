@@ -25,7 +25,9 @@ describe('deliveries', () => {
             repository: 'team/app',
             url: `http://seed.lan:5000/v2/team/app/manifests/sha256:${'a'.repeat(64)}`,
             tag: 'v1',
-            references: [{ mediaType: 'application/octet-stream', digest: `sha256:${'b'.repeat(64)}`, size: 12 }],
+            references: [
+              { mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'b'.repeat(64)}`, size: 2 },
+            ],
           },
           request: {
             id: 'request-1',

@@ -39,7 +39,13 @@ export function pushOf(tag: string): RegistryEvent {
     tag,
     mediaType: 'application/vnd.oci.image.manifest.v1+json',
     sizeBytes: 527,
-    references: [{ mediaType: 'application/octet-stream', digest: `sha256:${'b'.repeat(64)}`, sizeBytes: 12 }],
+    manifestBytes: Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'b'.repeat(64)}`, size: 2 },
+        layers: [],
+      }),
+    ),
     request: {
       id: 'request-1',
       clientAddress: '10.1.2.3:4567',

@@ -1,13 +1,16 @@
 /** A node made up for tests of the admin server and the commands. */
+import { notifyError } from '../../../../src/notify/errors.ts';
 import type { AdminSubject, ReadinessCheck } from '../../../../node/admin/ports.ts';
 import type {
   BlobReport,
   CheckReport,
+  DeadLetterReport,
   PeerReport,
   PullReport,
   StatusReport,
   TransferReport,
   VerifyReport,
+  WebhookReport,
 } from '../../../../node/admin/reports.ts';
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
@@ -85,6 +88,41 @@ export class FakeSubject implements AdminSubject {
 
   blobs(): Iterable<BlobReport> {
     return this.heldBlobs;
+  }
+
+  readonly revived: string[] = [];
+
+  webhooks(): WebhookReport[] {
+    return [
+      {
+        name: 'ci',
+        url: 'https://ci.example.com/hook',
+        disabled: false,
+        pendingCount: 3,
+        deadLetterCount: 1,
+        failuresInARow: 7,
+        lastFailure: 'it answered 503',
+        lastFailureAtMs: 1_700_000_000_000,
+      },
+    ];
+  }
+
+  async *deadLetters(): AsyncGenerator<DeadLetterReport> {
+    const event = { id: 'event-1', action: 'push', target: { repository: 'team/app', tag: 'v1' } };
+    yield await Promise.resolve({
+      endpoint: 'ci',
+      number: 1,
+      reason: 'it answered 422',
+      givenUpAtMs: 1_700_000_000_000,
+      event,
+    });
+  }
+
+  retryWebhook(name: string): Promise<{ retried: number }> {
+    if (name !== 'ci')
+      return Promise.reject(notifyError('ERR_WEBHOOK_UNKNOWN', `no webhook endpoint is called '${name}'`));
+    this.revived.push(name);
+    return Promise.resolve({ retried: 1 });
   }
 
   async *verify({ signal }: { signal: AbortSignal }): AsyncGenerator<VerifyReport> {

@@ -67,7 +67,7 @@ describe('reading a node', () => {
     expect(out).toContain('3.00 KiB peers, 1.00 KiB origin');
   });
 
-  test.each(['status', 'peers', 'blobs', 'pulls'])('%s --json is JSON', async (command) => {
+  test.each(['status', 'peers', 'blobs', 'pulls', 'webhooks'])('%s --json is JSON', async (command) => {
     const { code, out } = await run([command, '--json', '--admin', `http://${admin}/`]);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toBeInstanceOf(Object);
@@ -79,6 +79,28 @@ describe('reading a node', () => {
     expect((await run(['pulls', '--admin', admin])).out).toMatch(
       /complete +4\.00 KiB +3 s +0 B +3\.00 KiB \(2 nodes\) +1\.00 KiB +20 ms/,
     );
+  });
+
+  test('webhooks are a table, and so are the events that were given up', async () => {
+    expect((await run(['webhooks', '--admin', admin])).out).toMatch(
+      /ci +failed 7× +3 +1 +- +https:\/\/ci\.example\.com\/hook +it answered 503 \(2023-11-14 22:13:20\)/,
+    );
+    expect((await run(['webhooks', 'dead', '--admin', admin])).out).toMatch(
+      /ci +2023-11-14 22:13:20 +push +team\/app:v1 +event-1 +it answered 422/,
+    );
+    const { out } = await run(['webhooks', 'dead', '--json', '--admin', admin]);
+    expect(JSON.parse(out)).toMatchObject([{ endpoint: 'ci', event: { id: 'event-1' } }]);
+  });
+
+  test('given-up events are delivered once more when that is asked for, of an endpoint that there is', async () => {
+    expect(await run(['webhooks', 'retry', 'ci', '--admin', admin])).toMatchObject({
+      code: 0,
+      out: '1 event to be delivered again\n',
+    });
+    expect(subject.revived).toEqual(['ci']);
+    const { code, err } = await run(['webhooks', 'retry', 'other', '--admin', admin]);
+    expect(code).not.toBe(0);
+    expect(err).toContain("no webhook endpoint is called 'other'");
   });
 
   test('the admin address may come from the environment', async () => {
