@@ -17,6 +17,8 @@ const HINTS: Readonly<Record<string, string>> = {
   AccessDenied: 'the account may not do this; it needs to get, put, list and delete objects and multipart uploads',
   Forbidden: 'the account is refused; check its keys and what it is allowed to do',
   InvalidAccessKeyId: 'the service does not know the access key',
+  // As versitygw says it.
+  XAdminUserNotFound: 'the service does not know the access key',
   SignatureDoesNotMatch: 'the secret key is wrong, or a proxy changes requests',
   RequestTimeTooSkewed: 'the clock of this machine differs too much from that of the service',
   PermanentRedirect: 'the bucket is in another region',

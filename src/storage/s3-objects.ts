@@ -11,7 +11,6 @@ import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
-  HeadBucketCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
@@ -94,7 +93,7 @@ export class S3Objects {
     const objects = new S3Objects(client, config);
     const where = config.endpoint ?? `AWS in ${config.region}`;
     try {
-      await s3Failure(`bucket '${config.bucket}' at ${where}`, undefined, () => objects.#headBucket());
+      await s3Failure(`bucket '${config.bucket}' at ${where}`, undefined, () => objects.#tryBucket());
     } catch (error) {
       client.destroy();
       throw error;
@@ -279,9 +278,9 @@ export class S3Objects {
     return await s3Failure(key, options.signal, () => getSignedUrl(this.#client, command, { expiresIn }));
   }
 
-  async #headBucket(): Promise<void> {
-    const found = await absentAsUndefined(this.#client.send(new HeadBucketCommand(this.#bucket)));
-    if (found === undefined) throw Object.assign(new Error(), { name: 'NoSuchBucket' });
+  /** By a list and not by HEAD, whose answer cannot say why it refuses. */
+  async #tryBucket(): Promise<void> {
+    await this.#client.send(new ListObjectsV2Command({ ...this.#bucket, Prefix: this.#config.prefix, MaxKeys: 1 }));
   }
 
   async #copyInParts(from: ObjectFacts, toKey: string, options: StorageOptions): Promise<void> {

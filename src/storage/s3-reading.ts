@@ -48,7 +48,9 @@ export class S3Reading implements StoredReading {
         this.#throwIfEnded(options);
         failures += 1;
         if (failures >= this.#deps.maxAttempts || isFinal(error)) throw this.#failure(error);
-        await delay(RETRY_BASE_MS * 2 ** failures, undefined, { signal }).catch(() => this.#throwIfEnded(options));
+        await delay(RETRY_BASE_MS * 2 ** (failures - 1), undefined, { signal }).catch(() =>
+          this.#throwIfEnded(options),
+        );
       }
     }
   }

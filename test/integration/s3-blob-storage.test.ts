@@ -1,9 +1,13 @@
 /** Storage of record in a bucket of a real S3 service. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterAll, describe, onTestFinished } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { S3BlobStorage } from '../../src/storage/s3-blob-storage.ts';
 import type { S3StorageConfig } from '../../src/storage/s3-config.ts';
+import { collect, listAll, nameOf, seededBytes } from '../contract/blob-store-fixtures.ts';
 import { describeBlobStorage } from '../contract/blob-storage.ts';
 import { describeStorageFaults, type FaultyPlace } from '../contract/blob-storage-faults.ts';
 import { requirement } from '../skip-reasons.ts';
@@ -13,6 +17,13 @@ import { hasS3Server, S3_SERVER_REMEDY, startS3Server, type S3Server } from '../
 const isReady = requirement('versitygw', hasS3Server, S3_SERVER_REMEDY);
 
 const MIB = 1024 * 1024;
+
+/** Objects of the long list: ten pages. Ten times as many take 19 s, as versitygw reads the folder anew for every page. */
+const LISTED = 10_000;
+
+async function* inChunks(bytes: Buffer): AsyncGenerator<Buffer> {
+  for (let at = 0; at < bytes.length; at += 65_536) yield await Promise.resolve(bytes.subarray(at, at + 65_536));
+}
 
 /** A bucket of its own. */
 interface S3Place {
@@ -40,6 +51,83 @@ describe.skipIf(!isReady)('versitygw', () => {
   };
 
   describeBlobStorage('S3BlobStorage', { largeBytes: 12 * MIB + 7, makePlace });
+
+  test('a reading that breaks off again and again goes on where it ended', async () => {
+    const place = await makePlace();
+    await using proxy = await FaultyHttpProxy.open(place.server.port);
+    await using storage = await place.open({ endpoint: proxy.url, maxAttempts: 2 });
+    const bytes = seededBytes(2 * MIB, 1);
+    const upload = await storage.uploads.create();
+    await upload.append(inChunks(bytes), { isLast: true });
+    const { digest } = await upload.commit(digestOf(bytes));
+    await using reading = await storage.blobs.open(digest);
+    const first = proxy.count;
+    proxy.faultOf = (call) => (call < first + 5 ? 'cut-midway' : undefined);
+    const read = await collect(reading?.read({ start: 100, end: bytes.length }) ?? inChunks(bytes));
+    expect(nameOf(read)).toBe(nameOf(bytes.subarray(100)));
+    expect(proxy.count).toBe(first + 6);
+  });
+
+  test('a list goes on over many pages, and is read no faster than its reader', async () => {
+    const place = await makePlace();
+    const folder = join(place.server.bucketFolder(place.bucket), 'blobs', 'sha256');
+    await mkdir(folder, { recursive: true });
+    // As files behind the service: to put so many one by one takes minutes.
+    const digests = Array.from({ length: LISTED }, (_, index) => digestOf(Buffer.from(String(index)))).toSorted();
+    for (const digest of digests) await writeFile(join(folder, digest.slice('sha256:'.length)), '');
+    await using proxy = await FaultyHttpProxy.open(place.server.port);
+    await using storage = await place.open({ endpoint: proxy.url });
+    const before = proxy.count;
+    let seen = 0;
+    let wrong = 0;
+    for await (const blob of storage.blobs.list()) {
+      if (blob.digest !== digests[seen]) wrong += 1;
+      seen += 1;
+      if (seen === 1) expect(proxy.count).toBe(before + 1);
+    }
+    expect({ seen, wrong }).toEqual({ seen: LISTED, wrong: 0 });
+    const last = await listAll(storage.blobs.list({ after: digests[LISTED - 2] }));
+    expect(last.map(({ digest }) => digest)).toEqual([digests[LISTED - 1]]);
+  });
+  });
+
+  test.for([
+    ['a bucket that is not there', { bucket: 'nowhere-at-all' }, 'there is no such bucket'],
+    [
+      'a wrong secret',
+      { credentials: { accessKeyId: 'test-key', secretAccessKey: 'x', sessionToken: undefined } },
+      'the secret key is wrong',
+    ],
+    [
+      'an unknown key',
+      { credentials: { accessKeyId: 'who', secretAccessKey: 'x', sessionToken: undefined } },
+      'does not know the access key',
+    ],
+    ['nobody at the endpoint', { endpoint: 'http://127.0.0.1:1', maxAttempts: 1 }, 'nothing listens there'],
+    ['a name that is none', { endpoint: 'http://s3.invalid', maxAttempts: 1 }, 'cannot be resolved'],
+  ] as const)('%s is told when it is opened', async ([, changes, message]) => {
+    const place = await makePlace();
+    await expect(place.open(changes)).rejects.toMatchObject({
+      code: 'ERR_STORAGE_IO',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('parts in memory stay within the budget, however many push', async () => {
+    const place = await makePlace();
+    await using storage = await place.open({ memoryBytes: 10 * MIB });
+    const blobs = Array.from({ length: 6 }, (_, index) => seededBytes(11 * MIB, index + 1));
+    await Promise.all(
+      blobs.map(async (bytes) => {
+        const upload = await storage.uploads.create();
+        await upload.append(inChunks(bytes), { isLast: true });
+        await upload.commit(digestOf(bytes));
+      }),
+    );
+    for (const bytes of blobs)
+      expect(await storage.blobs.stat(digestOf(bytes))).toMatchObject({ sizeBytes: bytes.length });
+    expect(await listAll(storage.uploads.list())).toEqual([]);
+  });
 
   describeStorageFaults('S3BlobStorage behind a connection that fails', {
     // A part, and a remainder that is none.

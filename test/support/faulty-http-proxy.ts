@@ -4,9 +4,10 @@ import { createServer, request, type IncomingMessage, type Server, type ServerRe
 import type { AddressInfo } from 'node:net';
 
 /** How a request fails. */
-export const HTTP_FAULTS = ['cut', 'cut-body', 'lost-answer', 'stall', '500', '503'] as const;
+export const HTTP_FAULTS = ['cut', 'cut-after-head', 'lost-answer', 'stall', '500', '503'] as const;
 
-export type HttpFault = (typeof HTTP_FAULTS)[number];
+/** `cut-midway` lets some of the body through, so that someone who goes on gets further each time. */
+export type HttpFault = (typeof HTTP_FAULTS)[number] | 'cut-midway';
 
 /** Close it with `await using`. */
 export class FaultyHttpProxy implements AsyncDisposable {
@@ -64,11 +65,14 @@ export class FaultyHttpProxy implements AsyncDisposable {
         return;
       }
       response.writeHead(found.statusCode ?? 502, found.headers);
-      if (fault === 'cut-body') {
-        // An answer without a body is cut before its end as well, which its head alone makes known.
+      if (fault === 'cut-after-head') {
+        response.flushHeaders();
+        setImmediate(() => incoming.socket.destroy());
+        return;
+      }
+      if (fault === 'cut-midway') {
         found.once('data', (chunk: Buffer) => response.write(chunk.subarray(0, Math.floor(chunk.length / 2))));
         found.once('data', () => setImmediate(() => incoming.socket.destroy()));
-        found.once('end', () => setImmediate(() => incoming.socket.destroy()));
         return;
       }
       found.pipe(response);
