@@ -35,6 +35,7 @@ import {
 } from './part-configs.ts';
 import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
+import { createPushTarget } from './push-target.ts';
 import { openSeedGround, type SeedGround } from './seed-parts.ts';
 import { openSwarmParts } from './swarm-parts.ts';
 import { originConfig } from './upstream-table.ts';
@@ -171,6 +172,10 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
     { origin, store, peers, clock: systemClock, metrics, log, sizes },
     manifestConfig(config),
   );
+  const { to } = config().push;
+  // A seed keeps what it is given.
+  const pushTarget =
+    to === undefined || seed !== undefined ? undefined : createPushTarget({ origin, manifests: store }, to);
   const facade = createFacade(
     {
       blobs: seed?.vouchedBlobs(transfer, origin) ?? transfer.blobs,
@@ -178,6 +183,7 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
       lists: new OriginListService({ origin }),
       hosted: seed?.createRegistry(transfer),
       upstreamNames: () => origin.upstreams,
+      pushTarget: () => pushTarget,
       log,
       metrics,
       clock: { nowMs: () => performance.now() },
