@@ -2,6 +2,7 @@
  * A client's push, passed on to an upstream: sent once, as it comes, with the credentials of this node's configuration and
  * never with those of the client. The answer goes back as it is, but for where it sends the client: that stays at this node.
  */
+import { asError } from '../oci/error.ts';
 import { readBounded } from './answer-reading.ts';
 import { originError } from './errors.ts';
 import type { HttpAnswer } from './http-exchange.ts';
@@ -59,12 +60,14 @@ export async function passPush(
   const prefix = client.config.repositoryPrefix;
   const fullName = prefix === '' ? name : `${prefix}/${name}`;
   const action = request.method === 'DELETE' ? 'delete' : 'pull,push';
+  const source = request.body === undefined ? undefined : watchSource(request.body);
   const sent = {
     method: request.method,
     path: `${fullName}/${request.rest}`,
     scope: `repository:${fullName}:${action}`,
     headers: request.headers,
-    body: request.body,
+    body: source?.chunks,
+    sourceFailure: source?.failure,
     timeoutMs: ANSWER_TIMEOUT_MS,
   };
   try {
@@ -81,6 +84,23 @@ export async function passPush(
   } catch (error) {
     throw error instanceof TransientFailure ? error.final : error;
   }
+}
+
+/** A body whose own failure can be told from that of the upstream. */
+function watchSource(body: AsyncIterable<Uint8Array>): {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly failure: () => Error | undefined;
+} {
+  let failure: Error | undefined;
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* body;
+    } catch (error) {
+      failure = asError(error);
+      throw failure;
+    }
+  }
+  return { chunks: chunks(), failure: () => failure };
 }
 
 function answerHeaders(

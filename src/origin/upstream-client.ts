@@ -55,6 +55,8 @@ export interface PassingRequest {
   readonly scope: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: AsyncIterable<Uint8Array> | undefined;
+  /** Why the body ended early, if it did: that is no fault of the upstream. */
+  readonly sourceFailure?: (() => Error | undefined) | undefined;
   /** How long the upstream may take to answer, or to take the next bytes. */
   readonly timeoutMs: number;
 }
@@ -167,6 +169,8 @@ export class UpstreamClient {
       await answer.discard();
       return await this.#passOnce(request, second, options);
     } catch (error) {
+      const failure = request.sourceFailure?.();
+      if (failure !== undefined) throw failure;
       if (error instanceof TransientFailure && error.isUnreachable) this.#unreachable(error.final);
       throw error;
     } finally {
@@ -181,7 +185,9 @@ export class UpstreamClient {
   ): Promise<string | undefined> {
     const known = await this.#authenticator.authorization(request.scope, options);
     if (known !== undefined || request.body === undefined || this.#isOpenToAll) return known;
-    const probe = { ...request, method: 'GET', path: '', headers: {}, body: undefined } as const;
+    const { connectTimeoutMs, progressTimeoutMs } = this.config;
+    const timeoutMs = Math.max(connectTimeoutMs, progressTimeoutMs);
+    const probe = { ...request, method: 'GET', path: '', headers: {}, body: undefined, timeoutMs } as const;
     const answer = await this.#passOnce(probe, undefined, options);
     await answer.discard();
     this.#isOpenToAll = answer.status === 200;
