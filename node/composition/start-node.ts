@@ -20,6 +20,7 @@ import type { HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { OriginProbe } from '../doctor/origin-probe.ts';
 import { SwarmEcho } from '../doctor/swarm-echo.ts';
+import { nodeError } from '../errors.ts';
 import { listenFailure } from '../listen-failure.ts';
 import { createAdminSubject } from './admin-subject.ts';
 import { buildInfo } from './build-info.ts';
@@ -85,6 +86,7 @@ const steadyClock = { nowMs: (): number => performance.timeOrigin + performance.
  * @throws {DockyardError} of whichever part cannot start; nothing is left running then
  */
 export async function startNode({ log, version, role = 'node' }: NodeDeps, config: NodeConfig): Promise<RunningNode> {
+  refuseForeignOptions(role, config);
   const { swarmKey, origin: originTable } = await readNamedFiles(config, log);
   await tryPortsOfNewNode(config);
   await using starting = new AsyncDisposableStack();
@@ -147,6 +149,12 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     close,
     [Symbol.asyncDispose]: () => close(0),
   };
+}
+
+/** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */
+function refuseForeignOptions(role: NodeRole, config: NodeConfig): void {
+  if (role !== 'seed' || config.push.to === undefined) return;
+  throw nodeError('ERR_CONFIG_INVALID', 'push.to is for plain nodes: a seed keeps what is pushed to it');
 }
 
 /** What every part is given. */
