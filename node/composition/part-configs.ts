@@ -131,6 +131,9 @@ export function facadeServerConfig(config: NodeConfig, role: NodeRole = 'node'):
     ...DEFAULT_FACADE_SERVER_CONFIG,
     maxConnections,
     headersTimeoutMs,
-    requestTimeoutMs: role === 'seed' ? 0 : Math.max(headersTimeoutMs, DEFAULT_FACADE_SERVER_CONFIG.requestTimeoutMs),
+    requestTimeoutMs:
+      role === 'seed' || config.push.to !== undefined
+        ? 0
+        : Math.max(headersTimeoutMs, DEFAULT_FACADE_SERVER_CONFIG.requestTimeoutMs),
   };
 }

@@ -21,6 +21,7 @@ import type { HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { OriginProbe } from '../doctor/origin-probe.ts';
 import { SwarmEcho } from '../doctor/swarm-echo.ts';
+import { nodeError } from '../errors.ts';
 import { listenFailure } from '../listen-failure.ts';
 import { createAdminSubject } from './admin-subject.ts';
 import { buildInfo } from './build-info.ts';
@@ -37,6 +38,7 @@ import {
 import { notifyConfig } from './notifications.ts';
 import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
+import { createPushTarget } from './push-target.ts';
 import { openSeedGround, type SeedGround } from './seed-parts.ts';
 import { openSwarmParts } from './swarm-parts.ts';
 import { originConfig } from './upstream-table.ts';
@@ -86,6 +88,7 @@ const steadyClock = { nowMs: (): number => performance.timeOrigin + performance.
  * @throws {DockyardError} of whichever part cannot start; nothing is left running then
  */
 export async function startNode({ log, version, role = 'node' }: NodeDeps, config: NodeConfig): Promise<RunningNode> {
+  refuseForeignOptions(role, config);
   const files = await readNamedFiles(config, log);
   const { swarmKey, origin: originTable } = files;
   await tryPortsOfNewNode(config);
@@ -152,6 +155,21 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   };
 }
 
+/** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */
+function refuseForeignOptions(role: NodeRole, { notifications, push, storage }: NodeConfig): void {
+  const refuse = (message: string): never => {
+    throw nodeError('ERR_CONFIG_INVALID', message);
+  };
+  if (role === 'seed') {
+    if (push.to !== undefined) refuse('push.to is for plain nodes: a seed keeps what is pushed to it');
+    return;
+  }
+  if (storage.driver !== 'filesystem')
+    refuse('storage.driver is for seeds: a plain node keeps nothing for good; start it with `dockyard seed`');
+  if (notifications.endpoints.length > 0)
+    refuse('notifications.endpoints are for seeds: give them to the seed that takes the pushes');
+}
+
 /** What every part is given. */
 interface Ground {
   readonly log: Logger;
@@ -175,6 +193,10 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
     { origin, store, peers, clock: systemClock, metrics, log, sizes },
     manifestConfig(config),
   );
+  const { to } = config().push;
+  // A seed keeps what it is given.
+  const pushTarget =
+    to === undefined || seed !== undefined ? undefined : createPushTarget({ origin, manifests: store }, to);
   const facade = createFacade(
     {
       blobs: seed?.vouchedBlobs(transfer, origin) ?? transfer.blobs,
@@ -183,6 +205,7 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
       hosted: seed?.createRegistry(transfer),
       listener: seed?.notifier,
       upstreamNames: () => origin.upstreams,
+      pushTarget: () => pushTarget,
       log,
       metrics,
       clock: { nowMs: () => performance.now() },

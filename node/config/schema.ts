@@ -216,7 +216,7 @@ export const CONFIG_SCHEMA = {
       default: 30_000,
     }),
   }),
-  push: group('Pushes to a seed.', {
+  push: group('Pushes: to a seed, or through a node to one.', {
     names: list(text('PATTERN', 255), {
       summary:
         "Repositories that are this seed's alone (`team/**`; `*` stops at a slash): nothing else may be pushed, and no upstream is asked for them.",
@@ -227,6 +227,11 @@ export const CONFIG_SCHEMA = {
     delete: option(toggle(), {
       summary: 'Whether tags, manifests and blobs may be deleted through the registry.',
       default: true,
+    }),
+    to: optional(text('NAME', 255), {
+      summary:
+        'The upstream, a seed, that a plain node passes pushes on to; names without a host are pulled from it as well.',
+      unset: 'none: a plain node takes no pushes',
     }),
     bodyTimeout: option(duration({ min: 100, max: 3_600_000 }), {
       summary: 'How long a client may take to send the next 64 KiB; what had come of an upload is kept.',

@@ -10,6 +10,7 @@ import { registryError } from './errors.ts';
 import { createFacadeMetrics } from './facade-metrics.ts';
 import type { FacadeContext, FacadeState, HandlerConfig, MonotonicClock } from './facade-state.ts';
 import type { HostedRegistry } from './hosted-ports.ts';
+import type { PushTarget } from './push-passing.ts';
 import type { RegistryListener } from './registry-events.ts';
 import { accessLog } from './middleware/access-log.ts';
 import { errorResponse } from './middleware/error-response.ts';
@@ -28,6 +29,8 @@ export interface FacadeDeps {
   readonly hosted?: HostedRegistry | undefined;
   /** Told what happens in those repositories. */
   readonly listener?: RegistryListener | undefined;
+  /** The seed that pushes are passed on to; asked at every request, so that a reload takes effect. */
+  readonly pushTarget?: (() => PushTarget | undefined) | undefined;
   readonly log: Logger;
   readonly metrics: Registry;
   readonly clock: MonotonicClock;

@@ -52,7 +52,8 @@ export class RequestBody {
         yield next.value;
       }
     } finally {
-      await chunks.return?.();
+      // Not awaited: after a timeout it would wait for the bytes that do not come.
+      chunks.return?.().catch(() => undefined);
     }
   }
 

@@ -15,6 +15,7 @@ import type { HostedRegistry } from './hosted-ports.ts';
 import { handleReferrers, handleTags } from './list-handler.ts';
 import { handleManifest } from './manifest-handler.ts';
 import type { RegistryListener } from './registry-events.ts';
+import { isPartOfPush, passOn, type PushTarget } from './push-passing.ts';
 import { isBareName, routeUpstream, takeNamespaces } from './upstream-route.ts';
 
 /** One line of the table. */
@@ -62,6 +63,8 @@ export interface DispatchDeps extends HandlerDeps {
   readonly hosted?: HostedRegistry | undefined;
   /** Told what happens in those repositories. */
   readonly listener?: RegistryListener | undefined;
+  /** The seed that pushes are passed on to; asked at every request, so that a reload takes effect. */
+  readonly pushTarget?: (() => PushTarget | undefined) | undefined;
 }
 
 /**
@@ -73,8 +76,8 @@ export function dispatch(deps: DispatchDeps, config: HandlerConfig) {
   const blobHandler = new BlobHandler(deps, config);
   const hostedRoutes = hosted === undefined ? undefined : new HostedRoutes({ ...deps, hosted }, config);
   return async (ctx: FacadeContext): Promise<void> => {
-    const target = parseRequestTarget(ctx.req.url ?? '/');
-    const path = parseDistributionPath(target.path);
+    const { path: rawPath, search: rawSearch } = parseRequestTarget(ctx.req.url ?? '/');
+    const path = parseDistributionPath(rawPath);
     if (path === undefined) throw registryError('ERR_ROUTE_UNKNOWN', 'this node serves no such path');
     ctx.state.route = path.kind;
     if (path.kind === 'base') {
@@ -83,26 +86,31 @@ export function dispatch(deps: DispatchDeps, config: HandlerConfig) {
       ctx.body = BASE_BODY;
       return;
     }
-    const { namespaces, rest: search } = takeNamespaces(target.search);
+    const { namespaces, rest: search } = takeNamespaces(rawSearch);
     if (path.kind === 'catalog') {
       refuseMethod(ctx, ROUTES[path.kind].methods);
       if (hostedRoutes === undefined) throw registryError('ERR_ROUTE_UNKNOWN', 'this node keeps no repositories');
-      return await hostedRoutes.handleCatalog(ctx, { rawPath: target.path, search, namespace: namespaces[0] });
+      return await hostedRoutes.handleCatalog(ctx, { rawPath, search, namespace: namespaces[0] });
     }
-    const shared = { rawPath: target.path, search, namespace: namespaces[0] };
-    // On a seed, a name without a host may be about to be pushed for the first time.
-    const isBare = hosted !== undefined && namespaces.length === 0 && isBareName(path.nameText, deps.upstreamNames());
+    const shared = { rawPath, search, namespace: namespaces[0] };
+    const isBareHere = namespaces.length === 0 && isBareName(path.nameText, deps.upstreamNames());
+    // On a seed, such a name may be about to be pushed for the first time.
+    const isBare = hosted !== undefined && isBareHere;
     if (hostedRoutes !== undefined && isBare && (await isHosted(hosted, ctx.method, path))) {
       const route = ROUTES[path.kind];
       refuseMethod(ctx, [...route.methods, ...route.pushMethods]);
       const repository: Repository = { upstream: HOSTED_HERE, name: parseRepositoryName(path.nameText) };
       return await hostedRoutes.handle(ctx, { ...shared, path, context: contextOf(ctx, repository) });
     }
-    refuseMethod(ctx, ROUTES[path.kind].methods);
-    const { repository, via } = routeUpstream({ nameText: path.nameText, namespaces }, deps.upstreamNames());
+    const target = deps.pushTarget?.();
+    const isPassed = target !== undefined && isBareHere && isPartOfPush(ctx.method, path);
+    if (!isPassed) refuseMethod(ctx, ROUTES[path.kind].methods);
+    const question = { nameText: path.nameText, namespaces };
+    const { repository, via } = routeUpstream(question, deps.upstreamNames(), target?.upstream);
     // The draft of the specification's next version asks registries that heed `ns` to say so.
     if (via === 'ns') ctx.set('OCI-Namespace', repository.upstream);
     const request = { ...shared, path, context: contextOf(ctx, repository) };
+    if (isPassed && (await passOn(target, config.pace, ctx, request))) return;
     if (isBare) await pullOrNothing(ctx, request, deps, blobHandler);
     else await pull(ctx, request, deps, blobHandler);
   };

@@ -14,6 +14,16 @@ export interface NodeBytes {
   readonly toPeers: number;
 }
 
+/** What came after `before` was counted. */
+export function bytesSince(now: NodeBytes, before: NodeBytes | undefined): NodeBytes {
+  if (before === undefined) return now;
+  return {
+    fromPeers: now.fromPeers - before.fromPeers,
+    fromOrigin: now.fromOrigin - before.fromOrigin,
+    toPeers: now.toPeers - before.toPeers,
+  };
+}
+
 /** One node of the run. */
 export interface NodeResult {
   readonly name: string;

@@ -8,7 +8,7 @@ import { pullBlob, pullImage, type ClientPull, type ClientRun } from './crowd-cl
 import { CrowdLab, REPOSITORY } from './crowd-lab.ts';
 import { strikeAtHalf, type CrowdFault } from './crowd-fault.ts';
 import { usageOf, type CrowdNode } from './crowd-node.ts';
-import { summarize, type CrowdResult, type NodeBytes } from './crowd-result.ts';
+import { bytesSince, summarize, type CrowdResult, type NodeBytes } from './crowd-result.ts';
 import { MemoryAtHand } from './memory-at-hand.ts';
 import { ownSeconds, processorClock } from './processor-time.ts';
 import { pushRandomBlob } from './random-blob.ts';
@@ -30,6 +30,8 @@ export interface CrowdPlan {
   /** `warm`: the first node has all, and the origin is gone. `direct`: clients pull past their nodes. */
   readonly setting: 'cold' | 'warm' | 'direct';
   readonly fault?: CrowdFault | undefined;
+  /** Every node pulls another blob of this size before, as a node that has run for a while has; 0: processes are fresh. */
+  readonly warmUpBytes: number;
   readonly profileFolder?: string | undefined;
 }
 
@@ -37,6 +39,8 @@ export interface CrowdPlan {
 interface Pulled {
   readonly sizeBytes: number;
   readonly digests: readonly Digest[];
+  /** Of the blob that nodes warm up with. */
+  readonly warmUp: Digest | undefined;
 }
 
 const TAG = 'bench';
@@ -54,11 +58,12 @@ export async function runCrowd(plan: CrowdPlan, log: (line: string) => void): Pr
       profileFolder: plan.profileFolder,
     },
     async (registry, folder) => {
-      content = await fill(registry, folder, plan.content);
+      content = await fill(registry, folder, plan);
     },
     log,
   );
   if (content === undefined) throw new TypeError('the origin was not filled');
+  if (content.warmUp !== undefined) await warmUp(lab, content.warmUp);
   const pullers = plan.setting === 'warm' ? await warmFirst(lab, content, plan) : lab.nodes;
   const result = await measure(lab, plan, content, pullers, log);
   for (const node of lab.nodes) await node.stop();
@@ -68,16 +73,23 @@ export async function runCrowd(plan: CrowdPlan, log: (line: string) => void): Pr
 async function fill(
   registry: { readonly url: string; readonly port: number },
   folder: string,
-  content: CrowdContent,
+  { content, warmUpBytes }: CrowdPlan,
 ): Promise<Pulled> {
+  const warmUp = warmUpBytes > 0 ? await pushRandomBlob(registry.url, REPOSITORY, folder, warmUpBytes) : undefined;
   if (content.kind === 'blob') {
     const digest = await pushRandomBlob(registry.url, REPOSITORY, folder, content.sizeBytes);
-    return { sizeBytes: content.sizeBytes, digests: [digest] };
+    return { sizeBytes: content.sizeBytes, digests: [digest], warmUp };
   }
   const image = makeRandomImage(...content.layersBytes);
   await pushImage(`127.0.0.1:${registry.port}/${REPOSITORY}:${TAG}`, image);
   const parts = [image.config, ...image.layers];
-  return { sizeBytes: parts.reduce((sum, { bytes }) => sum + bytes.length, 0), digests: blobsOf(image) };
+  return { sizeBytes: parts.reduce((sum, { bytes }) => sum + bytes.length, 0), digests: blobsOf(image), warmUp };
+}
+
+/** Has all nodes pull a blob that is not measured: what has run for a while is compiled, and knows its peers. */
+async function warmUp(lab: CrowdLab, digest: Digest): Promise<void> {
+  const run: ClientRun = { lab, startMs: performance.now(), expectedMs: 1000 };
+  await Promise.all(lab.nodes.map(async (node) => await pullBlob(run, node, digest, 'node').done));
 }
 
 /** Brings everything to the first node, takes the origin away, and answers the other nodes. */
@@ -108,6 +120,7 @@ async function measure(
   const totalBytes = content.sizeBytes * pullers.length;
   await using memory = await MemoryAtHand.hold(plan.setting === 'direct' ? 0 : totalBytes * MEMORY_SHARE);
   const originBefore = await lab.originSentBytes();
+  const bytesBefore = await bytesOf(lab.nodes);
   const usageBefore = await usageOf(lab.nodes);
   const clock = await processorClock();
   const harnessBefore = (await ownSeconds()) + (await lab.originCpuSeconds());
@@ -128,8 +141,10 @@ async function measure(
   const harnessSeconds = (await ownSeconds()) + (await lab.originCpuSeconds()) - harnessBefore;
   const originBytes = (await lab.originSentBytes()) - originBefore;
   const usageAfter = { ...(await usageOf(lab.nodes)), ...struck?.lastUsage };
-  const nodeBytes: Record<string, NodeBytes> = {};
-  for (const node of lab.nodes) if (node !== struck?.victim) nodeBytes[node.host.name] = await node.bytes();
+  const nodeBytes = await bytesOf(
+    lab.nodes.filter((node) => node !== struck?.victim),
+    bytesBefore,
+  );
   for (const pull of untouched) await pull.verify();
   const result = summarize({
     sizeBytes: content.sizeBytes,
@@ -147,6 +162,16 @@ async function measure(
   });
   log(result.table);
   return result;
+}
+
+/** Where the bytes of nodes came from, since `before`. */
+async function bytesOf(
+  nodes: readonly CrowdNode[],
+  before: Readonly<Record<string, NodeBytes>> = {},
+): Promise<Record<string, NodeBytes>> {
+  const bytes: Record<string, NodeBytes> = {};
+  for (const node of nodes) bytes[node.host.name] = bytesSince(await node.bytes(), before[node.host.name]);
+  return bytes;
 }
 
 /** Starts clients, some of them at a time; resolves when the last have begun. */

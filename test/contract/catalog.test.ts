@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, expect, test } from 'vitest';
+import { CachedKeyValue } from '../../src/catalog/cached-key-value.ts';
+import type { KeyRange, KeyValueChange } from '../../src/catalog/key-value.ts';
 import { KeyedCatalog } from '../../src/catalog/keyed-catalog.ts';
 import { MemoryKeyValue } from '../../src/catalog/memory-key-value.ts';
 import { openCatalog } from '../../src/catalog/open-catalog.ts';
@@ -77,3 +79,59 @@ test('a page of 100,000 tags comes in milliseconds, the last as well as the firs
     );
   }
 }, 60_000);
+
+describeCatalog('catalog in memory, cached', async () => {
+  const entries = new Map<string, Buffer>();
+  const limits = { maxBytes: 2000, maxValueBytes: 500 };
+  return await Promise.resolve({
+    open: async () => await KeyedCatalog.over(new CachedKeyValue(new MemoryKeyValue(entries), limits)),
+  });
+});
+
+test('a cache never answers with what was changed meanwhile, and stays within its bounds', async () => {
+  const below = new MemoryKeyValue();
+  const gates: PromiseWithResolvers<void>[] = [];
+  let reads = 0;
+  const slow = {
+    get: async (key: string) => {
+      reads += 1;
+      const value = await below.get(key);
+      await gates.shift()?.promise;
+      return value;
+    },
+    entries: (range: KeyRange) => below.entries(range),
+    write: async (changes: KeyValueChange[]) => await below.write(changes),
+    close: async () => await below.close(),
+    [Symbol.asyncDispose]: async () => await below.close(),
+  };
+  const cached = new CachedKeyValue(slow, { maxBytes: 3000, maxValueBytes: 1000 });
+  const put = async (key: string, text: string): Promise<void> =>
+    await cached.write([{ type: 'put', key, value: Buffer.from(text) }]);
+  await put('a', 'old');
+  const gate = Promise.withResolvers<void>();
+  gates.push(gate);
+  const reading = cached.get('a');
+  await put('a', 'new');
+  gate.resolve();
+  // This one began before the change, and may still see what was; the next may not.
+  expect((await reading)?.toString()).toBe('old');
+  expect((await cached.get('a'))?.toString()).toBe('new');
+  reads = 0;
+  expect((await cached.get('a'))?.toString()).toBe('new');
+  expect(reads).toBe(0);
+  await put('large', 'x'.repeat(1001));
+  await cached.get('large');
+  await cached.get('large');
+  expect(reads).toBe(2);
+  for (let index = 0; index < 10; index += 1) {
+    await put(`k${index}`, 'x'.repeat(500));
+    await cached.get(`k${index}`);
+  }
+  reads = 0;
+  await cached.get('k9');
+  expect(reads).toBe(0);
+  await cached.get('a');
+  expect(reads).toBe(1);
+  await cached.write([{ type: 'del', key: 'k9' }]);
+  expect(await cached.get('k9')).toBeUndefined();
+});

@@ -89,7 +89,6 @@ describe.skipIf(!isReady)('versitygw', () => {
     const last = await listAll(storage.blobs.list({ after: digests[LISTED - 2] }));
     expect(last.map(({ digest }) => digest)).toEqual([digests[LISTED - 1]]);
   });
-  });
 
   test.for([
     ['a bucket that is not there', { bucket: 'nowhere-at-all' }, 'there is no such bucket'],

@@ -159,6 +159,38 @@ describe.skipIf(!hasSkopeo)('a seed and real clients', () => {
     },
   );
 
+  test('a push through a plain node reaches the seed, and is pulled through that node under the same name', async () => {
+    const to = ['--upstream', `${UPSTREAM}=http://${seed.facade}`, '--push-to', UPSTREAM];
+    await using through = await NodeProcess.start([
+      ...['--data', join(folder, 'through'), ...to],
+      ...['--bootstrap', await seed.swarm()],
+    ]);
+    const [first, second] = [makeRandomImage(3 * MIB), makeRandomImage(1 * MIB, 1000)];
+    for (const image of [first, second]) {
+      await pushImage(`${through.facade}/passed/on/app:latest`, image);
+      for (const path of [`${seed.facade}/v2/passed/on/app`, `${through.facade}/v2/passed/on/app`]) {
+        const { headers } = await fetch(`http://${path}/manifests/latest`);
+        expect(headers.get('docker-content-digest')).toBe(image.manifest.digest);
+      }
+    }
+    const source = `docker://${through.facade}/passed/on/app:latest`;
+    const options = ['copy', '--insecure-policy', '--src-tls-verify=false', source, `dir:${join(folder, 'passed')}`];
+    await mustRun('skopeo', options);
+    if (!hasDockerd) return;
+    await using dockerd = await TestDockerd.open();
+    const [from, copy] = [`${through.facade}/passed/on/app:latest`, `${through.facade}/passed/on/copy:2`];
+    for (const args of [
+      ['pull', from],
+      ['tag', from, copy],
+      ['push', copy],
+      ['push', copy],
+    ]) {
+      const { exitCode, output } = await dockerd.docker(...args);
+      expect(exitCode, output).toBe(0);
+    }
+    expect(await tagsOf('passed/on/copy')).toMatchObject({ tags: ['2'] });
+  });
+
   test('what was pushed is there after the seed was killed and started again', async () => {
     const image = makeRandomImage(2 * MIB);
     const data = join(folder, 'killed');

@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { freePort, until } from './programs.ts';
 
-/** The program that is run: the node from the checkout. */
-export const MAIN = fileURLToPath(new URL('../../node/main.ts', import.meta.url));
+/** The program that is run: the node from the checkout, or another that benchmarks name. */
+export const MAIN = process.env['BENCHED_PROGRAM'] || fileURLToPath(new URL('../../node/main.ts', import.meta.url));
 
 /** As `scripts/dockyard` and the installed command start it. */
-export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4'];
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4', '--heap-growing-percent=60'];
 
 /** A line of the log. */
 export type LogLine = Readonly<Record<string, unknown>>;

@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import {
   contentConfig,
@@ -8,6 +9,7 @@ import {
   transferConfig,
 } from '../../../../node/composition/part-configs.ts';
 import { planReload } from '../../../../node/composition/reload.ts';
+import { startNode } from '../../../../node/composition/start-node.ts';
 import { originConfig } from '../../../../node/composition/upstream-table.ts';
 import { loadConfig } from '../../../../node/config/load.ts';
 import type { NodeConfig } from '../../../../node/config/schema.ts';
@@ -16,6 +18,28 @@ import { makeFacts } from '../config/facts.ts';
 function load(...flags: [string, string][]): NodeConfig {
   return loadConfig({ flags: flags.map(([flag, value]) => ({ flag, values: [value] })), facts: makeFacts() }).config;
 }
+
+describe('what only another kind of node does', () => {
+  test.for([
+    ['node', [['webhook', 'ci=https://ci.example.com/']], 'notifications.endpoints are for seeds'],
+    [
+      'node',
+      [
+        ['storage-driver', 's3'],
+        ['storage-s3-bucket', 'images'],
+      ],
+      'storage.driver is for seeds',
+    ],
+    ['seed', [['push-to', 'docker.io']], 'push.to is for plain nodes'],
+  ] as const)('a %s refuses %j', async ([role, flags, message]) => {
+    const config = load(...flags.map(([flag, value]): [string, string] => [flag, value]));
+    const log = pino({ level: 'silent' });
+    await expect(startNode({ log, version: '0', role }, config)).rejects.toMatchObject({
+      code: 'ERR_CONFIG_INVALID',
+      message: expect.stringContaining(message),
+    });
+  });
+});
 
 describe('what parts are told', () => {
   test('no limit is 0 in the form of the transfer layer', () => {
