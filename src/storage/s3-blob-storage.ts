@@ -162,7 +162,10 @@ export class S3BlobStorage implements BlobStorage {
     const found = await this.#objects.listParts(multipart, options);
     if (found !== undefined) return { ...begun, multipart, parts: wholeParts(found, begun.partSizeBytes) };
     const sealed = await this.#objects.head(multipart.key, options);
-    return sealed === undefined ? undefined : { ...begun, multipart, parts: [], sealed };
+    if (sealed !== undefined) return { ...begun, multipart, parts: [], sealed };
+    // The rest of an upload that ended while it was being removed, or whose parts a rule of the bucket removed.
+    await this.#objects.delete(this.#keys.upload(begun.id), options);
+    return undefined;
   }
 
   async *#listUploads(options: StorageOptions = {}): AsyncGenerator<UploadFacts> {

@@ -13,11 +13,11 @@ import {
   GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
+  ListPartsCommand,
   PutObjectCommand,
   S3Client,
   UploadPartCommand,
   UploadPartCopyCommand,
-  paginateListParts,
 } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { ByteRange } from '../oci/byte-range.ts';
@@ -237,20 +237,16 @@ export class S3Objects {
   async listParts(multipart: Multipart, options: StorageOptions = {}): Promise<StoredPart[] | undefined> {
     return await s3Failure(multipart.key, options.signal, async () => {
       const parts: StoredPart[] = [];
-      try {
-        for await (const page of paginateListParts(
-          { client: this.#client },
-          this.#part(multipart),
-          sendOptions(options),
-        )) {
-          for (const { PartNumber, ETag, Size } of page.Parts ?? [])
-            parts.push({ number: PartNumber ?? 0, etag: ETag ?? '', sizeBytes: Size ?? 0 });
-        }
-      } catch (error) {
-        if (isAbsentObject(error)) return undefined;
-        throw error;
+      for (;;) {
+        const after = parts.at(-1)?.number;
+        const command = new ListPartsCommand({ ...this.#part(multipart), PartNumberMarker: after?.toString() });
+        const page = await absentAsUndefined(this.#client.send(command, sendOptions(options)));
+        if (page === undefined) return undefined;
+        for (const { PartNumber, ETag, Size } of page.Parts ?? [])
+          parts.push({ number: PartNumber ?? 0, etag: ETag ?? '', sizeBytes: Size ?? 0 });
+        // Not the SDK's own paging: some services name a next page for ever where there is no part.
+        if (page.IsTruncated !== true || parts.at(-1)?.number === after) return parts;
       }
-      return parts;
     });
   }
 

@@ -164,28 +164,31 @@ export class S3UploadBody {
 
   /** Puts the parts together, the tail as the last one. */
   async #seal(multipart: Multipart, options: StorageOptions): Promise<ObjectFacts> {
-    const { objects, keys } = this.#deps;
     const sizeBytes = this.offsetBytes;
-    const parts = [...this.#parts];
-    if (this.#unsaved !== undefined && this.#unsaved.length > 0) {
-      parts.push(await objects.putPart(multipart, this.nextPartNumber, this.#unsaved, options));
-    } else if (this.#unsaved === undefined && this.#tailBytes > 0) {
-      await this.#settleObject(options);
-      parts.push(
-        await objects.copyPart(multipart, this.nextPartNumber, keys.upload(this.id), this.#tailBytes, options),
-      );
-    }
     try {
-      await objects.completeMultipart(multipart, parts, options);
+      const last = await this.#putLastPart(multipart, options);
+      const parts = last === undefined ? this.#parts : [...this.#parts, last];
+      await this.#deps.objects.completeMultipart(multipart, parts, options);
     } catch (error) {
       options.signal?.throwIfAborted();
-      // An answer that was lost on the way looks like a failure, and the repetition finds no upload.
-      const found = await objects.head(multipart.key, options).catch(() => undefined);
+      // Where the answer to an earlier try was lost, the multipart upload has ended, and the object is there.
+      const found = await this.#deps.objects.head(multipart.key, options).catch(() => undefined);
       if (found?.sizeBytes !== sizeBytes) throw asError(error);
     }
     this.#sealed = await this.#requireObject(multipart.key, sizeBytes, options);
     this.#unsaved = undefined;
     return this.#sealed;
+  }
+
+  async #putLastPart(multipart: Multipart, options: StorageOptions): Promise<StoredPart | undefined> {
+    const { objects, keys } = this.#deps;
+    if (this.#unsaved !== undefined) {
+      if (this.#unsaved.length === 0) return undefined;
+      return await objects.putPart(multipart, this.nextPartNumber, this.#unsaved, options);
+    }
+    if (this.#tailBytes === 0) return undefined;
+    await this.#settleObject(options);
+    return await objects.copyPart(multipart, this.nextPartNumber, keys.upload(this.id), this.#tailBytes, options);
   }
 
   /** Makes the upload's object as long as the tail: see `readTail`. */

@@ -12,6 +12,7 @@ import { describeBlobStorage } from '../contract/blob-storage.ts';
 import { describeStorageFaults, type FaultyPlace } from '../contract/blob-storage-faults.ts';
 import { requirement } from '../skip-reasons.ts';
 import { FaultyHttpProxy, HTTP_FAULTS, type HttpFault } from '../support/faulty-http-proxy.ts';
+import { makeCertificate } from '../unit/origin/tls-fixture.ts';
 import { hasS3Server, S3_SERVER_REMEDY, startS3Server, type S3Server } from '../support/s3-server.ts';
 
 const isReady = requirement('versitygw', hasS3Server, S3_SERVER_REMEDY);
@@ -112,6 +113,26 @@ describe.skipIf(!isReady)('versitygw', () => {
     });
   });
 
+  test('a service with a certificate of its own is trusted when the operator gave it', async () => {
+    const certificate = await makeCertificate();
+    await using secure = await startS3Server(certificate);
+    await secure.makeBucket('secure');
+    const deps = { log: pino({ level: 'silent' }), clock: systemClock };
+    await expect(S3BlobStorage.open(deps, secure.config('secure', { maxAttempts: 1 }))).rejects.toMatchObject({
+      code: 'ERR_STORAGE_IO',
+      message: expect.stringContaining('CERT'),
+    });
+    await using storage = await S3BlobStorage.open(deps, secure.config('secure', { caPem: certificate.cert }));
+    const bytes = seededBytes(100_000, 1);
+    const upload = await storage.uploads.create();
+    await upload.append(inChunks(bytes));
+    const { digest } = await upload.commit(digestOf(bytes));
+    await using reading = await storage.blobs.open(digest);
+    expect(nameOf(await collect(reading?.read({ start: 0, end: bytes.length }) ?? inChunks(bytes)))).toBe(
+      nameOf(bytes),
+    );
+  });
+
   test('parts in memory stay within the budget, however many push', async () => {
     const place = await makePlace();
     await using storage = await place.open({ memoryBytes: 10 * MIB });
@@ -141,7 +162,8 @@ describe.skipIf(!isReady)('versitygw', () => {
     const proxy = await FaultyHttpProxy.open(place.server.port);
     onTestFinished(async () => await proxy[Symbol.asyncDispose]());
     return {
-      open: async () => await place.open({ endpoint: proxy.url, maxAttempts: 2, stallTimeoutMs: 400 }),
+      open: async () =>
+        await place.open({ endpoint: proxy.url, maxAttempts: 2, stallTimeoutMs: 400, assemblyTimeoutMs: 800 }),
       watch: (fails) => {
         proxy.count = 0;
         proxy.faultOf = (call) => (fails(call) ? fault : undefined);

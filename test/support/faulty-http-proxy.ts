@@ -68,11 +68,13 @@ export class FaultyHttpProxy implements AsyncDisposable {
       if (fault === 'cut-after-head') {
         response.flushHeaders();
         setImmediate(() => incoming.socket.destroy());
+        found.destroy();
         return;
       }
       if (fault === 'cut-midway') {
         found.once('data', (chunk: Buffer) => response.write(chunk.subarray(0, Math.floor(chunk.length / 2))));
         found.once('data', () => setImmediate(() => incoming.socket.destroy()));
+        incoming.socket.once('close', () => found.destroy());
         return;
       }
       found.pipe(response);

@@ -4,7 +4,9 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { S3_DEFAULTS, type S3StorageConfig } from '../../src/storage/s3-config.ts';
@@ -35,12 +37,13 @@ export interface S3Server extends AsyncDisposable {
   config(bucket: string, changes?: Partial<S3StorageConfig>): S3StorageConfig;
 }
 
-/** Starts it; whoever does disposes it. */
-export async function startS3Server(): Promise<S3Server> {
+/** Starts it; whoever does disposes it. @param tls its certificate; plain HTTP without one */
+export async function startS3Server(tls?: { readonly key: string; readonly cert: string }): Promise<S3Server> {
   const root = await mkdtemp(join(tmpdir(), 'dockyard-s3-'));
   const port = await freePort();
-  const endpoint = `http://127.0.0.1:${port}`;
-  const child = spawn(PROGRAM, ['--port', `127.0.0.1:${port}`, '--health', '/health', '--quiet', 'posix', root], {
+  const endpoint = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
+  const tlsFlags = tls === undefined ? [] : await tlsFiles(`${root}-tls`, tls);
+  const child = spawn(PROGRAM, ['--port', `127.0.0.1:${port}`, ...tlsFlags, '--quiet', 'posix', root], {
     env: { ...process.env, ROOT_ACCESS_KEY: 'test-key', ROOT_SECRET_KEY: 'test-secret' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -48,7 +51,7 @@ export async function startS3Server(): Promise<S3Server> {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
   await until(
     () => `versitygw answers:\n${output}`,
-    async () => (await fetch(`${endpoint}/health`).catch(() => undefined))?.ok,
+    async () => await isListening(port),
   );
   const bucketFolder = (bucket: string): string => join(root, bucket);
   return {
@@ -70,7 +73,26 @@ export async function startS3Server(): Promise<S3Server> {
     }),
     [Symbol.asyncDispose]: async () => {
       await endProcess(child);
-      await rm(root, { recursive: true, force: true });
+      for (const folder of [root, `${root}-tls`]) await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function tlsFiles(folder: string, { key, cert }: { key: string; cert: string }): Promise<string[]> {
+  await mkdir(folder);
+  await writeFile(join(folder, 'key.pem'), key);
+  await writeFile(join(folder, 'cert.pem'), cert);
+  return ['--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem')];
+}
+
+async function isListening(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
