@@ -6,12 +6,13 @@ import type { OpenedContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
+import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import { FsBlobStorage } from '../../src/storage/fs-blob-storage.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import type { NodeConfig } from '../config/schema.ts';
-import { seedPolicyConfig } from './part-configs.ts';
+import { seedPolicyConfig, uploadExpiryConfig } from './part-configs.ts';
 
 /** What is opened before the transfer layer, and closed after it. */
 export interface SeedGround extends AsyncDisposable {
@@ -38,6 +39,10 @@ export async function openSeedGround(
   const catalog = opening.use(await openCatalog(join(config.data, CATALOG_FOLDER), log));
   const isKept = (digest: Parameters<typeof record.stat>[0]): boolean => record.stat(digest) !== undefined;
   await keepLinked({ catalog, isKept, keep: async (digest) => await record.pin(digest), log });
+  const expiry = opening.use(
+    new UploadExpiry({ catalog, storage, clock: systemClock, log }, uploadExpiryConfig(config)),
+  );
+  expiry.start();
   const opened = opening.move();
   const createRegistry = (transfer: Transfer): SeedRegistry => {
     const isHeld = (digest: Parameters<typeof blobs.stat>[0]): boolean => blobs.stat(digest) !== undefined;
