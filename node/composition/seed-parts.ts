@@ -49,6 +49,9 @@ export async function openSeedGround(
     const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
       isHeld,
       open: async (digest, context) => await transfer.blobs.open(digest, context),
+      regain: async (digest) => {
+        if (!isKept(digest) && (await record.pin(digest))) log.info({ digest }, 'blob of record came back from a peer');
+      },
     };
     const onStored: ConstructorParameters<typeof SeedRegistry>[0]['onStored'] = (digest) => {
       if (isHeld(digest)) transfer.announce(digest);
