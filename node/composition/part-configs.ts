@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { ContentConfig } from '../../src/content/open-content.ts';
 import type { FacadeConfig } from '../../src/registry/facade.ts';
+import type { UploadExpiryConfig } from '../../src/seed/upload-expiry.ts';
 import type { SeedPolicyConfig } from '../../src/seed/seed-policy.ts';
 import { DEFAULT_FACADE_SERVER_CONFIG, type FacadeServerConfig } from '../../src/registry/facade-server.ts';
 import type { LinkNetworkConfig } from '../../src/swarm/link/link-network.ts';
@@ -114,6 +115,11 @@ export function manifestConfig(current: () => NodeConfig): ManifestConfig {
 export function seedPolicyConfig(config: NodeConfig): SeedPolicyConfig {
   const { names, immutableTags, delete: allowDelete } = config.push;
   return { names, immutableTags, allowDelete };
+}
+
+/** What is told to whoever clears away abandoned uploads. */
+export function uploadExpiryConfig(config: NodeConfig): UploadExpiryConfig {
+  return { ttlMs: config.push.uploadTtlMs };
 }
 
 /** What the facade is told. */

@@ -7,13 +7,14 @@ import type { OpenedContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
+import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import type { NodeConfig } from '../config/schema.ts';
-import { seedPolicyConfig } from './part-configs.ts';
+import { seedPolicyConfig, uploadExpiryConfig } from './part-configs.ts';
 import { openNotifier } from './notifications.ts';
 import type { NamedFiles } from './preflight.ts';
 import { openRecordStorage } from './record-storage.ts';
@@ -59,12 +60,21 @@ export async function openSeedGround(
       ? isPinned
       : async (digest: Digest): Promise<boolean> => (await storage.blobs.stat(digest)) !== undefined;
   const notifier = opening.use(await openNotifier({ log, metrics }, config, notify));
+  const expiry = opening.use(
+    new UploadExpiry({ catalog, storage, clock: systemClock, log }, uploadExpiryConfig(config)),
+  );
+  expiry.start();
   const opened = opening.move();
   const createRegistry = (transfer: Transfer): SeedRegistry => {
     const isHeld = (digest: Parameters<typeof blobs.stat>[0]): boolean => blobs.stat(digest) !== undefined;
     const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
       isHeld,
       open: async (digest, context) => await transfer.blobs.open(digest, context),
+      regain: async (digest) => {
+        // A mark on the disk heals the disk; a bucket is healed by pushing again.
+        if (bucket !== undefined || isPinned(digest)) return;
+        if (await record.pin(digest)) log.info({ digest }, 'blob of record came back from a peer');
+      },
     };
     const onStored: ConstructorParameters<typeof SeedRegistry>[0]['onStored'] = (digest) => {
       if (isHeld(digest)) transfer.announce(digest);

@@ -233,6 +233,10 @@ export const CONFIG_SCHEMA = {
         'The upstream, a seed, that a plain node passes pushes on to; names without a host are pulled from it as well.',
       unset: 'none: a plain node takes no pushes',
     }),
+    uploadTtl: option(duration({ min: 60_000 }), {
+      summary: 'How long an upload that was begun and not finished is kept after its last bytes.',
+      default: 86_400_000,
+    }),
     bodyTimeout: option(duration({ min: 100, max: 3_600_000 }), {
       summary: 'How long a client may take to send the next 64 KiB; what had come of an upload is kept.',
       default: 60_000,

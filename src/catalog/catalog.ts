@@ -109,6 +109,7 @@ export interface UploadSessions {
   get(id: string): Promise<UploadSession | undefined>;
   put(id: string, session: UploadSession): Promise<void>;
   delete(id: string): Promise<void>;
+  list(): AsyncIterable<readonly [id: string, session: UploadSession]>;
 }
 
 /** Whoever opened it closes it. */

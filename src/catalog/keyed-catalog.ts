@@ -14,6 +14,7 @@ import type {
   Repositories,
   TagEntry,
   Tags,
+  UploadSession,
   UploadSessions,
 } from './catalog.ts';
 import { catalogError } from './errors.ts';
@@ -70,6 +71,7 @@ export class KeyedCatalog implements Catalog {
         await database.write([{ type: 'put', key: KEY.upload(id), value }], { isLossy: true });
       },
       delete: async (id) => await database.write([{ type: 'del', key: KEY.upload(id) }], { isLossy: true }),
+      list: () => this.#listSessions(),
     };
   }
 
@@ -216,6 +218,12 @@ export class KeyedCatalog implements Catalog {
     const prefix = PREFIX.referrers(repository, subject);
     for await (const [key, value] of this.#database.entries(keysUnder(prefix, after))) {
       yield { digest: digestIn(key, prefix), ...decodeRecord(RECORD.referrer, key, value) };
+    }
+  }
+
+  async *#listSessions(): AsyncGenerator<readonly [string, UploadSession]> {
+    for await (const [key, value] of this.#database.entries(keysUnder(PREFIX.uploads))) {
+      yield [key.slice(PREFIX.uploads.length), decodeRecord(RECORD.upload, key, value)];
     }
   }
 

@@ -36,6 +36,7 @@ export const KEY = {
 /** Makes the beginnings of keys that stand together. */
 export const PREFIX = {
   repositories: 'r!',
+  uploads: 'u!',
   blobs: (name: RepositoryName): string => `b!${name}\0`,
   manifests: (name: RepositoryName): string => `m!${name}\0`,
   referrers: (name: RepositoryName, subject: Digest): string => `s!${name}\0${subject}\0`,

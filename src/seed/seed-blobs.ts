@@ -30,6 +30,8 @@ export interface SwarmBlobs {
   /** True when the blob can be read from this node's own content store. */
   isHeld(digest: Digest): boolean;
   open(digest: Digest, context: SeedContext): Promise<SeedReading | undefined>;
+  /** Makes a blob of record again of one that was lost from storage and is held because a peer gave it. */
+  regain?(digest: Digest): Promise<void>;
 }
 
 export interface SeedBlobsDeps {
@@ -53,9 +55,11 @@ export class SeedBlobs {
    * clients that ask before they push send it again, and the loss is healed.
    */
   async stat(digest: Digest, { repository, signal }: SeedContext): Promise<{ sizeBytes: number } | undefined> {
-    const link = await this.#deps.catalog.blobs.get(repository.name, digest);
+    const { catalog, storage, swarm } = this.#deps;
+    const link = await catalog.blobs.get(repository.name, digest);
     if (link === undefined) return undefined;
-    const stored = await this.#deps.storage.blobs.stat(digest, { signal });
+    if (swarm.isHeld(digest)) await swarm.regain?.(digest);
+    const stored = await storage.blobs.stat(digest, { signal });
     return stored === undefined ? undefined : { sizeBytes: stored.sizeBytes };
   }
 
@@ -63,7 +67,10 @@ export class SeedBlobs {
   async open(digest: Digest, context: SeedContext): Promise<SeedReading | undefined> {
     const { catalog, storage, swarm } = this.#deps;
     if ((await catalog.blobs.get(context.repository.name, digest)) === undefined) return undefined;
-    if (swarm.isHeld(digest)) return await swarm.open(digest, context);
+    if (swarm.isHeld(digest)) {
+      await swarm.regain?.(digest);
+      return await swarm.open(digest, context);
+    }
     const stored = await storage.blobs.open(digest, context);
     return stored === undefined ? await swarm.open(digest, context) : storedReading(stored, context.signal);
   }

@@ -9,7 +9,7 @@ import { openContent, type OpenedContent } from '../../src/content/open-content.
 import type { BlobStorage } from '../../src/storage/blob-storage.ts';
 import { FsBlobStorage } from '../../src/storage/fs-blob-storage.ts';
 import { MemoryBlobStorage, MemoryMedium } from '../../src/storage/memory-blob-storage.ts';
-import { FaultyDisk } from '../support/faulty-disk.ts';
+import { FaultyDisk } from './faulty-disk.ts';
 import { describeBlobStorage } from './blob-storage.ts';
 import { describeStorageFaults } from './blob-storage-faults.ts';
 import { listAll, makeTemporaryDirectory, tickingClock } from './blob-store-fixtures.ts';

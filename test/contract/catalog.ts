@@ -187,6 +187,7 @@ export function describeCatalog(name: string, makePlace: () => Promise<CatalogPl
       await using catalog = await empty();
       await catalog.sessions.put('id', { repository: APP, startedAtMs: 7 });
       expect(await catalog.sessions.get('id')).toEqual({ repository: APP, startedAtMs: 7 });
+      expect(await listAll(catalog.sessions.list())).toEqual([['id', { repository: APP, startedAtMs: 7 }]]);
       await catalog.sessions.delete('id');
       expect(await catalog.sessions.get('id')).toBeUndefined();
     });

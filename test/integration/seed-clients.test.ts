@@ -16,7 +16,7 @@ import {
   pushImage,
 } from '../support/image-builder.ts';
 import { NodeProcess } from '../support/node-process.ts';
-import { isInstalled, mustRun, run } from '../support/programs.ts';
+import { isInstalled, mustRun, run, until } from '../support/programs.ts';
 
 const MIB = 1024 * 1024;
 const UPSTREAM = 'seed.test';
@@ -189,6 +189,40 @@ describe.skipIf(!hasSkopeo)('a seed and real clients', () => {
       expect(exitCode, output).toBe(0);
     }
     expect(await tagsOf('passed/on/copy')).toMatchObject({ tags: ['2'] });
+  });
+
+  test('a blob that was lost from the disk of a seed comes back from a peer, and is kept again', async () => {
+    const image = makeRandomImage(3 * MIB);
+    const [layer] = image.layers;
+    if (layer === undefined) throw new TypeError('an image has a layer');
+    const data = join(folder, 'lossy');
+    const first = await NodeProcess.startSeed(['--data', data]);
+    await pushImage(`${first.facade}/team/lossy:1`, image);
+    await using peer = await NodeProcess.start([
+      ...['--data', join(folder, 'peer'), '--upstream', `lossy.test=http://${first.facade}`],
+      ...['--bootstrap', await first.swarm()],
+    ]);
+    const source = `docker://${peer.facade}/lossy.test/team/lossy:1`;
+    const options = [
+      'copy',
+      '--insecure-policy',
+      '--src-tls-verify=false',
+      source,
+      `dir:${join(folder, 'lossy-copy')}`,
+    ];
+    await mustRun('skopeo', options);
+    await first[Symbol.asyncDispose]();
+    const hex = layer.digest.slice('sha256:'.length);
+    const file = join(data, 'content', 'blobs', 'sha256', hex.slice(0, 2), hex);
+    await rm(file);
+    await using second = await NodeProcess.startSeed(['--data', data, '--bootstrap', await peer.swarm()]);
+    await second.untilMembers(2);
+    const path = `http://${second.facade}/v2/team/lossy/blobs/${layer.digest}`;
+    expect((await fetch(path, { method: 'HEAD' })).status).toBe(404);
+    const came = Buffer.from(await (await fetch(path)).arrayBuffer());
+    expect(came.equals(layer.bytes)).toBe(true);
+    await until('it is of record again', async () => (await fetch(path, { method: 'HEAD' })).status === 200);
+    expect((await stat(file)).mode & 0o200).toBe(0);
   });
 
   test('what was pushed is there after the seed was killed and started again', async () => {

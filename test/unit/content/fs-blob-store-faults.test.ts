@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { MIN_PIECE_SIZE_BYTES as PIECE } from '../../../src/content/geometry.ts';
+import { FaultyDisk } from '../../contract/faulty-disk.ts';
 import { StoreLayout } from '../../../src/content/layout.ts';
 import { isDockyardError } from '../../../src/oci/error.ts';
 import {
@@ -14,7 +15,10 @@ import {
   type TestBlob,
 } from '../../contract/blob-store-fixtures.ts';
 import type { FsBlobStore } from '../../../src/content/fs-blob-store.ts';
-import { FaultyDisk, noSpace } from '../../support/faulty-disk.ts';
+
+function noSpace(): Error {
+  return Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+}
 
 /** Puts one blob and gathers another; what failed is told by its code. */
 async function work(store: FsBlobStore, put: TestBlob, gathered: TestBlob): Promise<string[]> {

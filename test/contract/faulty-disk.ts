@@ -1,4 +1,4 @@
-/** A disk whose calls can be made to fail. */
+/** The real file system, with faults. */
 import { nodeDisk, type Disk, type DiskFile } from '../../src/content/disk.ts';
 
 /** A disk whose calls that change something can be made to fail. */
@@ -6,6 +6,12 @@ export class FaultyDisk implements Disk {
   calls: string[] = [];
   /** Called before each such call; throws to make it fail. */
   fault: (call: string) => void = () => undefined;
+  readonly #alsoCounts: readonly ('setMode' | 'unlink')[];
+
+  /** @param alsoCounts calls that may fail as well, beside those that write */
+  constructor(alsoCounts: readonly ('setMode' | 'unlink')[] = []) {
+    this.#alsoCounts = alsoCounts;
+  }
 
   async open(path: string, flags: string): Promise<DiskFile> {
     if (flags !== 'r') this.#enter('open');
@@ -51,17 +57,20 @@ export class FaultyDisk implements Disk {
   freeBytes = async (path: string): Promise<number> => await nodeDisk.freeBytes(path);
   list: Disk['list'] = async (path) => await nodeDisk.list(path);
   removeTree: Disk['removeTree'] = async (path) => await nodeDisk.removeTree(path);
-  setMode: Disk['setMode'] = async (path, mode) => await nodeDisk.setMode(path, mode);
   stat: Disk['stat'] = async (path) => await nodeDisk.stat(path);
-  unlink: Disk['unlink'] = async (path) => await nodeDisk.unlink(path);
+
+  async setMode(path: string, mode: number): Promise<void> {
+    if (this.#alsoCounts.includes('setMode')) this.#enter('setMode');
+    await nodeDisk.setMode(path, mode);
+  }
+
+  async unlink(path: string): Promise<void> {
+    if (this.#alsoCounts.includes('unlink')) this.#enter('unlink');
+    await nodeDisk.unlink(path);
+  }
 
   #enter(call: string): void {
     this.calls.push(call);
     this.fault(call);
   }
-}
-
-/** What a full disk answers. */
-export function noSpace(): Error {
-  return Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
 }
