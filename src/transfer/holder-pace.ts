@@ -72,13 +72,18 @@ export class HolderPace {
    * How many pieces may be asked for at once.
    * @param holderCount holders that pieces are asked of at the same time, this one included
    */
-  windowPieces(pieceSizeBytes: number, holderCount: number = 1): number {
+  windowPieces(pieceSizeBytes: number, holderCount: number): number {
     const isAmongMany = holderCount >= MANY_HOLDERS;
     const windowMs = isAmongMany ? WINDOW_AMONG_MANY_MS : WINDOW_MS;
     const firstBytes = FIRST_WINDOW_BYTES / Math.max(1, holderCount);
     const bytes = this.#rateBytesPerMs === 0 ? firstBytes : this.#rateBytesPerMs * windowMs * 2;
     const leastPieces = isAmongMany ? MIN_WINDOW_PIECES_AMONG_MANY : MIN_WINDOW_PIECES;
     return Math.max(leastPieces, Math.ceil(Math.min(bytes, this.#maxWindowBytes) / pieceSizeBytes));
+  }
+
+  /** How long a piece that was asked for with others may take at the measured rate; 0 while that is unknown. */
+  expectedMs(inFlightCount: number, pieceSizeBytes: number): number {
+    return this.#rateBytesPerMs === 0 ? 0 : (inFlightCount * pieceSizeBytes) / this.#rateBytesPerMs;
   }
 
   /** True when pieces are owed and nothing has come for `stallMs`. */
