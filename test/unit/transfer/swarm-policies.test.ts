@@ -18,7 +18,7 @@ describe('the pace of a holder', () => {
 
   test('asks less of each where many holders send, so that nothing waits at one that another could bring', () => {
     const pace = new HolderPace(0, 16 * 1024 * KIB);
-    expect([1, 2, 4, 8].map((holderCount) => pace.windowPieces(64 * KIB, holderCount))).toEqual([8, 4, 2, 1]);
+    expect([1, 2, 4, 8, 12].map((holderCount) => pace.windowPieces(64 * KIB, holderCount))).toEqual([8, 4, 2, 2, 1]);
     for (let ms = 0; ms < 2000; ms += 10) pace.onBytes(128 * KIB, ms);
     const [alone = 0, amongMany = 0] = [1, 8].map((holderCount) => pace.windowPieces(64 * KIB, holderCount));
     expect(amongMany).toBeLessThan(alone / 2);
