@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { openCatalog } from '../../src/catalog/open-catalog.ts';
 import type { OpenedContent } from '../../src/content/open-content.ts';
+import type { BlobStore } from '../../src/content/blob-store.ts';
+import type { Digest } from '../../src/oci/digest.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
@@ -37,7 +39,7 @@ export async function openSeedGround(
   await using opening = new AsyncDisposableStack();
   const storage = opening.use(new FsBlobStorage({ record }));
   const catalog = opening.use(await openCatalog(join(config.data, CATALOG_FOLDER), log));
-  const isKept = (digest: Parameters<typeof record.stat>[0]): boolean => record.stat(digest) !== undefined;
+  const isKept = (digest: Digest): boolean => record.stat(digest) !== undefined;
   await keepLinked({ catalog, isKept, keep: async (digest) => await record.pin(digest), log });
   const expiry = opening.use(
     new UploadExpiry({ catalog, storage, clock: systemClock, log }, uploadExpiryConfig(config)),
@@ -45,7 +47,9 @@ export async function openSeedGround(
   expiry.start();
   const opened = opening.move();
   const createRegistry = (transfer: Transfer): SeedRegistry => {
-    const isHeld = (digest: Parameters<typeof blobs.stat>[0]): boolean => blobs.stat(digest) !== undefined;
+    // One after the other: a crowd of pushes is not to open a crowd of files.
+    let hashing = Promise.resolve();
+    const isHeld = (digest: Digest): boolean => blobs.stat(digest) !== undefined;
     const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
       isHeld,
       open: async (digest, context) => await transfer.blobs.open(digest, context),
@@ -54,11 +58,24 @@ export async function openSeedGround(
       },
     };
     const onStored: ConstructorParameters<typeof SeedRegistry>[0]['onStored'] = (digest) => {
-      if (isHeld(digest)) transfer.announce(digest);
+      if (!isHeld(digest)) return;
+      transfer.announce(digest);
+      hashing = hashing.then(async () => await preparePieces(blobs, digest, log));
     };
     return new SeedRegistry({ catalog, storage, swarm, clock: systemClock, onStored }, seedPolicyConfig(config));
   };
   const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>
     new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: isKept, origin });
   return { createRegistry, vouchedBlobs, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+/** Peers ask for the hashes of pieces first; whoever waits for them begins to read the registry meanwhile. */
+async function preparePieces(blobs: BlobStore, digest: Digest, log: Logger): Promise<void> {
+  try {
+    await using held = await blobs.open(digest);
+    await held?.pieceHashes();
+  } catch (error) {
+    // They are made again when somebody asks.
+    log.debug({ err: error, digest }, 'pieces of a pushed blob could not be hashed ahead');
+  }
 }
