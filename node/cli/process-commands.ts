@@ -10,6 +10,7 @@ import { createLog } from '../composition/log.ts';
 import { readNamedFiles } from '../composition/preflight.ts';
 import { runNode } from '../composition/run-node.ts';
 import { formatHostPort, parseHostPort } from '../config/address.ts';
+import type { LoadedConfig } from '../config/load.ts';
 import { effectiveYaml } from '../config/effective.ts';
 import { nodeError } from '../errors.ts';
 import { listenFailure } from '../listen-failure.ts';
@@ -23,14 +24,19 @@ const DEFAULT_TRACKER_LISTEN = '0.0.0.0:6969';
 /** Adds the commands. */
 export function addProcessCommands(program: Command, context: CommandContext): void {
   const { terminal, facts, version } = context;
-  const node = program
-    .command('node')
-    .description('run a node: a registry for this host that shares layers with other nodes');
-  addNodeFlags(node).action(async () => {
-    const tell = (line: string): void => void terminal.out.write(`${line}\n`);
-    const code = await runNode({ version, loadConfig: () => loadGivenConfig(node, facts), tell });
-    context.exitWith(code === 0 ? EXIT.ok : EXIT.failed);
-  });
+  const roles = {
+    node: 'run a node: a registry for this host that shares layers with other nodes',
+    seed: 'run a seed: a node that also takes pushes, and keeps what it is given',
+  } as const;
+  for (const role of ['node', 'seed'] as const) {
+    const command = program.command(role).description(roles[role]);
+    addNodeFlags(command).action(async () => {
+      const tell = (line: string): void => void terminal.out.write(`${line}\n`);
+      const loadConfig = (): LoadedConfig => loadGivenConfig(command, facts);
+      const code = await runNode({ version, role, loadConfig, tell });
+      context.exitWith(code === 0 ? EXIT.ok : EXIT.failed);
+    });
+  }
   program
     .command('tracker')
     .description('run a tracker: a second way for nodes to find each other')

@@ -1,12 +1,21 @@
 /** From the operator's configuration to what each part is told. Pure; what an operator cannot set is named here. */
 import { join } from 'node:path';
 import type { ContentConfig } from '../../src/content/open-content.ts';
+import type { FacadeConfig } from '../../src/registry/facade.ts';
+import type { UploadExpiryConfig } from '../../src/seed/upload-expiry.ts';
+import type { SeedPolicyConfig } from '../../src/seed/seed-policy.ts';
 import { DEFAULT_FACADE_SERVER_CONFIG, type FacadeServerConfig } from '../../src/registry/facade-server.ts';
 import type { LinkNetworkConfig } from '../../src/swarm/link/link-network.ts';
 import type { SwarmConfig } from '../../src/swarm/swarm.ts';
 import { MANIFEST_DEFAULTS, type ManifestConfig } from '../../src/transfer/manifest-ports.ts';
 import type { TransferConfig } from '../../src/transfer/transfer-config.ts';
 import type { NodeConfig } from '../config/schema.ts';
+
+/** A seed takes pushes as well. */
+export type NodeRole = 'node' | 'seed';
+
+/** What a client has to send within `push.bodyTimeout`. */
+const BODY_PROGRESS_BYTES = 64 * 1024;
 
 /** Tags whose last answer is kept: a few hundred bytes each. */
 const MAX_TAGS = 100_000;
@@ -26,7 +35,7 @@ export function identityPath(config: NodeConfig): string {
 }
 
 /** What the content store is told. */
-export function contentConfig(config: NodeConfig): ContentConfig {
+export function contentConfig(config: NodeConfig, role: NodeRole = 'node'): ContentConfig {
   const { maxSizeBytes, minFreeDiskBytes, maxManifestsBytes } = config.store;
   return {
     directory: config.data,
@@ -34,6 +43,8 @@ export function contentConfig(config: NodeConfig): ContentConfig {
     minFreeDiskBytes,
     maxManifestBytes: maxManifestsBytes,
     maxTags: MAX_TAGS,
+    // What was pushed is kept whatever the cache may take.
+    pinnedIsBeside: role === 'seed',
   };
 }
 
@@ -100,13 +111,35 @@ export function manifestConfig(current: () => NodeConfig): ManifestConfig {
   };
 }
 
-/** What the facade's server is told. */
-export function facadeServerConfig(config: NodeConfig): FacadeServerConfig {
+/** What the registry of a seed is told. */
+export function seedPolicyConfig(config: NodeConfig): SeedPolicyConfig {
+  const { names, immutableTags, delete: allowDelete } = config.push;
+  return { names, immutableTags, allowDelete };
+}
+
+/** What is told to whoever clears away abandoned uploads. */
+export function uploadExpiryConfig(config: NodeConfig): UploadExpiryConfig {
+  return { ttlMs: config.push.uploadTtlMs };
+}
+
+/** What the facade is told. */
+export function facadeConfig(config: NodeConfig): FacadeConfig {
+  return {
+    lingerTimeoutMs: DEFAULT_FACADE_SERVER_CONFIG.lingerTimeoutMs,
+    pace: { timeoutMs: config.push.bodyTimeoutMs, progressBytes: BODY_PROGRESS_BYTES },
+  };
+}
+
+/** What the facade's server is told. A push may take hours; its pace is watched instead of its length. */
+export function facadeServerConfig(config: NodeConfig, role: NodeRole = 'node'): FacadeServerConfig {
   const { maxConnections, headersTimeoutMs } = config.http;
   return {
     ...DEFAULT_FACADE_SERVER_CONFIG,
     maxConnections,
     headersTimeoutMs,
-    requestTimeoutMs: Math.max(headersTimeoutMs, DEFAULT_FACADE_SERVER_CONFIG.requestTimeoutMs),
+    requestTimeoutMs:
+      role === 'seed' || config.push.to !== undefined
+        ? 0
+        : Math.max(headersTimeoutMs, DEFAULT_FACADE_SERVER_CONFIG.requestTimeoutMs),
   };
 }

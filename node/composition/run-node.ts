@@ -9,6 +9,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { pullHint } from './pull-hint.ts';
 import { createLog } from './log.ts';
+import type { NodeRole } from './part-configs.ts';
 import { startNode, type RunningNode } from './start-node.ts';
 import { reachable } from './admin-subject.ts';
 
@@ -18,6 +19,7 @@ const CLOSE_MARGIN_MS = 5_000;
 /** Collaborators of the process. */
 export interface RunNodeDeps {
   readonly version: string;
+  readonly role: NodeRole;
   /** Loads the configuration anew, from the same file, variables and flags. */
   readonly loadConfig: () => LoadedConfig;
   /** For the lines that people read. */
@@ -32,8 +34,8 @@ export async function runNode(deps: RunNodeDeps): Promise<number> {
   // Heard from the very start: a signal during the start ends the node as soon as it can be ended.
   const signals = listenToSignals();
   endOnFault(log);
-  const node = await startNode({ log, version: deps.version }, config);
-  for (const line of summaryLines(node)) deps.tell(line);
+  const node = await startNode({ log, version: deps.version, role: deps.role }, config);
+  for (const line of summaryLines(node, deps.role)) deps.tell(line);
   log.info({ addresses: node.addresses, peerId: node.peerId }, 'node started');
   signals.onReload(() => void reload(node, deps, log));
   const first = await signals.ended;
@@ -116,15 +118,17 @@ function endOnFault(log: Logger): void {
 }
 
 /** What a person who starts a node wants to know. */
-function summaryLines(node: RunningNode): string[] {
+function summaryLines(node: RunningNode, role: NodeRole): string[] {
   const config = node.config();
   const registry = formatHostPort(reachable(node.addresses.facade));
   const [first, ...others] = config.upstreams.map(({ name }) => name);
   const also = others.length === 0 ? '' : `; also ${others.join(', ')}`;
+  const push = role === 'seed' ? [`Push here: docker push ${registry}/NAME:TAG`] : [];
   return [
     `Dockyard serves ${first ?? ''}${also} on http://${formatHostPort(node.addresses.facade)} · ${describeSwarm(node, config)} · ` +
       `admin http://${formatHostPort(node.addresses.admin)} · data ${config.data}`,
     `Try: ${pullHint(registry, first ?? '')} · Point all pulls here: dockyard mirror install containerd|docker|podman${mirrorFlags(registry)}`,
+    ...push,
   ];
 }
 

@@ -10,7 +10,7 @@ import { openContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import { createFacade } from '../../src/registry/facade.ts';
-import { DEFAULT_FACADE_SERVER_CONFIG, FacadeServer } from '../../src/registry/facade-server.ts';
+import { FacadeServer } from '../../src/registry/facade-server.ts';
 import { OriginListService } from '../../src/transfer/manifest-lists.ts';
 import { OriginManifestService } from '../../src/transfer/manifest-service.ts';
 import { BlobSizeHints } from '../../src/transfer/manifest-sizes.ts';
@@ -20,13 +20,24 @@ import type { HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { OriginProbe } from '../doctor/origin-probe.ts';
 import { SwarmEcho } from '../doctor/swarm-echo.ts';
+import { nodeError } from '../errors.ts';
 import { listenFailure } from '../listen-failure.ts';
 import { createAdminSubject } from './admin-subject.ts';
 import { buildInfo } from './build-info.ts';
 import { ReplaceableCredentials } from './credentials.ts';
-import { contentConfig, facadeServerConfig, manifestConfig, transferConfig, transferRates } from './part-configs.ts';
+import {
+  contentConfig,
+  facadeConfig,
+  facadeServerConfig,
+  manifestConfig,
+  transferConfig,
+  transferRates,
+  type NodeRole,
+} from './part-configs.ts';
 import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
+import { createPushTarget } from './push-target.ts';
+import { openSeedGround, type SeedGround } from './seed-parts.ts';
 import { openSwarmParts } from './swarm-parts.ts';
 import { originConfig } from './upstream-table.ts';
 
@@ -34,6 +45,8 @@ import { originConfig } from './upstream-table.ts';
 export interface NodeDeps {
   readonly log: Logger;
   readonly version: string;
+  /** What it is to be; a plain node when left out. */
+  readonly role?: NodeRole | undefined;
 }
 
 /** Where a running node can be reached. */
@@ -72,7 +85,8 @@ const steadyClock = { nowMs: (): number => performance.timeOrigin + performance.
  * Starts a node. What can be checked without the disk is checked first.
  * @throws {DockyardError} of whichever part cannot start; nothing is left running then
  */
-export async function startNode({ log, version }: NodeDeps, config: NodeConfig): Promise<RunningNode> {
+export async function startNode({ log, version, role = 'node' }: NodeDeps, config: NodeConfig): Promise<RunningNode> {
+  refuseForeignOptions(role, config);
   const { swarmKey, origin: originTable } = await readNamedFiles(config, log);
   await tryPortsOfNewNode(config);
   await using starting = new AsyncDisposableStack();
@@ -86,8 +100,11 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
   const origin = new OriginRegistry({ ...ground, clock: systemClock, credentials }, originTable);
 
   const memory = new BufferPool(transferConfig(config).recentPiecesBytes + MOVING_BYTES);
-  const content = starting.use(await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config)));
+  const content = starting.use(
+    await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config, role)),
+  );
   starting.use(origin);
+  const seed = role === 'seed' ? starting.use(await openSeedGround({ content, log }, config)) : undefined;
 
   const swarm = starting.use(
     await openSwarmParts({ ...ground, store: content.blobs, memory, swarmKey, clock: steadyClock }, config),
@@ -99,7 +116,7 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
   const transfer = starting.use(createTransfer({ ...ground, ...below, clock: steadyClock }, transferConfig(config)));
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 
-  const facade = starting.use(createServer({ ...ground, origin, transfer, sizes }, () => current.config));
+  const facade = starting.use(createServer({ ...ground, origin, transfer, sizes, seed }, () => current.config));
   const facadeAddress = await listen(facade, config.listen);
 
   const subject = createAdminSubject({
@@ -125,18 +142,19 @@ export async function startNode({ log, version }: NodeDeps, config: NodeConfig):
 
   const close = closeOnce(facade, starting.move(), () => current.config.http.shutdownGraceMs);
   return {
-    addresses: {
-      facade: facadeAddress,
-      admin: admin.address,
-      swarm: swarm.addresses?.swarm,
-      data: swarm.addresses?.data,
-    },
+    addresses: { facade: facadeAddress, admin: admin.address, swarm: undefined, data: undefined, ...swarm.addresses },
     peerId: swarm.peerId,
     config: () => current.config,
     reload: (next) => applyReload(next, current, { origin, credentials, dataPlane, log }),
     close,
     [Symbol.asyncDispose]: () => close(0),
   };
+}
+
+/** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */
+function refuseForeignOptions(role: NodeRole, config: NodeConfig): void {
+  if (role !== 'seed' || config.push.to === undefined) return;
+  throw nodeError('ERR_CONFIG_INVALID', 'push.to is for plain nodes: a seed keeps what is pushed to it');
 }
 
 /** What every part is given. */
@@ -150,29 +168,38 @@ interface ServedParts extends Ground {
   readonly origin: OriginRegistry;
   readonly transfer: Transfer;
   readonly sizes: BlobSizeHints;
+  /** What a seed has beside a node. */
+  readonly seed: SeedGround | undefined;
 }
 
 /** The registry for clients, over manifests, blobs and lists. */
-function createServer({ log, metrics, origin, transfer, sizes }: ServedParts, config: () => NodeConfig): FacadeServer {
-  const { manifests: store, peerManifests: peers, blobs } = transfer;
+function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServer {
+  const { log, metrics, origin, transfer, sizes, seed } = parts;
+  const { manifests: store, peerManifests: peers } = transfer;
   const manifests = new OriginManifestService(
     { origin, store, peers, clock: systemClock, metrics, log, sizes },
     manifestConfig(config),
   );
+  const { to } = config().push;
+  // A seed keeps what it is given.
+  const pushTarget =
+    to === undefined || seed !== undefined ? undefined : createPushTarget({ origin, manifests: store }, to);
   const facade = createFacade(
     {
-      blobs,
+      blobs: seed?.vouchedBlobs(transfer, origin) ?? transfer.blobs,
       manifests,
       lists: new OriginListService({ origin }),
+      hosted: seed?.createRegistry(transfer),
       upstreamNames: () => origin.upstreams,
+      pushTarget: () => pushTarget,
       log,
       metrics,
       clock: { nowMs: () => performance.now() },
       newRequestId: () => randomBytes(9).toString('base64url'),
     },
-    { lingerTimeoutMs: DEFAULT_FACADE_SERVER_CONFIG.lingerTimeoutMs },
+    facadeConfig(config()),
   );
-  return new FacadeServer({ facade, log }, facadeServerConfig(config()));
+  return new FacadeServer({ facade, log }, facadeServerConfig(config(), seed === undefined ? 'node' : 'seed'));
 }
 
 function createMetrics(version: string): Registry {

@@ -15,6 +15,10 @@ export function findContradictions(
   checkPorts(config, problem);
   checkSwarmIsPrivate(config, (key) => sources.has(key), problem);
   for (const upstream of config.upstreams) checkCredentials(upstream, problem);
+  const { to } = config.push;
+  if (to !== undefined && !config.upstreams.some(({ name }) => name === to)) {
+    problem('push.to', `push.to '${to}' is not an upstream of this node; add it with --upstream ${to}=URL`);
+  }
   return problems;
 }
 

@@ -214,6 +214,32 @@ export const CONFIG_SCHEMA = {
       default: 30_000,
     }),
   }),
+  push: group('Pushes: to a seed, or through a node to one.', {
+    names: list(text('PATTERN', 255), {
+      summary:
+        "Repositories that are this seed's alone (`team/**`; `*` stops at a slash): nothing else may be pushed, and no upstream is asked for them.",
+    }),
+    immutableTags: list(text('NAME:TAG', 400), {
+      summary: 'Patterns of tags that never change once they are pushed: `team/**:v*`, or `v*` in every repository.',
+    }),
+    delete: option(toggle(), {
+      summary: 'Whether tags, manifests and blobs may be deleted through the registry.',
+      default: true,
+    }),
+    to: optional(text('NAME', 255), {
+      summary:
+        'The upstream, a seed, that a plain node passes pushes on to; names without a host are pulled from it as well.',
+      unset: 'none: a plain node takes no pushes',
+    }),
+    uploadTtl: option(duration({ min: 60_000 }), {
+      summary: 'How long an upload that was begun and not finished is kept after its last bytes.',
+      default: 86_400_000,
+    }),
+    bodyTimeout: option(duration({ min: 100, max: 3_600_000 }), {
+      summary: 'How long a client may take to send the next 64 KiB; what had come of an upload is kept.',
+      default: 60_000,
+    }),
+  }),
   http: group('The registry that clients talk to.', {
     maxConnections: option(count({ min: 1 }), {
       summary: 'Connections of clients at once; more are closed.',

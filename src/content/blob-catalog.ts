@@ -91,6 +91,13 @@ export class BlobCatalog {
     return undefined;
   }
 
+  /** What is pinned now, in no order. */
+  pinnedDigests(): Digest[] {
+    return Array.from(this.#entries.values(), (entry) => (entry.pinned ? entry.digest : undefined)).filter(
+      (digest) => digest !== undefined,
+    );
+  }
+
   /** Facts of all blobs, as they are now. */
   list(): BlobStat[] {
     return Array.from(this.#entries.values(), statOf);

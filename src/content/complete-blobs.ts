@@ -11,7 +11,7 @@ import type { Logger } from 'pino';
 import { digestAlgorithm, digestBytes, type Digest } from '../oci/digest.ts';
 import { statOf, type BlobCatalog, type CatalogEntry } from './blob-catalog.ts';
 import type { BlobRecords } from './blob-records.ts';
-import type { HeldBlob } from './blob-store.ts';
+import type { BlobStat, HeldBlob } from './blob-store.ts';
 import type { Disk, DiskFile } from './disk.ts';
 import { contentError, isAbsentError } from './errors.ts';
 import { FsHeldBlob } from './fs-held-blob.ts';
@@ -57,23 +57,46 @@ export class CompleteBlobs {
    * where it was. When the blob is held already, the file is left for the caller to remove.
    */
   async publish(digest: Digest, sizeBytes: number, from: string, pieceHashes: Buffer | undefined): Promise<void> {
-    const { catalog, clock, disk, layout, records } = this.#deps;
     await this.#locks.run(digest, async () => {
-      if (catalog.get(digest) !== undefined) return;
-      const shard = layout.blobShard(digest);
-      const file = layout.blobFile(digest);
-      await this.#makeShard(shard);
-      await disk.rename(from, file);
-      try {
-        await disk.syncFolder(shard);
-      } catch (error) {
-        await disk.rename(file, from);
-        throw error;
-      }
-      const nowMs = clock.nowMs();
-      const entry = catalog.add({ digest, sizeBytes, addedAtMs: nowMs, lastUsedAtMs: nowMs, pinned: false });
-      await records.add(statOf(entry), pieceHashes);
+      if (this.#deps.catalog.get(digest) !== undefined) return;
+      await this.#place(digest, sizeBytes, from, { pieceHashes, pinned: false });
     });
+  }
+
+  /** As `publish`, and the blob is pinned, also when it was held before. */
+  async adopt(digest: Digest, sizeBytes: number, from: string): Promise<BlobStat> {
+    return await this.#locks.run(digest, async () => {
+      const held = this.#deps.catalog.get(digest);
+      if (held !== undefined) {
+        if (!held.pinned) await this.#pin(held, true);
+        return statOf(held);
+      }
+      await this.#deps.disk.setMode(from, BLOB_FILE_MODE.pinned);
+      return statOf(await this.#place(digest, sizeBytes, from, { pieceHashes: undefined, pinned: true }));
+    });
+  }
+
+  async #place(
+    digest: Digest,
+    sizeBytes: number,
+    from: string,
+    { pieceHashes, pinned }: { pieceHashes: Buffer | undefined; pinned: boolean },
+  ): Promise<CatalogEntry> {
+    const { catalog, clock, disk, layout, records } = this.#deps;
+    const shard = layout.blobShard(digest);
+    const file = layout.blobFile(digest);
+    await this.#makeShard(shard);
+    await disk.rename(from, file);
+    try {
+      await disk.syncFolder(shard);
+    } catch (error) {
+      await disk.rename(file, from);
+      throw error;
+    }
+    const nowMs = clock.nowMs();
+    const entry = catalog.add({ digest, sizeBytes, addedAtMs: nowMs, lastUsedAtMs: nowMs, pinned });
+    await records.add(statOf(entry), pieceHashes);
+    return entry;
   }
 
   /** Opens a blob; `undefined` when it is not held. */
@@ -99,21 +122,25 @@ export class CompleteBlobs {
   /** Pins or unpins a blob, in the index and in the permissions of its file. False when it is not held. */
   async setPinned(digest: Digest, pinned: boolean): Promise<boolean> {
     return await this.#locks.run(digest, async () => {
-      const { catalog, disk, layout, records } = this.#deps;
-      const entry = catalog.get(digest);
+      const entry = this.#deps.catalog.get(digest);
       if (entry === undefined) return false;
-      const before = entry.pinned;
-      // At once, so that it is not evicted while the disk is at work.
-      catalog.setPinned(entry, pinned);
-      try {
-        await disk.setMode(layout.blobFile(digest), pinned ? BLOB_FILE_MODE.pinned : BLOB_FILE_MODE.unpinned);
-      } catch (error) {
-        catalog.setPinned(entry, before);
-        throw contentError('ERR_STORE_IO', `${digest} could not be pinned or unpinned`, { cause: error });
-      }
-      await records.save([statOf(entry)]);
+      await this.#pin(entry, pinned);
       return true;
     });
+  }
+
+  async #pin(entry: CatalogEntry, pinned: boolean): Promise<void> {
+    const { catalog, disk, layout, records } = this.#deps;
+    const { digest, pinned: before } = entry;
+    // At once, so that it is not evicted while the disk is at work.
+    catalog.setPinned(entry, pinned);
+    try {
+      await disk.setMode(layout.blobFile(digest), pinned ? BLOB_FILE_MODE.pinned : BLOB_FILE_MODE.unpinned);
+    } catch (error) {
+      catalog.setPinned(entry, before);
+      throw contentError('ERR_STORE_IO', `${digest} could not be pinned or unpinned`, { cause: error });
+    }
+    await records.save([statOf(entry)]);
   }
 
   /** Removes a blob; its readers go on. False when it was not held. */

@@ -9,7 +9,8 @@ import { rename, rm } from 'node:fs/promises';
 import { Level } from 'level';
 import type { Logger } from 'pino';
 import { asError } from '../oci/error.ts';
-import { contentError, isNoSpaceError, systemCode } from './errors.ts';
+import { contentError } from './errors.ts';
+import { innermost, isLevelDamage, isLevelLocked, isLevelOutOfSpace } from './level-failures.ts';
 
 /** In Node, `Level` has the static functions of classic-level; its types leave them out, since browsers have none. */
 const repairable = Level as unknown as { repair(location: string): Promise<void> };
@@ -40,7 +41,7 @@ export class ContentIndex implements AsyncDisposable {
     try {
       await openAndProbe(level);
     } catch (error) {
-      if (!isDamage(error)) throw openingError(folder, error);
+      if (!isLevelDamage(error)) throw openingError(folder, error);
       log.warn({ err: error, folder }, 'index damaged');
       await restore(level, folder, log);
     }
@@ -112,7 +113,8 @@ export class ContentIndex implements AsyncDisposable {
 
   #translate(error: unknown): Error {
     if (this.#closed) return contentError('ERR_STORE_CLOSED', 'the content store is closed', { cause: error });
-    if (isNoSpace(error)) return contentError('ERR_STORE_FULL', 'the disk has no room for the index', { cause: error });
+    if (isLevelOutOfSpace(error))
+      return contentError('ERR_STORE_FULL', 'the disk has no room for the index', { cause: error });
     return contentError('ERR_STORE_IO', 'the index could not be read or written', { cause: error });
   }
 }
@@ -148,40 +150,13 @@ async function restore(level: Level<string, Buffer>, folder: string, log: Logger
   }
 }
 
-/** The error of the operating system or of LevelDB beneath what level throws. */
-function innermost(error: unknown): unknown {
-  return error instanceof Error && error.cause !== undefined ? innermost(error.cause) : error;
-}
-
-function isNoSpace(error: unknown): boolean {
-  const inner = innermost(error);
-  return (
-    isNoSpaceError(inner) ||
-    (inner instanceof Error && /no space left|quota exceeded|file too large/i.test(inner.message))
-  );
-}
-
-/** What LevelDB says when the machine, not the database, is at fault. */
-const ENVIRONMENT_FAULT =
-  /permission denied|not permitted|read-only|too many open files|input\/output error|not a directory|cannot allocate/i;
-
-/**
- * Damage has too many faces to list them: a bad CURRENT file alone may end as a corruption, a missing file, or a name that is
- * too long. So all that the lock, the lack of room, or the machine does not explain counts as damage.
- */
-function isDamage(error: unknown): boolean {
-  const inner = innermost(error);
-  if (systemCode(inner) === 'LEVEL_LOCKED' || isNoSpace(error)) return false;
-  return inner instanceof Error && !ENVIRONMENT_FAULT.test(inner.message);
-}
-
 function openingError(folder: string, error: unknown): Error {
-  if (systemCode(innermost(error)) === 'LEVEL_LOCKED') {
+  if (isLevelLocked(error)) {
     return contentError('ERR_STORE_LOCKED', `the content store beside ${folder} is in use by another process`, {
       cause: error,
     });
   }
-  if (isNoSpace(error))
+  if (isLevelOutOfSpace(error))
     return contentError('ERR_STORE_FULL', `the disk has no room to open ${folder}`, { cause: error });
   const { message } = asError(innermost(error));
   return contentError('ERR_STORE_IO', `the index ${folder} could not be opened: ${message}`, { cause: error });

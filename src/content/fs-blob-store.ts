@@ -11,6 +11,7 @@ import { nodeDisk, writeNewFile, type Disk } from './disk.ts';
 import { contentError, isAbsentError } from './errors.ts';
 import type { PieceGeometry } from './geometry.ts';
 import { StoreLayout } from './layout.ts';
+import { RecordShelf } from './record-shelf.ts';
 import { loadCatalog, prepareDirectory, prepareFolders } from './store-opening.ts';
 import { openingFailure } from './opening-failure.ts';
 import { makeStoreParts, type StoreParts } from './store-parts.ts';
@@ -39,6 +40,8 @@ export interface FsBlobStoreConfig {
   readonly maxSizeBytes: number;
   /** Free bytes that are left to others on the disk; 0 for none. */
   readonly minFreeDiskBytes: number;
+  /** True where the size limit is for what may be evicted, and what is pinned lies beside it: on a seed. */
+  readonly pinnedIsBeside?: boolean | undefined;
 }
 
 /** How long a time of use may wait until it is written: what a crash loses only makes eviction a little less exact. */
@@ -50,6 +53,9 @@ export class FsBlobStore implements BlobStore {
   readonly #parts: StoreParts;
   readonly #space: StoreSpace;
   readonly #ownsIndex: boolean;
+  readonly #countedPinnedBytes: () => number;
+  /** Blobs of record, for the driver that keeps them in this store. */
+  readonly record: RecordShelf;
   readonly #saving: NodeJS.Timeout;
   readonly #putting = new Set<Promise<void>>();
   #nextIncoming = 1;
@@ -60,14 +66,17 @@ export class FsBlobStore implements BlobStore {
     this.#parts = parts;
     this.#ownsIndex = deps.index === undefined;
     const { catalog, disk, metrics, shelf } = parts;
+    this.#countedPinnedBytes = () => (config.pinnedIsBeside === true ? 0 : catalog.pinnedBytes);
+    const evictableBytes = (): number => catalog.totalBytes - catalog.pinnedBytes + shelf.totalBytes;
     const evictor = {
-      heldBytes: () => catalog.totalBytes + shelf.totalBytes,
+      heldBytes: () => evictableBytes() + this.#countedPinnedBytes(),
       evictOne: (reason: EvictionReason) => this.#evictOne(reason),
     };
     this.#space = new StoreSpace(
       { clock: deps.clock, disk, metrics, evictor },
       { ...config, folder: config.directory },
     );
+    this.record = new RecordShelf(parts, this.#space);
     metrics.observe(
       { blobCount: () => catalog.count, blobBytes: () => catalog.totalBytes, partialBytes: () => shelf.totalBytes },
       config.maxSizeBytes,
@@ -245,7 +254,7 @@ export class FsBlobStore implements BlobStore {
 
   /** Nothing is evicted for a blob that would not fit even if all else went. */
   #refuseWhatNeverFits(digest: Digest, sizeBytes: number): void {
-    const { pinnedBytes } = this.#parts.catalog;
+    const pinnedBytes = this.#countedPinnedBytes();
     const { maxSizeBytes } = this.#space;
     if (pinnedBytes + sizeBytes <= maxSizeBytes) return;
     this.#parts.metrics.countRefusal();

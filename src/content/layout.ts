@@ -7,6 +7,7 @@
  *                partial/<alg>-<hex>/data               sparse file, as long as the blob
  *                partial/<alg>-<hex>/map                piece hashes: see partial-map.ts
  *                incoming/<random>                      a blob before its rename; all is removed at open
+ *                uploads/<id>                           what is being pushed to a seed; kept over restarts
  *                quarantine/<ms>-<alg>-<hex>            found damaged; the newest few are kept for inspection
  *   index/     = a level database, see content-index.ts:
  *                b!<digest> blob facts (JSON)           p!<digest> piece hashes (binary)
@@ -41,6 +42,7 @@ export class StoreLayout {
   readonly blobsFolder: string;
   readonly partialFolder: string;
   readonly incomingFolder: string;
+  readonly uploadsFolder: string;
   readonly quarantineFolder: string;
 
   /** @param directory the store directory */
@@ -51,6 +53,7 @@ export class StoreLayout {
     this.blobsFolder = join(directory, 'content', 'blobs');
     this.partialFolder = join(directory, 'content', 'partial');
     this.incomingFolder = join(directory, 'content', 'incoming');
+    this.uploadsFolder = join(directory, 'content', 'uploads');
     this.quarantineFolder = join(directory, 'content', 'quarantine');
   }
 

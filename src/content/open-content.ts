@@ -9,6 +9,7 @@ import { FsBlobStore, type FsBlobStoreConfig } from './fs-blob-store.ts';
 import { StoreLayout } from './layout.ts';
 import { LevelManifestStore, type LevelManifestStoreConfig } from './level-manifest-store.ts';
 import type { ManifestStore } from './manifest-store.ts';
+import type { RecordShelf } from './record-shelf.ts';
 import { prepareDirectory } from './store-opening.ts';
 
 export interface ContentDeps {
@@ -27,6 +28,8 @@ export interface ContentConfig extends FsBlobStoreConfig, LevelManifestStoreConf
 export interface OpenedContent extends AsyncDisposable {
   readonly blobs: BlobStore;
   readonly manifests: ManifestStore;
+  /** Blobs of record, for a seed's storage. */
+  readonly record: RecordShelf;
   close(): Promise<void>;
 }
 
@@ -44,5 +47,5 @@ export async function openContent(deps: ContentDeps, config: ContentConfig): Pro
   const manifests = opening.use(await LevelManifestStore.open({ ...deps, index }, config));
   const opened = opening.move();
   const close = async (): Promise<void> => await opened.disposeAsync();
-  return { blobs, manifests, close, [Symbol.asyncDispose]: close };
+  return { blobs, manifests, record: blobs.record, close, [Symbol.asyncDispose]: close };
 }

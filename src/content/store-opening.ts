@@ -37,7 +37,8 @@ export async function prepareDirectory(disk: Disk, layout: StoreLayout): Promise
 export async function prepareFolders(disk: Disk, layout: StoreLayout): Promise<void> {
   try {
     await disk.removeTree(layout.incomingFolder);
-    for (const folder of [layout.blobsFolder, layout.partialFolder, layout.incomingFolder, layout.quarantineFolder]) {
+    const { blobsFolder, partialFolder, incomingFolder, uploadsFolder, quarantineFolder } = layout;
+    for (const folder of [blobsFolder, partialFolder, incomingFolder, uploadsFolder, quarantineFolder]) {
       await disk.makeFolder(folder);
     }
   } catch (error) {

@@ -55,6 +55,8 @@ export class StoreSpace {
   readonly #relief = new KeyedLock<'disk'>();
   /** Bytes that are being written and not yet counted as held. */
   #reservedBytes = 0;
+  /** Those among them that the size limit will not count. */
+  #uncountedBytes = 0;
   /** Bytes that evictions gave back so far. */
   #freedBytes = 0;
   #freeAtReading = 0;
@@ -81,9 +83,23 @@ export class StoreSpace {
    * @throws {DockyardError} ERR_STORE_FULL; ERR_STORE_IO for other failures of the file system
    */
   async withRoom<Result>(bytes: number, write: () => Promise<Result>): Promise<Result> {
+    return await this.#withRoom(bytes, write, async () => await this.#meetSizeLimit());
+  }
+
+  /** As `withRoom`, for what the size limit does not count; only the disk has to have room for it. */
+  async withDiskRoom<Result>(bytes: number, write: () => Promise<Result>): Promise<Result> {
+    return await this.#withRoom(bytes, write, undefined);
+  }
+
+  async #withRoom<Result>(
+    bytes: number,
+    write: () => Promise<Result>,
+    meetLimit: (() => Promise<void>) | undefined,
+  ): Promise<Result> {
     this.#reservedBytes += bytes;
+    if (meetLimit === undefined) this.#uncountedBytes += bytes;
     try {
-      await this.#meetSizeLimit();
+      await meetLimit?.();
       if (bytes > 0) await this.#meetDiskFloor();
       const result = await this.#writeWithRelief(bytes, write);
       this.#writtenSinceReading += bytes;
@@ -92,6 +108,7 @@ export class StoreSpace {
       throw this.#translate(error);
     } finally {
       this.#reservedBytes -= bytes;
+      if (meetLimit === undefined) this.#uncountedBytes -= bytes;
     }
   }
 
@@ -114,7 +131,7 @@ export class StoreSpace {
     const { evictor } = this.#deps;
     const going: Promise<void>[] = [];
     try {
-      while (evictor.heldBytes() + this.#reservedBytes > this.#config.maxSizeBytes) {
+      while (evictor.heldBytes() + this.#reservedBytes - this.#uncountedBytes > this.#config.maxSizeBytes) {
         const eviction = evictor.evictOne('size');
         if (eviction === undefined) throw this.#full('the size limit of the store is reached');
         going.push(this.#carryOut(eviction));

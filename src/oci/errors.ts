@@ -59,6 +59,7 @@ export const REGISTRY_ERROR_CODES = [
   // Not in the specification's table, but sent by the reference implementation and understood by clients.
   'TAG_INVALID',
   'RANGE_INVALID',
+  'PAGINATION_NUMBER_INVALID',
   'UNAVAILABLE',
   'UNKNOWN',
 ] as const;

@@ -1,7 +1,10 @@
 /** A repository at an upstream: what a client means by `docker.io/library/alpine`. */
 import type { RepositoryName } from './name.ts';
 
-/** `upstream` is the configured name of a registry (`docker.io`), never an arbitrary host. */
+/** The upstream of repositories that were pushed to this seed itself. */
+export const HOSTED_HERE = '';
+
+/** `upstream` is the configured name of a registry (`docker.io`) or HOSTED_HERE, never an arbitrary host. */
 export interface Repository {
   readonly upstream: string;
   readonly name: RepositoryName;
@@ -9,5 +12,5 @@ export interface Repository {
 
 /** `docker.io/library/alpine`: for logs, keys and messages. */
 export function formatRepository(repository: Repository): string {
-  return `${repository.upstream}/${repository.name}`;
+  return repository.upstream === HOSTED_HERE ? repository.name : `${repository.upstream}/${repository.name}`;
 }

@@ -2,16 +2,18 @@
  * One request and its answer, watched by lack of progress: the clock runs only while this node waits for the other side,
  * never while a slow client holds the bytes back.
  */
+import { Readable } from 'node:stream';
 import { request, type Dispatcher } from 'undici';
 import { asError } from '../oci/error.ts';
 import { originError } from './errors.ts';
 import { transportFailure } from './transport-failure.ts';
 
 export interface ExchangeRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  /** A stream is sent as it comes, once; while it gives nothing, the other side is not waited for. */
+  readonly body?: string | AsyncIterable<Uint8Array>;
   /** The upstream's name, for errors. */
   readonly upstream: string;
   readonly progressTimeoutMs: number;
@@ -50,7 +52,7 @@ export async function exchange(
       dispatcher,
       method: sent.method,
       headers: { ...sent.headers, 'accept-encoding': 'identity', 'user-agent': 'dockyard' },
-      body: sent.body ?? null,
+      body: bodyOf(sent, watch),
       signal: watch.signal,
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -62,6 +64,21 @@ export async function exchange(
     options.signal?.throwIfAborted();
     throw transportFailure(error, sent.upstream, { isConnected: false });
   }
+}
+
+function bodyOf({ body }: ExchangeRequest, watch: ProgressWatch): string | Readable | null {
+  if (body === undefined || typeof body === 'string') return body ?? null;
+  return Readable.from(watched(body, watch), { objectMode: false });
+}
+
+async function* watched(body: AsyncIterable<Uint8Array>, watch: ProgressWatch): AsyncGenerator<Uint8Array> {
+  watch.pause();
+  for await (const chunk of body) {
+    watch.waiting();
+    yield chunk;
+    watch.pause();
+  }
+  watch.waiting();
 }
 
 /** Aborts a request when the other side gives nothing for too long, or when the caller gives up. */

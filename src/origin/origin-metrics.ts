@@ -2,7 +2,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 /** What a request is for; also the unit in which an upstream's call for rest is heeded. */
-export type RequestKind = 'tag' | 'manifest' | 'blob' | 'blob_stat' | 'list' | 'token';
+export type RequestKind = 'tag' | 'manifest' | 'blob' | 'blob_stat' | 'list' | 'token' | 'push';
 
 /** How one request on the wire ended. */
 export type RequestOutcome =

@@ -20,6 +20,7 @@ import { listSearch, readList, type OriginList } from './origin-list.ts';
 import { readManifest, type OriginManifest } from './origin-manifest.ts';
 import { OriginMetrics } from './origin-metrics.ts';
 import { readTagHead, type ResolvedTag } from './origin-tag.ts';
+import { passPush, type PassedAnswer, type PassedRequest } from './push-pass.ts';
 import type { OriginBlob } from './resuming-blob.ts';
 import { UpstreamClient, type UpstreamClientDeps } from './upstream-client.ts';
 import type { OriginConfig } from './upstream-config.ts';
@@ -180,6 +181,11 @@ export class OriginRegistry implements AsyncDisposable {
       patienceMs: options.patienceMs,
     } as const;
     return await client.perform(get, (answer) => readList(answer, client.config.name), options);
+  }
+
+  /** Passes a client's push on, once. */
+  async pass(repository: Repository, request: PassedRequest, options: OriginOptions = {}): Promise<PassedAnswer> {
+    return await passPush(this.#client(repository), repository.name, request, options);
   }
 
   /** Closes idle connections at once and the others when they are done. */

@@ -48,6 +48,19 @@ export interface UpstreamRequest {
   readonly patienceMs?: number | undefined;
 }
 
+/** A request that is sent once: its body comes from a client and cannot be sent again. */
+export interface PassingRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly scope: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: AsyncIterable<Uint8Array> | undefined;
+  /** Why the body ended early, if it did: that is no fault of the upstream. */
+  readonly sourceFailure?: (() => Error | undefined) | undefined;
+  /** How long the upstream may take to answer, or to take the next bytes. */
+  readonly timeoutMs: number;
+}
+
 /** Requests other than for blobs that run at once; further ones wait. */
 export const MAX_SHORT_REQUESTS = 32;
 
@@ -67,6 +80,8 @@ export class UpstreamClient {
   readonly #base: string;
   readonly #use = new SharedUse();
   #closing: Promise<void> | undefined;
+  /** It was asked and wants no credentials. */
+  #isOpenToAll = false;
 
   /** @throws {DockyardError} ERR_UPSTREAM_INVALID */
   constructor(deps: UpstreamClientDeps, config: { upstream: UpstreamConfig; proxy: ProxyConfig }) {
@@ -134,6 +149,77 @@ export class UpstreamClient {
     } finally {
       releaseUse();
     }
+  }
+
+  /**
+   * Sends a request once, and answers whatever comes, 401 included; redirects are not followed. Whoever gets the answer reads
+   * its body to the end, or discards it.
+   * @throws {TransientFailure} when the upstream cannot be reached; {DockyardError} while it is known not to be
+   */
+  async pass(request: PassingRequest, options: { signal?: AbortSignal | undefined }): Promise<HttpAnswer> {
+    const releaseUse = this.hold();
+    try {
+      this.#refuseWhileResting('push');
+      const first = await this.#authorizationToPass(request, options);
+      const answer = await this.#passOnce(request, first, options);
+      // With a body there is no second try; then the question before it has told what is asked for.
+      if (answer.status !== 401 || request.body !== undefined) return answer;
+      const second = await this.#answerTo(answer, request.scope, first, options);
+      if (second === undefined) return answer;
+      await answer.discard();
+      return await this.#passOnce(request, second, options);
+    } catch (error) {
+      const failure = request.sourceFailure?.();
+      if (failure !== undefined) throw failure;
+      if (error instanceof TransientFailure && error.isUnreachable) this.#unreachable(error.final);
+      throw error;
+    } finally {
+      releaseUse();
+    }
+  }
+
+  /** Before a body is spent, the upstream is asked what it asks for, unless that is known. */
+  async #authorizationToPass(
+    request: PassingRequest,
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<string | undefined> {
+    const known = await this.#authenticator.authorization(request.scope, options);
+    if (known !== undefined || request.body === undefined || this.#isOpenToAll) return known;
+    const { connectTimeoutMs, progressTimeoutMs } = this.config;
+    const timeoutMs = Math.max(connectTimeoutMs, progressTimeoutMs);
+    const probe = { ...request, method: 'GET', path: '', headers: {}, body: undefined, timeoutMs } as const;
+    const answer = await this.#passOnce(probe, undefined, options);
+    await answer.discard();
+    this.#isOpenToAll = answer.status === 200;
+    return answer.status === 401 ? await this.#answerTo(answer, request.scope, undefined, options) : undefined;
+  }
+
+  async #passOnce(
+    request: PassingRequest,
+    authorization: string | undefined,
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<HttpAnswer> {
+    const url = new URL(this.#base + request.path);
+    const headers = authorization === undefined ? request.headers : { ...request.headers, authorization };
+    const { method, body, timeoutMs: progressTimeoutMs } = request;
+    const sent = { method, url, headers, upstream: this.config.name, progressTimeoutMs };
+    const answer = await exchange(
+      this.#dispatchers.trusted(url),
+      body === undefined ? sent : { ...sent, body },
+      options,
+    );
+    this.#reached();
+    return answer;
+  }
+
+  async #answerTo(
+    answer: HttpAnswer,
+    scope: string,
+    refused: string | undefined,
+    options: { signal?: AbortSignal | undefined },
+  ): Promise<string | undefined> {
+    const challenges = parseAuthChallenges(answer.headerValues('www-authenticate'));
+    return await this.#authenticator.answerTo(challenges, scope, refused, options);
   }
 
   async #repeat<Result>(
@@ -223,8 +309,7 @@ export class UpstreamClient {
     const first = await this.#authenticator.authorization(request.scope, options);
     const answer = await this.#send(request, first, options);
     if (answer.status !== 401 || !this.#isOwn(answer.url)) return answer;
-    const challenges = parseAuthChallenges(answer.headerValues('www-authenticate'));
-    const second = await this.#authenticator.answerTo(challenges, request.scope, first, options);
+    const second = await this.#answerTo(answer, request.scope, first, options);
     if (second === undefined) return answer;
     await answer.discard();
     this.#deps.metrics.request(this.config.name, request.kind, 'challenged');

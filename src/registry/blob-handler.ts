@@ -16,12 +16,14 @@ import type { BlobReading } from './ports.ts';
 /** Content named by its digest never changes. */
 export const IMMUTABLE_CACHE_CONTROL = 'public,max-age=31536000,immutable';
 
+type BlobHandlerDeps = Pick<HandlerDeps, 'blobs' | 'log' | 'metrics'>;
+
 /** Answers a request for a blob. */
 export class BlobHandler {
-  readonly #deps: HandlerDeps;
+  readonly #deps: BlobHandlerDeps;
   readonly #config: HandlerConfig;
 
-  constructor(deps: HandlerDeps, config: HandlerConfig) {
+  constructor(deps: BlobHandlerDeps, config: HandlerConfig) {
     this.#deps = deps;
     this.#config = config;
   }
@@ -118,7 +120,7 @@ function blobHeaders(digest: Digest, lengthBytes: number): Record<string, string
 }
 
 function blobUnknown(digest: Digest, request: RoutedRequest): Error {
-  return registryError('ERR_BLOB_UNKNOWN', `no peer and no upstream has ${digest}`, {
+  return registryError('ERR_BLOB_UNKNOWN', `${formatRepository(request.context.repository)} has no blob ${digest}`, {
     details: { digest, repository: formatRepository(request.context.repository) },
   });
 }

@@ -8,6 +8,7 @@ import { registryError } from './errors.ts';
 /** What a path asks for; the texts are untrusted. `nameText` may begin with the host of an upstream. */
 export type DistributionPath =
   | { readonly kind: 'base' }
+  | { readonly kind: 'catalog' }
   | { readonly kind: 'manifest'; readonly nameText: string; readonly referenceText: string }
   | { readonly kind: 'blob'; readonly nameText: string; readonly digestText: string }
   | { readonly kind: 'tags'; readonly nameText: string }
@@ -40,6 +41,7 @@ export function parseRequestTarget(target: string): RequestTarget {
 /** Reads a path; `undefined` when it is none of the specification's. Never throws. */
 export function parseDistributionPath(path: string): DistributionPath | undefined {
   if (path === '/v2/' || path === '/v2') return { kind: 'base' };
+  if (path === '/v2/_catalog') return { kind: 'catalog' };
   if (!path.startsWith('/v2/')) return undefined;
   const { head: beforeLast, last } = cutLast(path.slice('/v2/'.length));
   if (beforeLast === undefined) return undefined;

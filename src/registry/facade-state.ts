@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Repository } from '../oci/repository.ts';
 import type { DistributionPath } from './distribution-path.ts';
 import type { FacadeMetrics } from './facade-metrics.ts';
+import type { BodyPace } from './request-body.ts';
 import type { BlobService, ListService, ManifestService, RequestContext } from './ports.ts';
 
 /** The name of a route in metrics and logs. */
@@ -44,6 +45,8 @@ export interface HandlerDeps {
 export interface HandlerConfig {
   /** How long a client whose body was ended short has to close its side, before the socket is destroyed. */
   readonly lingerTimeoutMs: number;
+  /** How fast a client has to send a body. */
+  readonly pace: BodyPace;
 }
 
 /** A request to one route, its upstream found and its path read. */

@@ -9,6 +9,9 @@ import type { Registry } from 'prom-client';
 import { registryError } from './errors.ts';
 import { createFacadeMetrics } from './facade-metrics.ts';
 import type { FacadeContext, FacadeState, HandlerConfig, MonotonicClock } from './facade-state.ts';
+import type { HostedRegistry } from './hosted-ports.ts';
+import type { PushTarget } from './push-passing.ts';
+import type { RegistryListener } from './registry-events.ts';
 import { accessLog } from './middleware/access-log.ts';
 import { errorResponse } from './middleware/error-response.ts';
 import { requestId } from './middleware/request-id.ts';
@@ -22,6 +25,12 @@ export interface FacadeDeps {
   readonly lists: ListService;
   /** Names of the configured upstreams, the default first; asked at every request, so that a reload takes effect. */
   readonly upstreamNames: () => readonly string[];
+  /** What was pushed here; on a seed alone. */
+  readonly hosted?: HostedRegistry | undefined;
+  /** Told what happens in those repositories. */
+  readonly listener?: RegistryListener | undefined;
+  /** The seed that pushes are passed on to; asked at every request, so that a reload takes effect. */
+  readonly pushTarget?: (() => PushTarget | undefined) | undefined;
   readonly log: Logger;
   readonly metrics: Registry;
   readonly clock: MonotonicClock;

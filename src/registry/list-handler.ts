@@ -10,6 +10,9 @@ import type { FacadeContext, PathOf, RoutedRequest } from './facade-state.ts';
 import { rewriteNextLink } from './next-link.ts';
 import type { ListService, PassedDocument } from './ports.ts';
 
+/** What a list needs to know of a request. */
+export type ListRequest = Pick<RoutedRequest, 'rawPath' | 'search' | 'namespace'>;
+
 /** Headers of an upstream's list that clients get to see, beside `link`. */
 const PASSED_HEADERS = ['oci-filters-applied', 'warning'];
 
@@ -19,7 +22,16 @@ export async function handleTags(
   ctx: FacadeContext,
   request: RoutedRequest<PathOf<'tags'>>,
 ): Promise<void> {
-  pass(ctx, request, await lists.tags(request.search, request.context));
+  pass(ctx, request, requireList(request, await lists.tags(request.search, request.context)));
+}
+
+/** Answers a request for the repositories of a seed. */
+export async function handleRepositories(
+  lists: { repositories(search: string): Promise<PassedDocument> },
+  ctx: FacadeContext,
+  request: ListRequest,
+): Promise<void> {
+  pass(ctx, request, await lists.repositories(request.search));
 }
 
 /** Answers a request for the referrers of a manifest. */
@@ -29,16 +41,15 @@ export async function handleReferrers(
   request: RoutedRequest<PathOf<'referrers'>>,
 ): Promise<void> {
   const digest = parseDigest(request.path.digestText);
-  pass(ctx, request, await lists.referrers(digest, request.search, request.context));
+  pass(ctx, request, requireList(request, await lists.referrers(digest, request.search, request.context)));
 }
 
-function pass(ctx: FacadeContext, request: RoutedRequest, document: PassedDocument | undefined): void {
-  if (document === undefined) {
-    throw registryError(
-      'ERR_LIST_UNKNOWN',
-      `the upstream does not know ${formatRepository(request.context.repository)}`,
-    );
-  }
+function requireList(request: RoutedRequest, document: PassedDocument | undefined): PassedDocument {
+  if (document !== undefined) return document;
+  throw registryError('ERR_LIST_UNKNOWN', `there is no repository ${formatRepository(request.context.repository)}`);
+}
+
+function pass(ctx: FacadeContext, request: ListRequest, document: PassedDocument): void {
   refuseStatus(document.status);
   ctx.status = document.status;
   ctx.set('Content-Type', document.contentType);

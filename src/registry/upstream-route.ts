@@ -33,24 +33,32 @@ export function canonicalUpstream(name: string): string {
 
 /**
  * Finds the repository that is meant. `ns` wins, and then the path is the name as it stands.
- * @param upstreams configured names; the first is where a name without a host goes
+ * @param upstreams configured names; the first is where a name without a host goes, unless `home` is
+ * @param home the upstream where such names go instead
  * @throws {DockyardError} ERR_NS_INVALID, ERR_UPSTREAM_NOT_CONFIGURED, ERR_NAME_INVALID
  */
-export function routeUpstream(question: UpstreamQuestion, upstreams: readonly string[]): UpstreamRoute {
+export function routeUpstream(question: UpstreamQuestion, upstreams: readonly string[], home?: string): UpstreamRoute {
   const { nameText, namespaces } = question;
   if (namespaces.length > 0) {
     return { via: 'ns', repository: repositoryAt(requireUpstream(parseNamespace(namespaces), upstreams), nameText) };
   }
   const slash = nameText.indexOf('/');
   const first = slash === -1 ? '' : nameText.slice(0, slash);
-  if (first !== '' && (findUpstream(first, upstreams) !== undefined || isHostByDockersRule(first))) {
+  if (!isBareName(nameText, upstreams)) {
     return { via: 'path', repository: repositoryAt(requireUpstream(first, upstreams), nameText.slice(slash + 1)) };
   }
-  const [defaultUpstream] = upstreams;
+  const defaultUpstream = home ?? upstreams[0];
   if (defaultUpstream === undefined) {
     throw registryError('ERR_UPSTREAM_NOT_CONFIGURED', 'this node has no upstream: add one with --upstream NAME=URL');
   }
   return { via: 'default', repository: repositoryAt(defaultUpstream, nameText) };
+}
+
+/** True for a name without a host, which on a seed may be one of its own repositories. */
+export function isBareName(nameText: string, upstreams: readonly string[]): boolean {
+  const slash = nameText.indexOf('/');
+  const first = slash === -1 ? '' : nameText.slice(0, slash);
+  return first === '' || (findUpstream(first, upstreams) === undefined && !isHostByDockersRule(first));
 }
 
 /** All values of `ns` in a query string, decoded, and the query string without them, otherwise untouched. */

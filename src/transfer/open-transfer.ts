@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client';
 import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore } from '../content/blob-store.ts';
 import type { ManifestStore } from '../content/manifest-store.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { LinkIdentity, VerifySignature } from '../swarm/link/handshake.ts';
 import { LinkNetwork, type LinkNetworkConfig } from '../swarm/link/link-network.ts';
 import type { HolderDiscovery, MemberDirectory } from '../swarm/member.ts';
@@ -110,6 +111,8 @@ export interface Transfer extends AsyncDisposable {
   /** The manifest store that offers to peers what is put into it. */
   readonly manifests: ManifestStore;
   readonly peers: Peers;
+  /** Tells others that this node holds all of a blob that it did not fetch. */
+  announce(digest: Digest): void;
   /** To be called when members come or go. */
   onMembersChanged(): void;
   close(): Promise<void>;
@@ -168,5 +171,6 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
     await blobs.close();
   };
   const onMembersChanged = (): void => announcer.onMembersChanged();
-  return { blobs, peerManifests, manifests, peers, onMembersChanged, close, [Symbol.asyncDispose]: close };
+  const announce = onComplete;
+  return { blobs, peerManifests, manifests, peers, announce, onMembersChanged, close, [Symbol.asyncDispose]: close };
 }

@@ -288,5 +288,7 @@ test('every option of the schema is read by a node that starts and stops', async
   const url = `http://127.0.0.1:${node.addresses.facade.port}/v2/lib/x/manifests/v1`;
   expect([(await fetch(url)).status, (await fetch(url)).status]).toEqual([200, 200]);
   await node.close();
+  await using seed = await startNode({ log: pino({ level: 'silent' }), version: 'test', role: 'seed' }, noted);
+  await seed.close();
   expect(namesIn(CONFIG_TREE, '').options.filter((name) => !seen.has(name))).toEqual([]);
 });

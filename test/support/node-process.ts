@@ -41,7 +41,21 @@ export class NodeProcess implements AsyncDisposable {
 
   /** Starts a node with free ports and waits until it is ready. */
   static async start(args: readonly string[], environment: Record<string, string> = {}): Promise<NodeProcess> {
-    const ports = { facade: await freePort(), admin: await freePort() };
+    return await NodeProcess.#start('node', args, environment);
+  }
+
+  /** Starts a seed likewise. `facadePort` is that of an earlier one that takes up its work again. */
+  static async startSeed(args: readonly string[], facadePort?: number): Promise<NodeProcess> {
+    return await NodeProcess.#start('seed', args, {}, facadePort);
+  }
+
+  static async #start(
+    role: 'node' | 'seed',
+    args: readonly string[],
+    environment: Record<string, string>,
+    facadePort?: number,
+  ): Promise<NodeProcess> {
+    const ports = { facade: facadePort ?? (await freePort()), admin: await freePort() };
     const addresses = [
       '--listen',
       `127.0.0.1:${ports.facade}`,
@@ -50,7 +64,7 @@ export class NodeProcess implements AsyncDisposable {
       '--swarm',
       '127.0.0.1:0',
     ];
-    const node = new NodeProcess(['node', ...addresses, '--swarm-mdns=false', ...args], ports, environment);
+    const node = new NodeProcess([role, ...addresses, '--swarm-mdns=false', ...args], ports, environment);
     await until(
       () => `the node is ready\n${node.err}`,
       async () => {
@@ -65,7 +79,7 @@ export class NodeProcess implements AsyncDisposable {
         );
       },
     );
-    return node.child.exitCode === null ? node : await NodeProcess.start(args, environment);
+    return node.child.exitCode === null ? node : await NodeProcess.#start(role, args, environment, facadePort);
   }
 
   /** The exit code, once the process has ended. */

@@ -32,6 +32,7 @@ function stopping(cause: unknown): Error {
 
 function answer(ctx: FacadeContext, error: PublicError & { readonly message: string }): void {
   for (const name of STALE_HEADERS) ctx.remove(name);
+  leaveBody(ctx, error.status);
   const detail = {
     ...(isDockyardError(ctx.state.failure) ? { code: ctx.state.failure.code } : {}),
     requestId: ctx.state.requestId,
@@ -40,6 +41,28 @@ function answer(ctx: FacadeContext, error: PublicError & { readonly message: str
   if (error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds));
   ctx.set('Content-Type', 'application/json');
   ctx.body = errorBody(error.code, error.message, detail);
+}
+
+/** How long a client may go on sending what nobody wants any more. */
+const UNWANTED_BODY_TIMEOUT_MS = 30_000;
+
+/** The body itself was what failed: there is no use in waiting for the rest. */
+const BODY_SLOW_STATUS = 408;
+
+/** Lets the rest of a refused body flow by, so that the client can read the answer: many send all before they listen. */
+function leaveBody({ req, res }: FacadeContext, status: number): void {
+  const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+  if (!hasBody || req.complete) return;
+  if (status === BODY_SLOW_STATUS) {
+    res.setHeader('Connection', 'close');
+    res.once('finish', () => req.socket.destroySoon());
+    return;
+  }
+  // Who waits to be asked for the body will not send it; what comes next on the connection cannot be told from it.
+  if (req.headers.expect !== undefined) res.setHeader('Connection', 'close');
+  req.resume();
+  const timer = setTimeout(() => req.socket.destroy(), UNWANTED_BODY_TIMEOUT_MS);
+  req.once('close', () => clearTimeout(timer));
 }
 
 /** The body of an error answer. */

@@ -1,8 +1,8 @@
 /** Every call of the file system fails once in its turn; the store must answer clearly, lose nothing, and leave nothing. */
 import { readdir } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { nodeDisk, type Disk, type DiskFile } from '../../../src/content/disk.ts';
 import { MIN_PIECE_SIZE_BYTES as PIECE } from '../../../src/content/geometry.ts';
+import { FaultyDisk } from '../../contract/faulty-disk.ts';
 import { StoreLayout } from '../../../src/content/layout.ts';
 import { isDockyardError } from '../../../src/oci/error.ts';
 import {
@@ -15,66 +15,6 @@ import {
   type TestBlob,
 } from '../../contract/blob-store-fixtures.ts';
 import type { FsBlobStore } from '../../../src/content/fs-blob-store.ts';
-
-/** A disk whose calls that change something can be made to fail. */
-class FaultyDisk implements Disk {
-  calls: string[] = [];
-  /** Called before each such call; throws to make it fail. */
-  fault: (call: string) => void = () => undefined;
-
-  async open(path: string, flags: string): Promise<DiskFile> {
-    if (flags !== 'r') this.#enter('open');
-    const file = await nodeDisk.open(path, flags);
-    return {
-      read: async (...args) => await file.read(...args),
-      writev: async (...args) => {
-        this.#enter('write');
-        return await file.writev(...args);
-      },
-      write: async (...args) => {
-        this.#enter('write');
-        return await file.write(...args);
-      },
-      truncate: async (sizeBytes) => {
-        this.#enter('truncate');
-        await file.truncate(sizeBytes);
-      },
-      sync: async () => {
-        this.#enter('sync');
-        await file.sync();
-      },
-      stat: async () => await file.stat(),
-      close: async () => await file.close(),
-    };
-  }
-
-  async rename(from: string, to: string): Promise<void> {
-    this.#enter('rename');
-    await nodeDisk.rename(from, to);
-  }
-
-  async makeFolder(path: string): Promise<void> {
-    this.#enter('makeFolder');
-    await nodeDisk.makeFolder(path);
-  }
-
-  async syncFolder(path: string): Promise<void> {
-    this.#enter('syncFolder');
-    await nodeDisk.syncFolder(path);
-  }
-
-  freeBytes = async (path: string): Promise<number> => await nodeDisk.freeBytes(path);
-  list: Disk['list'] = async (path) => await nodeDisk.list(path);
-  removeTree: Disk['removeTree'] = async (path) => await nodeDisk.removeTree(path);
-  setMode: Disk['setMode'] = async (path, mode) => await nodeDisk.setMode(path, mode);
-  stat: Disk['stat'] = async (path) => await nodeDisk.stat(path);
-  unlink: Disk['unlink'] = async (path) => await nodeDisk.unlink(path);
-
-  #enter(call: string): void {
-    this.calls.push(call);
-    this.fault(call);
-  }
-}
 
 function noSpace(): Error {
   return Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });

@@ -146,7 +146,7 @@ export async function openTestFacade(config: Partial<FacadeServerConfig> = {}): 
       clock: { nowMs: () => performance.now() },
       newRequestId: () => `request-${++requestCount}`,
     },
-    { lingerTimeoutMs: 500 },
+    { pace: { timeoutMs: 1000, progressBytes: 1024 }, lingerTimeoutMs: 500 },
   );
   const server = new FacadeServer(
     { facade, log },

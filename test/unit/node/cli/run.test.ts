@@ -290,7 +290,7 @@ describe('preparing a node', () => {
 });
 
 describe('usage', () => {
-  test.each(['', 'node', 'tracker', 'config check', 'status', 'verify', 'mirror install'])(
+  test.each(['', 'node', 'seed', 'tracker', 'config check', 'status', 'verify', 'mirror install'])(
     'the help of %j fits a terminal of 80 columns',
     async (command) => {
       const { code, out } = await run([...command.split(' ').filter((word) => word !== ''), '--help']);
@@ -306,6 +306,12 @@ describe('usage', () => {
     [['node', '--listne', 'x'], '(Did you mean --listen?)', '`dockyard node --help`'],
     [['mirror', 'install', 'rkt'], 'Allowed choices are containerd', '`dockyard mirror install --help`'],
     [['bogus'], "unknown command 'bogus'", '`dockyard --help`'],
+    [['node', '--push-to', 'seed.lan'], 'add it with --upstream seed.lan=URL', 'docs/CONFIGURATION.md'],
+    [
+      ['seed', '--push-to', 'docker.io', '--swarm-enabled=false'],
+      'push.to is for plain nodes',
+      'docs/CONFIGURATION.md',
+    ],
     [['node', '--upstream', 'https://ghcr.io'], 'did you mean ghcr.io=https://ghcr.io?', 'docs/CONFIGURATION.md'],
   ])('%j says what is wrong and what to do', async (args, wrong, remedy) => {
     const { code, err } = await run(args);

@@ -1,0 +1,81 @@
+/** What a seed has beside a node: storage of record, the catalog, and the registry over both. */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { openCatalog } from '../../src/catalog/open-catalog.ts';
+import type { OpenedContent } from '../../src/content/open-content.ts';
+import type { BlobStore } from '../../src/content/blob-store.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import { systemClock } from '../../src/origin/clock.ts';
+import { keepLinked } from '../../src/seed/keep-linked.ts';
+import { SeedRegistry } from '../../src/seed/seed-registry.ts';
+import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
+import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
+import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
+import { FsBlobStorage } from '../../src/storage/fs-blob-storage.ts';
+import type { Transfer } from '../../src/transfer/open-transfer.ts';
+import type { NodeConfig } from '../config/schema.ts';
+import { seedPolicyConfig, uploadExpiryConfig } from './part-configs.ts';
+
+/** What is opened before the transfer layer, and closed after it. */
+export interface SeedGround extends AsyncDisposable {
+  /** Puts the registry together over what fetches and shares. */
+  createRegistry(transfer: Transfer): SeedRegistry;
+  /** Blobs of upstreams, without those that only repositories of this seed have. */
+  vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
+}
+
+/** The folder of the catalog, below the data folder. */
+const CATALOG_FOLDER = 'catalog';
+
+/**
+ * Opens a seed's storage and catalog.
+ * @throws {DockyardError} of CATALOG_ERRORS
+ */
+export async function openSeedGround(
+  { content, log }: { readonly content: OpenedContent; readonly log: Logger },
+  config: NodeConfig,
+): Promise<SeedGround> {
+  const { record, blobs } = content;
+  await using opening = new AsyncDisposableStack();
+  const storage = opening.use(new FsBlobStorage({ record }));
+  const catalog = opening.use(await openCatalog(join(config.data, CATALOG_FOLDER), log));
+  const isKept = (digest: Digest): boolean => record.stat(digest) !== undefined;
+  await keepLinked({ catalog, isKept, keep: async (digest) => await record.pin(digest), log });
+  const expiry = opening.use(
+    new UploadExpiry({ catalog, storage, clock: systemClock, log }, uploadExpiryConfig(config)),
+  );
+  expiry.start();
+  const opened = opening.move();
+  const createRegistry = (transfer: Transfer): SeedRegistry => {
+    // One after the other: a crowd of pushes is not to open a crowd of files.
+    let hashing = Promise.resolve();
+    const isHeld = (digest: Digest): boolean => blobs.stat(digest) !== undefined;
+    const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
+      isHeld,
+      open: async (digest, context) => await transfer.blobs.open(digest, context),
+      regain: async (digest) => {
+        if (!isKept(digest) && (await record.pin(digest))) log.info({ digest }, 'blob of record came back from a peer');
+      },
+    };
+    const onStored: ConstructorParameters<typeof SeedRegistry>[0]['onStored'] = (digest) => {
+      if (!isHeld(digest)) return;
+      transfer.announce(digest);
+      hashing = hashing.then(async () => await preparePieces(blobs, digest, log));
+    };
+    return new SeedRegistry({ catalog, storage, swarm, clock: systemClock, onStored }, seedPolicyConfig(config));
+  };
+  const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>
+    new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: isKept, origin });
+  return { createRegistry, vouchedBlobs, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+/** Peers ask for the hashes of pieces first; whoever waits for them begins to read the registry meanwhile. */
+async function preparePieces(blobs: BlobStore, digest: Digest, log: Logger): Promise<void> {
+  try {
+    await using held = await blobs.open(digest);
+    await held?.pieceHashes();
+  } catch (error) {
+    // They are made again when somebody asks.
+    log.debug({ err: error, digest }, 'pieces of a pushed blob could not be hashed ahead');
+  }
+}

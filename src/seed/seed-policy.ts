@@ -1,0 +1,60 @@
+/** What an operator allows to be pushed and deleted. */
+import type { RepositoryName, Tag } from '../oci/name.ts';
+import { seedError } from './errors.ts';
+
+/** The operator's words. */
+export interface SeedPolicyConfig {
+  /** Patterns of names that are this seed's alone; when there are any, nothing else may be pushed. */
+  readonly names: readonly string[];
+  /** Patterns `NAME:TAG`, or `TAG` for every repository, of tags that never change once they are set. */
+  readonly immutableTags: readonly string[];
+  readonly allowDelete: boolean;
+}
+
+/** Patterns as they are written: `*` stands for anything but a slash, `**` for anything. */
+export function patternOf(text: string): RegExp {
+  const parts = text.split(/(\*\*|\*)/).map((part) => {
+    if (part === '**') return '.*';
+    return part === '*' ? '[^/]*' : part.replaceAll(/[\\^$.|?+()[\]{}]/g, String.raw`\$&`);
+  });
+  return new RegExp(`^${parts.join('')}$`);
+}
+
+/** Answers questions about one request, or refuses it. */
+export class SeedPolicy {
+  readonly #names: readonly RegExp[];
+  readonly #immutable: readonly { readonly name: RegExp; readonly tag: RegExp }[];
+  readonly #allowDelete: boolean;
+
+  constructor(config: SeedPolicyConfig) {
+    this.#names = config.names.map(patternOf);
+    this.#immutable = config.immutableTags.map((text) => {
+      const colon = text.indexOf(':');
+      return { name: patternOf(colon === -1 ? '**' : text.slice(0, colon)), tag: patternOf(text.slice(colon + 1)) };
+    });
+    this.#allowDelete = config.allowDelete;
+  }
+
+  /** True for a name that is this seed's alone, whether anything was pushed under it or not. */
+  owns(name: RepositoryName): boolean {
+    return this.#names.some((pattern) => pattern.test(name));
+  }
+
+  /** @throws {DockyardError} ERR_NAME_NOT_ALLOWED */
+  requirePush(name: RepositoryName): void {
+    if (this.#names.length === 0 || this.owns(name)) return;
+    throw seedError('ERR_NAME_NOT_ALLOWED', `'${name}' is not among the repositories that may be pushed here`);
+  }
+
+  /** @throws {DockyardError} ERR_DELETE_FORBIDDEN */
+  requireDelete(): void {
+    if (this.#allowDelete) return;
+    throw seedError('ERR_DELETE_FORBIDDEN', 'this registry does not allow anything to be deleted');
+  }
+
+  /** @throws {DockyardError} ERR_TAG_IMMUTABLE */
+  requireMutable(name: RepositoryName, tag: Tag): void {
+    if (!this.#immutable.some((pattern) => pattern.name.test(name) && pattern.tag.test(tag))) return;
+    throw seedError('ERR_TAG_IMMUTABLE', `the tag '${tag}' of ${name} is immutable`);
+  }
+}

@@ -1,0 +1,53 @@
+/** The registry of a seed: repositories that were pushed here, over storage of record and the catalog. */
+import type { Catalog } from '../catalog/catalog.ts';
+import type { Digest } from '../oci/digest.ts';
+import { isRepositoryName, type RepositoryName } from '../oci/name.ts';
+import type { BlobStorage } from '../storage/blob-storage.ts';
+import { SeedBlobs, type SwarmBlobs } from './seed-blobs.ts';
+import { SeedLists } from './seed-lists.ts';
+import { SeedManifests } from './seed-manifests.ts';
+import { SeedPolicy, type SeedPolicyConfig } from './seed-policy.ts';
+import { SeedUploads } from './seed-uploads.ts';
+
+export interface SeedRegistryDeps {
+  readonly catalog: Catalog;
+  readonly storage: BlobStorage;
+  readonly swarm: SwarmBlobs;
+  readonly clock: { nowMs(): number };
+  /** Told of each blob that this node holds from now on. */
+  readonly onStored: (digest: Digest) => void;
+}
+
+/** Its parts share what they are made of; storage and catalog are closed by whoever opened them. */
+export class SeedRegistry {
+  readonly blobs: SeedBlobs;
+  readonly uploads: SeedUploads;
+  readonly manifests: SeedManifests;
+  readonly lists: SeedLists;
+  readonly #catalog: Catalog;
+  readonly #policy: SeedPolicy;
+  /** Repositories that were seen to be there. */
+  readonly #known = new Set<RepositoryName>();
+
+  constructor(deps: SeedRegistryDeps, config: SeedPolicyConfig) {
+    this.#catalog = deps.catalog;
+    this.#policy = new SeedPolicy(config);
+    const parts = { ...deps, policy: this.#policy };
+    this.blobs = new SeedBlobs(parts);
+    this.uploads = new SeedUploads(parts);
+    this.manifests = new SeedManifests(parts);
+    this.lists = new SeedLists(parts);
+  }
+
+  /**
+   * True for a repository that this seed answers for: something was pushed to it, or the operator gave its name to this seed
+   * alone. Other names may mean a repository at an upstream.
+   */
+  async answersFor(nameText: string): Promise<boolean> {
+    if (!isRepositoryName(nameText)) return false;
+    if (this.#known.has(nameText) || this.#policy.owns(nameText)) return true;
+    const isThere = await this.#catalog.repositories.has(nameText);
+    if (isThere) this.#known.add(nameText);
+    return isThere;
+  }
+}

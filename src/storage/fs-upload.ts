@@ -1,0 +1,229 @@
+/**
+ * One upload on disk: a file that grows. A small one is hashed as it comes; the hash of a larger one follows on the hash
+ * thread, so that a commit seldom has much left to read. After a restart it begins again at the front.
+ */
+import type { DiskFile } from '../content/disk.ts';
+import { isAbsentError } from '../content/errors.ts';
+import type { RunAhead } from '../content/hash-thread.ts';
+import type { RecordShelf } from '../content/record-shelf.ts';
+import { digestAlgorithm, DigestHasher, type Digest } from '../oci/digest.ts';
+import { asError } from '../oci/error.ts';
+import { AppendingWriter } from './appending-writer.ts';
+import type { AppendOptions, StoredBlob, StorageOptions, Upload, UploadId } from './blob-storage.ts';
+import { storageError } from './errors.ts';
+import { storageFailure } from './storage-failure.ts';
+
+export interface FsUploadDeps {
+  readonly record: RecordShelf;
+  /** Told once, when the upload was committed or cancelled. */
+  readonly onEnd: (id: UploadId) => void;
+}
+
+export interface FsUploadState {
+  readonly id: UploadId;
+  readonly path: string;
+  /** The length of its file. */
+  readonly sizeBytes: number;
+}
+
+/** Up to here the hash is computed as bytes come: telling the hash thread would take longer. */
+const HASH_AT_ONCE_BYTES = 1024 * 1024;
+
+/** Made by `FsBlobStorage`. Its file is as long as the upload, but for what a failed write left behind the end. */
+export class FsUpload implements Upload {
+  readonly id: UploadId;
+  readonly #deps: FsUploadDeps;
+  readonly #path: string;
+  #durableBytes: number;
+  #writtenBytes: number;
+  /** True until the name of the file is durable. */
+  #isNew = true;
+  #early: DigestHasher | undefined;
+  #late: RunAhead | undefined;
+  /** The call that is under way. */
+  #work: Promise<unknown> | undefined;
+  #ended = false;
+
+  constructor(deps: FsUploadDeps, state: FsUploadState) {
+    this.#deps = deps;
+    this.id = state.id;
+    this.#path = state.path;
+    this.#durableBytes = state.sizeBytes;
+    this.#writtenBytes = state.sizeBytes;
+    if (state.sizeBytes === 0) this.#early = new DigestHasher('sha256');
+  }
+
+  get offsetBytes(): number {
+    return this.#durableBytes;
+  }
+
+  /** Somebody is writing to it or commits it. */
+  get isBusy(): boolean {
+    return this.#work !== undefined;
+  }
+
+  async append(source: AsyncIterable<Uint8Array>, options: AppendOptions = {}): Promise<number> {
+    return await this.#alone(async () => {
+      options.signal?.throwIfAborted();
+      await this.#withFile(async (file) => {
+        if (this.#writtenBytes !== this.#durableBytes) await this.#sync(file);
+        await this.#take(file, source, options);
+      });
+      return this.#durableBytes;
+    });
+  }
+
+  async commit(digest: Digest, options: StorageOptions = {}): Promise<StoredBlob> {
+    return await this.#alone(async () => {
+      options.signal?.throwIfAborted();
+      const found = await this.#digest(digest);
+      if (found !== digest) {
+        await this.#end();
+        throw storageError('ERR_DIGEST_MISMATCH', `what was uploaded as ${digest} is ${found}`, {
+          details: { uploadId: this.id, sizeBytes: this.#writtenBytes },
+        });
+      }
+      if (this.#writtenBytes !== this.#durableBytes) await this.#withFile(async (file) => await this.#sync(file));
+      const { record } = this.#deps;
+      const facts = await storageFailure(digest, () => record.adopt(digest, this.#writtenBytes, this.#path));
+      await this.#end();
+      return { digest, sizeBytes: facts.sizeBytes, storedAtMs: facts.addedAtMs };
+    });
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#ended) return;
+    await this.#alone(async () => await this.#end());
+  }
+
+  /** Waits for the call that is under way, and keeps the bytes for a later process. */
+  async leave(): Promise<void> {
+    await this.#work?.catch(() => undefined);
+    this.dropHash();
+  }
+
+  /** Gives up what was hashed so far; it is read again in time. */
+  dropHash(): void {
+    this.#early = undefined;
+    this.#late?.cancel();
+    this.#late = undefined;
+  }
+
+  async #alone<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#ended) throw storageError('ERR_UPLOAD_ENDED', `upload ${this.id} has ended`);
+    if (this.#work !== undefined) throw storageError('ERR_UPLOAD_BUSY', `upload ${this.id} is being written to`);
+    const working = work();
+    this.#work = working;
+    try {
+      return await working;
+    } finally {
+      this.#work = undefined;
+    }
+  }
+
+  async #take(file: DiskFile, source: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<void> {
+    const failure = await this.#write(file, source, options.signal);
+    // Whoever commits at once waits for the disk then, once instead of twice.
+    if (options.isLast === true && failure === undefined) return;
+    try {
+      await this.#sync(file);
+    } catch (error) {
+      throw failure ?? error;
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Writes what comes, and answers what ended it early: the client may go on from there. */
+  async #write(
+    file: DiskFile,
+    source: AsyncIterable<Uint8Array>,
+    signal: AbortSignal | undefined,
+  ): Promise<Error | undefined> {
+    const { record } = this.#deps;
+    const writer = new AppendingWriter(
+      {
+        file,
+        withRoom: (sizeBytes, write) => storageFailure(this.id, () => record.withRoom(sizeBytes, write)),
+        onWritten: (chunks, endBytes) => this.#wrote(chunks, endBytes),
+      },
+      this.#writtenBytes,
+    );
+    let failure: Error | undefined;
+    try {
+      for await (const chunk of source) {
+        signal?.throwIfAborted();
+        await writer.write(chunk);
+      }
+    } catch (error) {
+      failure = asError(error);
+    }
+    try {
+      await writer.finish();
+    } catch (error) {
+      failure ??= asError(error);
+    }
+    return failure;
+  }
+
+  #wrote(chunks: readonly Uint8Array[], endBytes: number): void {
+    this.#writtenBytes = endBytes;
+    if (this.#early !== undefined && endBytes <= HASH_AT_ONCE_BYTES) {
+      for (const chunk of chunks) this.#early.update(chunk);
+      return;
+    }
+    this.#early = undefined;
+    this.#late ??= this.#deps.record.runAhead(this.#path, 'sha256');
+    this.#late.advance(endBytes);
+  }
+
+  /** Makes all that was written durable. */
+  async #sync(file: DiskFile): Promise<void> {
+    const { disk, uploadsFolder } = this.#deps.record;
+    try {
+      // A write that failed may have left something behind the end.
+      await storageFailure(this.id, () => file.truncate(this.#writtenBytes));
+      await storageFailure(this.id, () => file.sync());
+      if (this.#isNew) await storageFailure(this.id, () => disk.syncFolder(uploadsFolder));
+      this.#isNew = false;
+      this.#durableBytes = this.#writtenBytes;
+    } catch (error) {
+      // What an fsync failed for may be lost, whatever a later one says; so it is as if it had never come.
+      this.dropHash();
+      this.#writtenBytes = this.#durableBytes;
+      throw error;
+    }
+  }
+
+  async #digest(expected: Digest): Promise<string> {
+    const algorithm = digestAlgorithm(expected);
+    if (algorithm === 'sha256' && this.#early !== undefined) return this.#early.digest();
+    const late = this.#late;
+    this.#late = undefined;
+    if (algorithm === 'sha256' && late !== undefined) {
+      return (await storageFailure(this.id, () => late.finish(this.#writtenBytes))).digest;
+    }
+    late?.cancel();
+    return await storageFailure(this.id, () => this.#deps.record.digestOfFile(this.#path, algorithm));
+  }
+
+  async #withFile<Result>(work: (file: DiskFile) => Promise<Result>): Promise<Result> {
+    const file = await storageFailure(this.id, () => this.#deps.record.disk.open(this.#path, 'r+'));
+    try {
+      return await work(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #end(): Promise<void> {
+    this.#ended = true;
+    this.dropHash();
+    this.#deps.onEnd(this.id);
+    try {
+      await this.#deps.record.disk.unlink(this.#path);
+    } catch (error) {
+      // It became the blob, or was cleared away by hand.
+      if (!isAbsentError(error)) throw storageError('ERR_STORAGE_IO', `upload ${this.id} stays`, { cause: error });
+    }
+  }
+}
