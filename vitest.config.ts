@@ -4,8 +4,12 @@ import { SkipReporter } from './test/skip-reporter.ts';
 /** Faults done to whole swarms, and how long it takes clients to get over them: minutes, so they have a command of their own. */
 const CHAOS = 'test/cluster/chaos-*.test.ts';
 
+/** What is waited for may take its time on a busy machine; what never comes is told by the test's own limit or by this one. */
+const expectSoon = { poll: { timeout: 8_000 } };
+
 const chaos = {
   test: {
+    expect: expectSoon,
     name: 'chaos',
     include: [CHAOS],
     testTimeout: 180_000,
@@ -29,6 +33,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          expect: expectSoon,
           // Contract suites are modules that unit and integration tests call; the files that run them end in `.test.ts`.
           include: ['test/unit/**/*.test.ts', 'test/contract/**/*.test.ts'],
           testTimeout: 10_000,
@@ -37,6 +42,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
+          expect: expectSoon,
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -48,6 +54,7 @@ export default defineConfig({
       {
         test: {
           name: 'cluster',
+          expect: expectSoon,
           include: ['test/cluster/**/*.test.ts'],
           exclude: [CHAOS],
           testTimeout: 180_000,

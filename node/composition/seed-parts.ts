@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { openCatalog } from '../../src/catalog/open-catalog.ts';
 import type { OpenedContent } from '../../src/content/open-content.ts';
+import type { BlobStore } from '../../src/content/blob-store.ts';
+import type { Digest } from '../../src/oci/digest.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
@@ -12,7 +14,6 @@ import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
-import type { Digest } from '../../src/oci/digest.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { seedPolicyConfig, uploadExpiryConfig } from './part-configs.ts';
 import { openNotifier } from './notifications.ts';
@@ -66,7 +67,9 @@ export async function openSeedGround(
   expiry.start();
   const opened = opening.move();
   const createRegistry = (transfer: Transfer): SeedRegistry => {
-    const isHeld = (digest: Parameters<typeof blobs.stat>[0]): boolean => blobs.stat(digest) !== undefined;
+    // One after the other: a crowd of pushes is not to open a crowd of files.
+    let hashing = Promise.resolve();
+    const isHeld = (digest: Digest): boolean => blobs.stat(digest) !== undefined;
     const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
       isHeld,
       open: async (digest, context) => await transfer.blobs.open(digest, context),
@@ -77,7 +80,9 @@ export async function openSeedGround(
       },
     };
     const onStored: ConstructorParameters<typeof SeedRegistry>[0]['onStored'] = (digest) => {
-      if (isHeld(digest)) transfer.announce(digest);
+      if (!isHeld(digest)) return;
+      transfer.announce(digest);
+      hashing = hashing.then(async () => await preparePieces(blobs, digest, log));
     };
     const { redirect: redirects } = config.storage.s3;
     const parts = { catalog, storage, swarm, clock: systemClock, onStored, redirects };
@@ -86,4 +91,15 @@ export async function openSeedGround(
   const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>
     new VouchedBlobs({ blobs: transfer.blobs, isOfRecord, origin });
   return { createRegistry, vouchedBlobs, notifier, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+/** Peers ask for the hashes of pieces first; whoever waits for them begins to read the registry meanwhile. */
+async function preparePieces(blobs: BlobStore, digest: Digest, log: Logger): Promise<void> {
+  try {
+    await using held = await blobs.open(digest);
+    await held?.pieceHashes();
+  } catch (error) {
+    // They are made again when somebody asks.
+    log.debug({ err: error, digest }, 'pieces of a pushed blob could not be hashed ahead');
+  }
 }

@@ -28,6 +28,8 @@ export interface ExchangeListener {
   /** The bytes are the listener's. */
   onPiece(channel: Channel, piece: number, bytes: Buffer): void;
   onRefused(channel: Channel, reason: number, pieces: readonly number[]): void;
+  /** The peer asks for pieces, which it gets in its turn. */
+  onWanted(channel: Channel, pieces: readonly number[]): void;
   onNeed(channel: Channel): void;
   /** A peer that is busy names others. */
   onOthers(peerIds: readonly PeerId[]): void;
@@ -146,6 +148,16 @@ export class Exchange {
     this.#news.publish(statement);
   }
 
+  /** A piece is held, and newcomers are not to see it before all are told. */
+  hide(piece: number): void {
+    this.#news.hide(piece);
+  }
+
+  /** Pieces that were hidden and never told to all. */
+  get hidden(): ReadonlySet<number> {
+    return this.#news.hidden;
+  }
+
   /** Tells that this node has a piece: to one peer, or to all that lack it. */
   announce(piece: number, only?: Channel): void {
     this.#news.announce(piece, only);
@@ -231,11 +243,12 @@ export class Exchange {
   #sendJoin(channel: Channel): void {
     channel.joinSent = true;
     const local = this.#local;
+    const bits = local?.bitfield();
     const join = {
       digest: this.digest,
       sizeBytes: this.#geometry?.sizeBytes,
       complete: local?.isComplete ?? false,
-      bitfield: local?.bitfield(),
+      bitfield: bits === undefined ? undefined : this.#news.shown(bits),
     };
     channel.link.send(FRAME.join, wire.encodeJoin(channel.localId, join));
   }
@@ -255,6 +268,7 @@ export class Exchange {
     const held = pieces.filter((piece) => local?.has(piece) === true);
     const read = async (piece: number): Promise<Buffer | undefined> =>
       local !== undefined && local.has(piece) ? await local.read(piece) : undefined;
+    this.listener?.onWanted(channel, held);
     const busy = this.#deps.uploads.add(channel, held, read);
     if (busy.length > 0) {
       this.refuse(channel, wire.REFUSAL.busy, busy);

@@ -9,9 +9,9 @@ const WINDOW_MS = 60;
 const WINDOW_AMONG_MANY_MS = 20;
 /** Never fewer: one piece on the wire, one behind it. */
 const MIN_WINDOW_PIECES = 2;
-/** Never fewer of each, where so many holders send that no link is idle for a round trip. */
-const MIN_WINDOW_PIECES_AMONG_MANY = 1;
 const MANY_HOLDERS = 4;
+/** Where so many hold pieces one of each will do: no link is idle while one of them has nothing under way. */
+const HOLDERS_FOR_SINGLE_PIECES = 12;
 /** What is asked before anything was measured, of all holders together. */
 const FIRST_WINDOW_BYTES = 512 * 1024;
 /** Weight of the newest sample in the running rate. */
@@ -72,13 +72,18 @@ export class HolderPace {
    * How many pieces may be asked for at once.
    * @param holderCount holders that pieces are asked of at the same time, this one included
    */
-  windowPieces(pieceSizeBytes: number, holderCount: number = 1): number {
+  windowPieces(pieceSizeBytes: number, holderCount: number): number {
     const isAmongMany = holderCount >= MANY_HOLDERS;
     const windowMs = isAmongMany ? WINDOW_AMONG_MANY_MS : WINDOW_MS;
     const firstBytes = FIRST_WINDOW_BYTES / Math.max(1, holderCount);
     const bytes = this.#rateBytesPerMs === 0 ? firstBytes : this.#rateBytesPerMs * windowMs * 2;
-    const leastPieces = isAmongMany ? MIN_WINDOW_PIECES_AMONG_MANY : MIN_WINDOW_PIECES;
+    const leastPieces = holderCount >= HOLDERS_FOR_SINGLE_PIECES ? 1 : MIN_WINDOW_PIECES;
     return Math.max(leastPieces, Math.ceil(Math.min(bytes, this.#maxWindowBytes) / pieceSizeBytes));
+  }
+
+  /** How long a piece that was asked for with others may take at the measured rate; 0 while that is unknown. */
+  expectedMs(inFlightCount: number, pieceSizeBytes: number): number {
+    return this.#rateBytesPerMs === 0 ? 0 : (inFlightCount * pieceSizeBytes) / this.#rateBytesPerMs;
   }
 
   /** True when pieces are owed and nothing has come for `stallMs`. */

@@ -12,8 +12,13 @@ import { REFUSAL } from './wire.ts';
 
 /** While so much was received and is not kept yet, being hashed or written, nothing more is asked for: the disk sets the pace. */
 const MAX_UNKEPT_BYTES = 8 * 1024 * 1024;
-/** A piece that is asked for so long is asked of a second holder, if one has nothing else to send. */
-const LATE_PIECE_MS = 400;
+/**
+ * A piece is asked of a second holder, if one has nothing else to send, when it takes so many times as long as its holder took
+ * for others: where many share a link all are slow, and to ask twice makes all slower. Within bounds, as rates are guesses.
+ */
+const LATE_FACTOR = 4;
+const MIN_LATE_MS = 400;
+const MAX_LATE_MS = 2000;
 /** After "busy" a holder is left alone for so long. */
 const BUSY_PAUSE_MS = 500;
 /** A holder that says "busy" and nothing else is given up after so many times the stall timeout. */
@@ -250,7 +255,7 @@ export class HolderPool {
     const wasIdle = held.askedAtMs.size === 0;
     const inOrder = this.#inOrder;
     const asked: number[] = [];
-    const window = pace.windowPieces(geometry.pieceSizeBytes);
+    const window = pace.windowPieces(geometry.pieceSizeBytes, this.#holders.size);
     while (held.askedAtMs.size < window) {
       if (!downloadRate.isOpen) {
         this.#pauseForRate();
@@ -280,12 +285,15 @@ export class HolderPool {
     const { scheduler, geometry } = this.#deps;
     const late: number[] = [];
     for (const held of this.#holders.values()) {
-      for (const [piece, askedAtMs] of held.askedAtMs) if (nowMs - askedAtMs > LATE_PIECE_MS) late.push(piece);
+      const { pace } = held.channel;
+      const expectedMs = pace.expectedMs(held.askedAtMs.size, geometry.pieceSizeBytes);
+      const lateMs = Math.min(MAX_LATE_MS, Math.max(MIN_LATE_MS, LATE_FACTOR * expectedMs));
+      for (const [piece, askedAtMs] of held.askedAtMs) if (nowMs - askedAtMs > lateMs) late.push(piece);
     }
     if (late.length === 0) return;
     late.sort((a, b) => a - b);
     for (const held of this.#holders.values()) {
-      const room = held.channel.pace.windowPieces(geometry.pieceSizeBytes) - held.askedAtMs.size;
+      const room = held.channel.pace.windowPieces(geometry.pieceSizeBytes, this.#holders.size) - held.askedAtMs.size;
       if (room <= 0 || held.channel.pace.isBusy(nowMs)) continue;
       const asked: number[] = [];
       for (const piece of late) {

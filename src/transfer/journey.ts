@@ -205,6 +205,10 @@ export class Journey implements ExchangeListener {
     this.#gathering?.pool.onRefused(channel, reason, pieces);
   }
 
+  onWanted(channel: Channel, pieces: readonly number[]): void {
+    this.#origin.onWanted(channel, pieces);
+  }
+
   onOthers(peerIds: readonly PeerId[]): void {
     if (!this.#isComplete) this.#hunt.meet(peerIds);
   }
@@ -302,7 +306,7 @@ export class Journey implements ExchangeListener {
     this.recorder.onPeerBytes(bytes.length, from);
     this.#deps.metrics.received('peer', bytes.length);
     this.#keep(piece, bytes, hash).then(
-      () => this.#exchange.announce(piece),
+      () => (this.#origin.readsForItself ? this.#exchange.hide(piece) : this.#exchange.announce(piece)),
       (thrown: unknown) => this.#fail(asError(thrown)),
     );
   }
@@ -328,6 +332,7 @@ export class Journey implements ExchangeListener {
   async #onOriginPiece(cut: OriginPiece): Promise<void> {
     this.recorder.originBytes += cut.bytes.length;
     this.#deps.metrics.received('origin', cut.bytes.length);
+    this.#exchange.hide(cut.piece);
     await this.#keep(cut.piece, cut.bytes, cut.hash).catch((thrown: unknown) => {
       this.#fail(asError(thrown));
       throw thrown;

@@ -132,11 +132,14 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   const metrics = new TransferMetrics(deps.metrics);
   const peers = new Peers({ members, links: dataPlane.links }, config);
   hub.onFetchingOverAccepted((link) => peers.dialBack(link));
-  const rendezvous = new Rendezvous({
-    maxDigests: MAX_RENDEZVOUS_DIGESTS,
-    maxParticipants: MAX_RENDEZVOUS_PARTICIPANTS,
-    gatheringTtlMs: GATHERING_TTL_MS,
-  });
+  const rendezvous = new Rendezvous(
+    {
+      maxDigests: MAX_RENDEZVOUS_DIGESTS,
+      maxParticipants: MAX_RENDEZVOUS_PARTICIPANTS,
+      gatheringTtlMs: GATHERING_TTL_MS,
+    },
+    random,
+  );
   const search = new HolderSearch({ peers, rendezvous, discoveries, nowMs, log }, config);
   const announcer = new Announcer({
     members,

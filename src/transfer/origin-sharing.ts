@@ -34,6 +34,23 @@ export class OriginSharing {
     for (const piece of pieces) this.#plan.onHas(channel, piece);
   }
 
+  /** A peer asks for pieces of this node. */
+  onWanted(channel: Channel, pieces: readonly number[]): void {
+    this.#plan.onWanted(channel, pieces);
+  }
+
+  /** Pieces that were told to one peer were not seen at others yet. */
+  get isSpreading(): boolean {
+    return this.#plan.awaitedCount > 0;
+  }
+
+  /** Tells all of what was hidden from them, is not on its way to anybody, and is so rare as `isLost` says. */
+  showHidden(isLost: (piece: number) => boolean): void {
+    for (const piece of [...this.#exchange.hidden]) {
+      if (!this.#plan.isAwaited(piece) && isLost(piece)) this.#exchange.announce(piece);
+    }
+  }
+
   /** A peer is gone: what only it was told is told to all. */
   onLeft(channel: Channel): void {
     for (const piece of this.#plan.remove(channel)) this.#exchange.announce(piece);
@@ -48,7 +65,7 @@ export class OriginSharing {
     const lacking = [...this.#exchange.channels.values()].filter(
       (channel) => channel.isJoined && !channel.remoteHas(piece),
     );
-    const chosen = lacking.length > 1 ? this.#plan.choose(piece, lacking, this.#nowMs()) : undefined;
+    const chosen = this.#plan.choose(piece, lacking, this.#nowMs());
     this.#exchange.announce(piece, chosen);
   }
 }

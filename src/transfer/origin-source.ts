@@ -95,16 +95,28 @@ export class OriginSource {
     this.#leases?.onHashes(pieces);
   }
 
+  /** A peer asks for pieces of this node. */
+  onWanted(channel: Channel, pieces: readonly number[]): void {
+    this.#sharing.onWanted(channel, pieces);
+  }
+
+  /** A peer is gone, and perhaps the only one that others knew to have a piece. */
   onLeft(channel: Channel): void {
     this.#sharing.onLeft(channel);
+    this.#sharing.showHidden((piece) => this.#gathering?.scheduler.availability(piece) === 0);
     this.#leases?.onLeft(channel);
+  }
+
+  /** It reads what all lack, not a run for a peer: its link is for what nobody else can give. */
+  get readsForItself(): boolean {
+    return this.#reader.state === 'reading' && !this.#reader.isLending;
   }
 
   /** To be called a few times a second. */
   tick(): void {
     this.#sharing.tick();
-    const readsForItself = this.#reader.state === 'reading' && !this.#reader.isLending;
-    if (readsForItself || this.#leases?.isActive === true) this.#leases?.tick();
+    if (this.#reader.state !== 'reading' && !this.#sharing.isSpreading) this.#sharing.showHidden(() => true);
+    if (this.readsForItself || this.#leases?.isActive === true) this.#leases?.tick();
   }
 
   #makeReader(): OriginReader {

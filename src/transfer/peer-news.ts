@@ -9,9 +9,15 @@ import type { PieceMap } from './piece-map.ts';
 import { encodeStatement, type Statement } from './statement.ts';
 import { encodeRuns, toRuns } from './wire.ts';
 
-/** News of pieces are gathered for so long, so that a fast swarm does not drown in small frames; the first ones go soon. */
-export const NEWS_BATCH_MS = 20;
-export const FIRST_NEWS_MS = 2;
+/** News for all are gathered for so long: each frame costs a peer about as much as a piece. */
+const BATCH_MS = 60;
+/** The first ones go soon, and those that are for one peer: nobody else can fetch the piece before it has. */
+const SOON_MS = 2;
+
+/** How long news may wait for others, in milliseconds. */
+export function newsDelayMs(isForOne: boolean, sinceFlushMs: number): number {
+  return isForOne ? SOON_MS : Math.max(SOON_MS, BATCH_MS - sinceFlushMs);
+}
 
 export interface PeerNewsDeps {
   readonly channels: ReadonlyMap<Link, Channel>;
@@ -32,15 +38,35 @@ export class PeerNews {
   readonly #deps: PeerNewsDeps;
   readonly #pending = new Map<Channel, number[]>();
   readonly #told = new Map<Channel, Told>();
+  /** Pieces that are held, and of which at most one peer was told. */
+  readonly #hidden = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
   #flushedAtMs = -Infinity;
+  #dueAtMs = Infinity;
 
   constructor(deps: PeerNewsDeps) {
     this.#deps = deps;
   }
 
+  /** A piece is held, and newcomers are not to see it before all are told. */
+  hide(piece: number): void {
+    this.#hidden.add(piece);
+  }
+
+  /** Pieces that were hidden and never told to all. */
+  get hidden(): ReadonlySet<number> {
+    return this.#hidden;
+  }
+
+  /** What a newcomer is told of the pieces that are held: bits, the first piece first; changed in place. */
+  shown(bits: Uint8Array): Uint8Array {
+    for (const piece of this.#hidden) bits[piece >> 3] = (bits[piece >> 3] ?? 0) & ~(0x80 >> (piece & 7));
+    return bits;
+  }
+
   /** Tells that this node has a piece: to one peer, or to all that lack it. */
   announce(piece: number, only?: Channel): void {
+    if (only === undefined) this.#hidden.delete(piece);
     for (const channel of only === undefined ? this.#deps.channels.values() : [only]) {
       if (!channel.isJoined || channel.remoteHas(piece)) continue;
       const pending = this.#pending.get(channel);
@@ -48,8 +74,12 @@ export class PeerNews {
       else pending.push(piece);
     }
     if (this.#pending.size === 0) return;
-    const sinceMs = this.#deps.nowMs() - this.#flushedAtMs;
-    this.#timer ??= setTimeout(() => this.flush(), Math.max(FIRST_NEWS_MS, NEWS_BATCH_MS - sinceMs));
+    const nowMs = this.#deps.nowMs();
+    const dueAtMs = nowMs + newsDelayMs(only !== undefined, nowMs - this.#flushedAtMs);
+    if (dueAtMs >= this.#dueAtMs) return;
+    this.#dueAtMs = dueAtMs;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.flush(), dueAtMs - nowMs);
   }
 
   /** Makes a statement known to all who can use it, at once. */
@@ -80,6 +110,7 @@ export class PeerNews {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#dueAtMs = Infinity;
     this.#flushedAtMs = this.#deps.nowMs();
     for (const [channel, pieces] of this.#pending) {
       if (channel.remoteId === undefined || !this.#deps.channels.has(channel.link)) continue;

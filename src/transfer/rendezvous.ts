@@ -25,10 +25,13 @@ interface Entry {
 
 export class Rendezvous {
   readonly #config: RendezvousConfig;
+  readonly #random: () => number;
   readonly #digests = new Map<Digest, Map<PeerId, Entry>>();
 
-  constructor(config: RendezvousConfig) {
+  /** @param random a number from 0 to 1 */
+  constructor(config: RendezvousConfig, random: () => number) {
     this.#config = config;
+    this.#random = random;
   }
 
   /** Digests known. */
@@ -63,7 +66,10 @@ export class Rendezvous {
     for (const digest of [...this.#digests.keys()]) this.withdraw(digest, peerId);
   }
 
-  /** Who takes part, complete ones first, then the newest; `except` is the one who asks. */
+  /**
+   * Some of those who take part, complete ones first; `except` is the one who asks. Each is as likely as the other: if all who
+   * ask at about the same time met the newest, the swarm would be a chain of neighbours, and pieces would take many hops.
+   */
   participants(digest: Digest, except: PeerId, nowMs: number, count: number): Participant[] {
     const entries = this.#digests.get(digest);
     if (entries === undefined) return [];
@@ -71,23 +77,36 @@ export class Rendezvous {
     const gathering: Participant[] = [];
     for (const [peerId, entry] of entries) {
       if (entry.complete) {
-        if (peerId !== except) complete.unshift({ peerId, complete: true });
+        if (peerId !== except) complete.push({ peerId, complete: true });
       } else if (nowMs - entry.seenAtMs > this.#config.gatheringTtlMs) entries.delete(peerId);
-      else if (peerId !== except) gathering.unshift({ peerId, complete: false });
+      else if (peerId !== except) gathering.push({ peerId, complete: false });
     }
     const completeCount = Math.max(Math.ceil(count / 2), count - gathering.length);
-    const chosen = complete.slice(0, completeCount);
-    return [...chosen, ...gathering.slice(0, count - chosen.length)];
+    const chosen = this.#some(complete, completeCount);
+    return [...chosen, ...this.#some(gathering, count - chosen.length)];
   }
 
-  /** Those who are gathering go first: the complete are worth more. */
-  #dropOne(entries: Map<PeerId, Entry>): void {
-    for (const [peerId, entry] of entries) {
-      if (entry.complete) continue;
-      entries.delete(peerId);
-      return;
+  /** So many of a list, in no order; the list is used up. */
+  #some<Item>(list: Item[], count: number): Item[] {
+    const chosen = Math.min(count, list.length);
+    for (let at = 0; at < chosen; at += 1) {
+      const other = at + Math.floor(this.#random() * (list.length - at));
+      const [a, b] = [list[at], list[other]];
+      if (a === undefined || b === undefined) break;
+      list[at] = b;
+      list[other] = a;
     }
-    const first = entries.keys().next().value;
-    if (first !== undefined) entries.delete(first);
+    return list.slice(0, chosen);
+  }
+
+  /**
+   * Those who are gathering go first: the complete are worth more. Not the newest, who must be met, and not the oldest either:
+   * what is kept is to be an even sample of all.
+   */
+  #dropOne(entries: Map<PeerId, Entry>): void {
+    const older = [...entries].slice(0, -1);
+    const gathering = older.filter(([, { complete }]) => !complete);
+    const [dropped] = this.#some(gathering.length > 0 ? gathering : older, 1);
+    if (dropped !== undefined) entries.delete(dropped[0]);
   }
 }

@@ -15,6 +15,8 @@ const WAITING_PIECE_MS = 5000;
 interface Debt {
   /** When a piece was told of, oldest first. */
   readonly toldAtMs: Map<number, number>;
+  /** Those of them that the peer has asked for. */
+  readonly wanted: Set<number>;
   /** When one of them was last seen to have come, or when the peer was told of the first. */
   progressAtMs: number;
 }
@@ -28,6 +30,11 @@ export class RevealPlan<Peer> {
   /** Pieces that were told to one peer and not yet seen at anybody. */
   get awaitedCount(): number {
     return this.#chosen.size;
+  }
+
+  /** Whether a piece was told to one peer and not yet seen at anybody. */
+  isAwaited(piece: number): boolean {
+    return this.#chosen.has(piece);
   }
 
   /** The peer with the fewest pieces that it was told of and has not fetched: the fast ones get more. */
@@ -44,7 +51,11 @@ export class RevealPlan<Peer> {
     if (best === undefined) return undefined;
     this.#settle(piece);
     this.#chosen.set(piece, best);
-    const debt = this.#debts.get(best) ?? { toldAtMs: new Map<number, number>(), progressAtMs: nowMs };
+    const debt = this.#debts.get(best) ?? {
+      toldAtMs: new Map<number, number>(),
+      wanted: new Set<number>(),
+      progressAtMs: nowMs,
+    };
     if (debt.toldAtMs.size === 0) debt.progressAtMs = nowMs;
     debt.toldAtMs.set(piece, nowMs);
     // Set anew, so that among equals the one chosen last comes last.
@@ -62,6 +73,12 @@ export class RevealPlan<Peer> {
     if (debt !== undefined) debt.progressAtMs = this.#nowMs;
   }
 
+  /** A peer asks for pieces: those that it was told of wait here for their turn from now on, it is not the one that is slow. */
+  onWanted(peer: Peer, pieces: readonly number[]): void {
+    const debt = this.#debts.get(peer);
+    for (const piece of pieces) if (debt?.toldAtMs.has(piece) === true) debt.wanted.add(piece);
+  }
+
   /** A peer is gone: what only it was told of must be told to others. */
   remove(peer: Peer): number[] {
     const pieces = [...(this.#debts.get(peer)?.toldAtMs.keys() ?? [])];
@@ -74,8 +91,8 @@ export class RevealPlan<Peer> {
   overdue(nowMs: number): number[] {
     this.#nowMs = nowMs;
     const due: number[] = [];
-    for (const { toldAtMs, progressAtMs } of this.#debts.values()) {
-      const isIdle = nowMs - progressAtMs >= IDLE_PEER_MS;
+    for (const { toldAtMs, wanted, progressAtMs } of this.#debts.values()) {
+      const isIdle = wanted.size === 0 && nowMs - progressAtMs >= IDLE_PEER_MS;
       for (const [piece, atMs] of toldAtMs) {
         if (nowMs - atMs < (isIdle ? IDLE_PEER_MS : WAITING_PIECE_MS)) break;
         due.push(piece);
@@ -92,6 +109,7 @@ export class RevealPlan<Peer> {
     this.#chosen.delete(piece);
     const debt = this.#debts.get(peer);
     debt?.toldAtMs.delete(piece);
+    debt?.wanted.delete(piece);
     return debt;
   }
 }

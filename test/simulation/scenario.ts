@@ -3,22 +3,11 @@ import { pieceGeometry, type PieceGeometry } from '../../src/content/geometry.ts
 
 /**
  * A change that can be tried.
- * `hidden-joins`: who reads the origin does not tell newcomers of pieces that it told to one peer only.
- * `own-pieces`: who reads the origin does not tell of pieces that came to it from peers: its uplink is for those that only it has.
- * `random-peers`: a home names participants at random, not the newest.
- * `shared-windows`: how much is asked of one holder depends on how many there are.
  * `quiet-end`: who read the origin says that it is complete only when all pieces have spread.
  * `few-channels`: a node takes no more channels than three times the holders that it looks for, and a home that has twice as many
  * names others instead of itself.
  */
-export const TRIES = [
-  'hidden-joins',
-  'own-pieces',
-  'random-peers',
-  'shared-windows',
-  'quiet-end',
-  'few-channels',
-] as const;
+export const TRIES = ['quiet-end', 'few-channels'] as const;
 export type Try = (typeof TRIES)[number];
 
 /** Everything that decides a run; the same scenario gives the same figures. */

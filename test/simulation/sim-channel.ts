@@ -40,7 +40,6 @@ export class SimChannel {
     this.peer = peer;
     this.openedAtMs = nowMs();
     this.pace = new HolderPace(this.openedAtMs, MAX_WINDOW_BYTES);
-    if (owner.sharesWindows) this.#shareWindow(this.pace);
     this.#told = told;
     this.link = {
       peerId: peer.member.peerId,
@@ -49,12 +48,6 @@ export class SimChannel {
       },
       ping: () => undefined,
     };
-  }
-
-  /** Tells the pace how many holders there are, as HolderPool might. */
-  #shareWindow(pace: HolderPace): void {
-    const windowPieces = pace.windowPieces.bind(pace);
-    pace.windowPieces = (pieceSizeBytes) => windowPieces(pieceSizeBytes, this.owner.channels.length);
   }
 
   /** The peer has told of at least one piece. */

@@ -87,15 +87,13 @@ export class SimHunt {
     const { digest } = this.#journey;
     const { maxHolders } = this.#world.scenario;
     const { scenario } = this.#world;
-    const chosen = scenario.tries.has('random-peers')
-      ? home.someParticipants(digest, asking, maxHolders, this.#world.random)
-      : this.#newestParticipants(home, asking);
+    const chosen = this.#participants(home, asking);
     const own = home.journeys.get(digest);
     const hasEnough = scenario.tries.has('few-channels') && (own?.channels.length ?? 0) >= 2 * maxHolders;
     return home === asking || own === undefined || (hasEnough && chosen.length > 0) ? chosen : [home, ...chosen];
   }
 
-  #newestParticipants(home: SimNode, asking: SimNode): SimNode[] {
+  #participants(home: SimNode, asking: SimNode): SimNode[] {
     const { digest } = this.#journey;
     return home.table
       .participants(digest, asking.member.peerId, this.#world.nowMs(), this.#world.scenario.maxHolders)

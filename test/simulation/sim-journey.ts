@@ -92,10 +92,6 @@ export class SimJourney {
     return this.#isCompleteTold;
   }
 
-  get sharesWindows(): boolean {
-    return this.#world.scenario.tries.has('shared-windows');
-  }
-
   get isReading(): boolean {
     return this.#reading.state === 'reading';
   }
@@ -226,7 +222,9 @@ export class SimJourney {
 
   /** The peer asks for pieces. */
   onWant(channel: SimChannel, pieces: readonly number[]): void {
-    if (channel.isOpen && this.node.isAlive) serve(this.#world, channel, pieces);
+    if (!channel.isOpen || !this.node.isAlive) return;
+    this.#reading.onWanted(channel, pieces);
+    serve(this.#world, channel, pieces);
   }
 
   onRefused(channel: SimChannel, reason: number, pieces: readonly number[]): void {
@@ -250,8 +248,7 @@ export class SimJourney {
   #onPeerPiece(piece: number): void {
     this.#keep(piece);
     this.#pool.onKept();
-    const isKeptQuiet = this.#reading.readsForItself && this.#world.scenario.tries.has('own-pieces');
-    if (isKeptQuiet) this.#news.hide(piece);
+    if (this.#reading.readsForItself) this.#news.hide(piece);
     else if (!this.isComplete) this.announce(piece);
   }
 
@@ -273,6 +270,11 @@ export class SimJourney {
   /** Tells that this node has a piece: to one peer, or to all that lack it. */
   announce(piece: number, only?: SimChannel): void {
     this.#news.announce(piece, only);
+  }
+
+  /** Pieces that are held and were never told to all. */
+  get hidden(): ReadonlySet<number> {
+    return this.#news.hidden;
   }
 
   flushHaves(): void {

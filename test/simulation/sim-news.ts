@@ -1,5 +1,5 @@
 /** How one simulated journey tells of its pieces: what stands in the place of `PeerNews`. */
-import { FIRST_NEWS_MS, NEWS_BATCH_MS } from '../../src/transfer/peer-news.ts';
+import { newsDelayMs } from '../../src/transfer/peer-news.ts';
 import type { SimChannel } from './sim-channel.ts';
 import type { SimJourney } from './sim-journey.ts';
 import { EVENT, MESSAGE_BYTES, type World } from './world.ts';
@@ -8,6 +8,7 @@ export class SimNews {
   readonly #world: World;
   readonly #journey: SimJourney;
   #flushedAtMs = -Infinity;
+  #dueAtMs = Infinity;
   #forAll: number[] = [];
   /** What was told to one peer only. */
   readonly #hidden = new Set<number>();
@@ -23,8 +24,12 @@ export class SimNews {
     this.#hidden.add(piece);
   }
 
+  /** Pieces that were hidden and never told to all. */
+  get hidden(): ReadonlySet<number> {
+    return this.#hidden;
+  }
+
   announce(piece: number, only: SimChannel | undefined): void {
-    const isFirst = this.#forAll.length + this.#forOne.length === 0;
     if (only === undefined) {
       this.#forAll.push(piece);
       this.#hidden.delete(piece);
@@ -32,19 +37,23 @@ export class SimNews {
       this.#forOne.push({ channel: only, piece });
       this.#hidden.add(piece);
     }
-    if (!isFirst) return;
     const nowMs = this.#world.nowMs();
-    const atMs = nowMs + Math.max(FIRST_NEWS_MS, NEWS_BATCH_MS - (nowMs - this.#flushedAtMs));
+    const atMs = nowMs + newsDelayMs(only !== undefined, nowMs - this.#flushedAtMs);
+    if (atMs >= this.#dueAtMs) return;
+    this.#dueAtMs = atMs;
     this.#world.events.push(atMs, EVENT.flushHaves, this.#journey.id, 0);
   }
 
   /** Whether a newcomer is told of a piece that is held. */
   showsToNewcomers(piece: number): boolean {
-    return !this.#world.scenario.tries.has('hidden-joins') || this.#journey.isTold || !this.#hidden.has(piece);
+    return this.#journey.isTold || !this.#hidden.has(piece);
   }
 
   flush(): void {
     const { events, lists, scenario } = this.#world;
+    // It was sent with news that had to go sooner.
+    if (this.#dueAtMs > this.#world.nowMs()) return;
+    this.#dueAtMs = Infinity;
     this.#flushedAtMs = this.#world.nowMs();
     const arrivalMs = this.#world.nowMs() + scenario.latencyMs;
     if (this.#forAll.length > 0) {

@@ -98,6 +98,10 @@ export class SimOriginReading {
     this.#leases.onHave(pieces);
   }
 
+  onWanted(channel: SimChannel, pieces: readonly number[]): void {
+    this.#plan.onWanted(channel, pieces);
+  }
+
   /** A peer has read pieces. */
   onHashes(pieces: readonly number[]): void {
     if (!this.#leases.isActive) return;
@@ -107,12 +111,21 @@ export class SimOriginReading {
 
   onLeft(channel: SimChannel): void {
     for (const piece of this.#plan.remove(channel)) this.#journey.announce(piece);
+    this.#showHidden((piece) => this.#journey.scheduler.availability(piece) === 0);
     this.#leases.onLeft(channel as unknown as Channel);
   }
 
   tick(): void {
     for (const piece of this.#plan.overdue(this.#world.nowMs())) this.#journey.announce(piece);
+    if (this.#state !== 'reading' && !this.isSpreading) this.#showHidden(() => true);
     if (this.readsForItself || this.#leases.isActive) this.#leases.tick();
+  }
+
+  /** As `OriginSharing.showHidden`. */
+  #showHidden(isLost: (piece: number) => boolean): void {
+    for (const piece of [...this.#journey.hidden]) {
+      if (!this.#plan.isAwaited(piece) && isLost(piece)) this.#journey.announce(piece);
+    }
   }
 
   #askToLend(channel: SimChannel, run: MissingRun): Promise<void> {
@@ -213,8 +226,7 @@ export class SimOriginReading {
 
   #reveal(piece: number): void {
     const lacking = this.#journey.channels.filter((channel) => !channel.remoteHas(piece));
-    const least = this.#world.scenario.tries.has('hidden-joins') ? 1 : 2;
-    const chosen = lacking.length >= least ? this.#plan.choose(piece, lacking, this.#world.nowMs()) : undefined;
+    const chosen = this.#plan.choose(piece, lacking, this.#world.nowMs());
     this.#journey.announce(piece, chosen);
   }
 }

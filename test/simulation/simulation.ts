@@ -246,7 +246,7 @@ export class Simulation implements World {
   }
 
   #addNode(index: number): void {
-    this.nodes.push(new SimNode(index));
+    this.nodes.push(new SimNode(index, this.random));
   }
 
   #makeLinks(nodeCount: number): LinkRates {

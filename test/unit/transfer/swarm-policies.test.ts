@@ -5,19 +5,20 @@ import { digestOf } from '../../../src/oci/digest.ts';
 import { HolderPace } from '../../../src/transfer/holder-pace.ts';
 import { Rendezvous } from '../../../src/transfer/rendezvous.ts';
 import { RevealPlan } from '../../../src/transfer/reveal-plan.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
 
 const KIB = 1024;
 
 describe('the pace of a holder', () => {
   test('begins with half a megabyte and never asks for fewer than two pieces', () => {
     const pace = new HolderPace(0, 16 * 1024 * KIB);
-    expect(pace.windowPieces(64 * KIB)).toBe(8);
-    expect(pace.windowPieces(1024 * KIB)).toBe(2);
+    expect(pace.windowPieces(64 * KIB, 1)).toBe(8);
+    expect(pace.windowPieces(1024 * KIB, 1)).toBe(2);
   });
 
   test('asks less of each where many holders send, so that nothing waits at one that another could bring', () => {
     const pace = new HolderPace(0, 16 * 1024 * KIB);
-    expect([1, 2, 4, 8].map((holderCount) => pace.windowPieces(64 * KIB, holderCount))).toEqual([8, 4, 2, 1]);
+    expect([1, 2, 4, 8, 12].map((holderCount) => pace.windowPieces(64 * KIB, holderCount))).toEqual([8, 4, 2, 2, 1]);
     for (let ms = 0; ms < 2000; ms += 10) pace.onBytes(128 * KIB, ms);
     const [alone = 0, amongMany = 0] = [1, 8].map((holderCount) => pace.windowPieces(64 * KIB, holderCount));
     expect(amongMany).toBeLessThan(alone / 2);
@@ -27,10 +28,17 @@ describe('the pace of a holder', () => {
   test('widens with the measured rate up to its bound, and narrows again', () => {
     const pace = new HolderPace(0, 4 * 1024 * KIB);
     for (let ms = 0; ms < 2000; ms += 10) pace.onBytes(1024 * KIB, ms);
-    expect(pace.windowPieces(64 * KIB)).toBe(64);
+    expect(pace.windowPieces(64 * KIB, 1)).toBe(64);
     expect(pace.rateBytesPerSecond).toBeGreaterThan(50 * 1024 * KIB);
     for (let ms = 2000; ms < 6000; ms += 60) pace.onBytes(6 * KIB, ms);
-    expect(pace.windowPieces(64 * KIB)).toBe(2);
+    expect(pace.windowPieces(64 * KIB, 1)).toBe(2);
+  });
+
+  test('tells how long a piece among others may take, once that was measured', () => {
+    const pace = new HolderPace(0, 1024 * KIB);
+    expect(pace.expectedMs(2, 64 * KIB)).toBe(0);
+    pace.onBytes(64 * KIB, 64);
+    expect(pace.expectedMs(2, 64 * KIB)).toBe(128);
   });
 
   test('is stalled when something is owed and nothing comes, from the moment it was asked', () => {
@@ -91,6 +99,17 @@ describe('a reveal plan', () => {
     expect(plan.overdue(5000)).toContain(99);
   });
 
+  test('does not blame a peer that asked for what it was told of and waits for its turn', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a'], 0);
+    plan.choose(2, ['a'], 0);
+    plan.onWanted('a', [1, 7]);
+    expect(plan.overdue(4999)).toEqual([]);
+    plan.onHas('b', 1);
+    expect([plan.isAwaited(1), plan.isAwaited(2)]).toEqual([false, true]);
+    expect(plan.overdue(5499)).toContain(2);
+  });
+
   test('tells all of what did not spread in time, once, and of what a peer took with it', () => {
     const plan = new RevealPlan<string>();
     plan.choose(1, ['a'], 0);
@@ -110,18 +129,32 @@ describe('a rendezvous', () => {
   const names = (table: Rendezvous, nowMs: number, count = 10): string[] =>
     table.participants(digest, 'me', nowMs, count).map(({ peerId }) => peerId);
 
-  test('names the complete first, then the newest, and never the one who asks', () => {
-    const table = new Rendezvous(config);
+  test('names the complete first, and never the one who asks', () => {
+    const table = new Rendezvous(config, seededRandom(1));
     table.note(digest, 'a', false, 0);
     table.note(digest, 'b', true, 1);
     table.note(digest, 'me', true, 2);
     table.note(digest, 'c', false, 3);
-    expect(names(table, 10)).toEqual(['b', 'c', 'a']);
-    expect(names(table, 10, 2)).toEqual(['b', 'c']);
+    expect(names(table, 10)[0]).toBe('b');
+    expect(names(table, 10).toSorted()).toEqual(['a', 'b', 'c']);
+    expect(names(table, 10, 2)[0]).toBe('b');
+    expect(names(table, 10, 2)).toHaveLength(2);
+  });
+
+  test('names each about as often as the other, also of more than it keeps', () => {
+    const table = new Rendezvous({ maxDigests: 1, maxParticipants: 20, gatheringTtlMs: 1000 }, seededRandom(7));
+    const counts = new Map<string, number>();
+    for (let round = 0; round < 300; round += 1) {
+      for (let peer = 0; peer < 40; peer += 1) table.note(digest, `peer-${peer}`, false, round);
+      for (const name of names(table, round, 5)) counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+    // 1500 names of 40 peers. Who was noted last is always kept, and named about twice as often as those who may be dropped.
+    expect(counts.size).toBe(40);
+    expect(Math.max(...counts.values())).toBeLessThan(120);
   });
 
   test('forgets those who gather and are not heard of, but not the complete', () => {
-    const table = new Rendezvous(config);
+    const table = new Rendezvous(config, seededRandom(1));
     table.note(digest, 'a', false, 0);
     table.note(digest, 'b', true, 0);
     expect(names(table, 5000)).toEqual(['b']);
@@ -133,7 +166,7 @@ describe('a rendezvous', () => {
     const note = fc.tuple(fc.nat({ max: 9 }), fc.nat({ max: 9 }), fc.boolean());
     fc.assert(
       fc.property(fc.array(note, { maxLength: 200 }), (notes) => {
-        const table = new Rendezvous(config);
+        const table = new Rendezvous(config, seededRandom(1));
         notes.forEach(([blob, peer, complete], nowMs) => {
           table.note(digestOf(Buffer.from([blob])), `peer-${peer}`, complete, nowMs);
         });
@@ -147,7 +180,7 @@ describe('a rendezvous', () => {
   });
 
   test('keeps a complete peer rather than one who gathers', () => {
-    const table = new Rendezvous(config);
+    const table = new Rendezvous(config, seededRandom(1));
     table.note(digest, 'complete', true, 0);
     for (let index = 0; index < 10; index += 1) table.note(digest, `gatherer-${index}`, false, index);
     expect(names(table, 10)[0]).toBe('complete');
