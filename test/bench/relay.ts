@@ -13,6 +13,11 @@ const TARGET: Target = {
   bound: { direction: 'at least', value: 0.5, unit: '×' },
 };
 
+const PROCESSOR_TARGET: Target = {
+  what: 'processor seconds of a node per GB relayed: received, verified, kept, sent on once',
+  bound: { direction: 'at most', value: 3.5, unit: ' s' },
+};
+
 /** Of what the node writes, so much memory is at hand. */
 const MEMORY_SHARE = 1.2;
 
@@ -24,7 +29,7 @@ export const relay: Bench = {
     rounds: 'how often each side is measured (5)',
     profile: 'folder for CPU profiles of the nodes',
   },
-  targets: [TARGET],
+  targets: [TARGET, PROCESSOR_TARGET],
   async run(flags, log) {
     const sizeBytes = flags.sizeBytes('blob', 1024 ** 3);
     await using net = await BenchNet.open(flags.text('profile'));
@@ -57,7 +62,13 @@ export const relay: Bench = {
     );
     const spread = spreadOf(rounds.map(({ rateRatio }) => rateRatio));
     return {
-      figures: [{ ...TARGET, spread }],
+      figures: [
+        { ...TARGET, spread },
+        {
+          ...PROCESSOR_TARGET,
+          spread: spreadOf(rounds.map(({ nodeProcessorSeconds }) => (nodeProcessorSeconds * 1e9) / sizeBytes)),
+        },
+      ],
       skipped: [],
       details: { sizeBytes, rounds },
     };

@@ -260,6 +260,15 @@ function namesIn(tree: GroupOptions, path: string): { containers: string[]; opti
 
 const CONTAINERS = new Set(namesIn(CONFIG_TREE, '').containers);
 
+const SEED_WITH_ALL = `
+storage:
+  driver: s3
+  s3: { bucket: b, endpoint: ORIGIN, accessKey: a, secretKey: s }
+notifications:
+  endpoints:
+    one: { url: 'https://hooks.example/' }
+`;
+
 test('every option of the schema is read by a node that starts and stops', async () => {
   const flag = (name: string, value: string) => ({ flag: name, values: [value] });
   const bytes = Buffer.from('{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}');
@@ -290,5 +299,15 @@ test('every option of the schema is read by a node that starts and stops', async
   await node.close();
   await using seed = await startNode({ log: pino({ level: 'silent' }), version: 'test', role: 'seed' }, noted);
   await seed.close();
+  // What a seed reads only when it is told to: the bucket answers that it does not know the key, which ends the start.
+  answer = (_request, response) => response.writeHead(403).end();
+  const file = join(directory, 'seed.yaml');
+  writeFileSync(file, SEED_WITH_ALL.replaceAll('ORIGIN', originUrl));
+  const { config: all } = loadConfig({ flags, file, facts: makeFacts() });
+  const starting = startNode(
+    { log: pino({ level: 'silent' }), version: 'test', role: 'seed' },
+    noting(all, '', seen) as NodeConfig,
+  );
+  await expect(starting).rejects.toThrow(/bucket|key|403/i);
   expect(namesIn(CONFIG_TREE, '').options.filter((name) => !seen.has(name))).toEqual([]);
 });
