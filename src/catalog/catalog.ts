@@ -96,6 +96,8 @@ export interface Tags {
   delete(repository: RepositoryName, tag: Tag): Promise<TagEntry | undefined>;
   /** In the order of their bytes. */
   list(repository: RepositoryName, page: Page<string>): Promise<Tag[]>;
+  /** All of them with where they point, in the same order. */
+  entries(repository: RepositoryName): AsyncIterable<readonly [tag: Tag, entry: TagEntry]>;
 }
 
 /** For which repository an upload was begun. */

@@ -59,6 +59,7 @@ export class KeyedCatalog implements Catalog {
       get: async (repository, tag) => await this.#tag(repository, tag),
       delete: async (repository, tag) => await this.#deleteTag(repository, tag),
       list: async (repository, page) => await this.#names(PREFIX.tags(repository), page, isTag),
+      entries: (repository) => this.#tagEntries(repository),
     };
     this.sessions = {
       get: async (id) => {
@@ -231,6 +232,14 @@ export class KeyedCatalog implements Catalog {
     const key = KEY.tag(repository, tag);
     const value = await this.#database.get(key);
     return value === undefined ? undefined : decodeRecord(RECORD.tag, key, value);
+  }
+
+  async *#tagEntries(repository: RepositoryName): AsyncGenerator<readonly [Tag, TagEntry]> {
+    const prefix = PREFIX.tags(repository);
+    for await (const [key, value] of this.#database.entries(keysUnder(prefix))) {
+      const tag = key.slice(prefix.length);
+      if (isTag(tag)) yield [tag, decodeRecord(RECORD.tag, key, value)];
+    }
   }
 
   async #deleteTag(repository: RepositoryName, tag: Tag): Promise<TagEntry | undefined> {

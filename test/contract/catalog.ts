@@ -98,6 +98,18 @@ export function describeCatalog(name: string, makePlace: () => Promise<CatalogPl
       expect(await catalog.manifests.delete(APP, manifest.digest)).toEqual(['b']);
     });
 
+    test('tags are listed with where they point', async () => {
+      await using catalog = await empty();
+      const [first, second] = [manifestOf('first'), manifestOf('second', { pushedAtMs: 2000 })];
+      await catalog.manifests.put(APP, first, [tag('b'), tag('a')]);
+      await catalog.manifests.put(APP, second, [tag('c')]);
+      expect(await listAll(catalog.tags.entries(APP))).toEqual([
+        ['a', { digest: first.digest, updatedAtMs: 1000 }],
+        ['b', { digest: first.digest, updatedAtMs: 1000 }],
+        ['c', { digest: second.digest, updatedAtMs: 2000 }],
+      ]);
+    });
+
     test('a tag that points to the same manifest again stays where it is', async () => {
       await using catalog = await empty();
       const manifest = manifestOf('image');
