@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import type { ContentConfig } from '../../src/content/open-content.ts';
 import type { FacadeConfig } from '../../src/registry/facade.ts';
 import type { UploadExpiryConfig } from '../../src/seed/upload-expiry.ts';
-import type { SeedPolicyConfig } from '../../src/seed/seed-policy.ts';
+import type { CollectionTimerConfig } from '../../src/seed/collection-timer.ts';
+import type { CollectorConfig } from '../../src/seed/collector.ts';
+import type { SeedRegistryConfig } from '../../src/seed/seed-registry.ts';
 import { DEFAULT_FACADE_SERVER_CONFIG, type FacadeServerConfig } from '../../src/registry/facade-server.ts';
 import type { LinkNetworkConfig } from '../../src/swarm/link/link-network.ts';
 import type { SwarmConfig } from '../../src/swarm/swarm.ts';
@@ -112,9 +114,21 @@ export function manifestConfig(current: () => NodeConfig): ManifestConfig {
 }
 
 /** What the registry of a seed is told. */
-export function seedPolicyConfig(config: NodeConfig): SeedPolicyConfig {
+export function seedRegistryConfig(config: NodeConfig): SeedRegistryConfig {
   const { names, immutableTags, delete: allowDelete } = config.push;
-  return { names, immutableTags, allowDelete };
+  return { names, immutableTags, allowDelete, graceMs: config.gc.graceMs };
+}
+
+/** What is told to whoever collects the garbage of a seed. */
+export function collectorConfig(config: NodeConfig): CollectorConfig {
+  const { keepTags, keepNewest, keepPushedWithinMs } = config.retention;
+  const { graceMs, untagged } = config.gc;
+  return { graceMs, untagged, retention: { keepTags, keepNewest, keepPushedWithinMs } };
+}
+
+/** When garbage is collected unasked. */
+export function collectionTimerConfig(config: NodeConfig): CollectionTimerConfig {
+  return { intervalMs: config.gc.everyMs };
 }
 
 /** What is told to whoever clears away abandoned uploads. */

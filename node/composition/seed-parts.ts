@@ -7,7 +7,12 @@ import type { OpenedContent } from '../../src/content/open-content.ts';
 import type { BlobStore } from '../../src/content/blob-store.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { systemClock } from '../../src/origin/clock.ts';
+import { CollectionTimer } from '../../src/seed/collection-timer.ts';
+import { Collector, type CollectOptions } from '../../src/seed/collector.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
+import { PushGate } from '../../src/seed/push-gate.ts';
+import type { CollectionEvent } from '../../src/seed/removal.ts';
+import { SeedPolicy } from '../../src/seed/seed-policy.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
@@ -15,7 +20,7 @@ import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import type { NodeConfig } from '../config/schema.ts';
-import { seedPolicyConfig, uploadExpiryConfig } from './part-configs.ts';
+import { collectionTimerConfig, collectorConfig, seedRegistryConfig, uploadExpiryConfig } from './part-configs.ts';
 import { openNotifier } from './notifications.ts';
 import type { NamedFiles } from './preflight.ts';
 import { openRecordStorage } from './record-storage.ts';
@@ -26,6 +31,8 @@ export interface SeedGround extends AsyncDisposable {
   createRegistry(transfer: Transfer): SeedRegistry;
   /** Blobs of upstreams, without those that only repositories of this seed have. */
   vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
+  /** Removes what nobody needs, or says what it would remove. */
+  readonly collect: (options: CollectOptions) => AsyncIterable<CollectionEvent>;
   /** Who tells webhooks of what happens. */
   readonly notifier: Notifier;
 }
@@ -65,6 +72,10 @@ export async function openSeedGround(
     new UploadExpiry({ catalog, storage, clock: systemClock, log }, uploadExpiryConfig(config)),
   );
   expiry.start();
+  const gate = new PushGate();
+  const policy = new SeedPolicy(seedRegistryConfig(config));
+  const collector = new Collector({ catalog, storage, gate, policy, clock: systemClock }, collectorConfig(config));
+  opening.use(new CollectionTimer({ collector, log }, collectionTimerConfig(config))).start();
   const opened = opening.move();
   const createRegistry = (transfer: Transfer): SeedRegistry => {
     // One after the other: a crowd of pushes is not to open a crowd of files.
@@ -85,12 +96,13 @@ export async function openSeedGround(
       hashing = hashing.then(async () => await preparePieces(blobs, digest, log));
     };
     const { redirect: redirects } = config.storage.s3;
-    const parts = { catalog, storage, swarm, clock: systemClock, onStored, redirects };
-    return new SeedRegistry(parts, seedPolicyConfig(config));
+    const parts = { catalog, storage, swarm, clock: systemClock, onStored, gate, redirects };
+    return new SeedRegistry(parts, seedRegistryConfig(config));
   };
   const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>
     new VouchedBlobs({ blobs: transfer.blobs, isOfRecord, origin });
-  return { createRegistry, vouchedBlobs, notifier, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  const collect = (options: CollectOptions): AsyncIterable<CollectionEvent> => collector.collect(options);
+  return { createRegistry, vouchedBlobs, collect, notifier, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
 /** Peers ask for the hashes of pieces first; whoever waits for them begins to read the registry meanwhile. */

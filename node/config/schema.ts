@@ -242,6 +242,35 @@ export const CONFIG_SCHEMA = {
       default: 60_000,
     }),
   }),
+  gc: group('Garbage on a seed: what was pushed and nothing needs any more.', {
+    every: option(duration({ min: 0, max: 2_073_600_000 }), {
+      summary: 'How often garbage is collected; 0 is only when `dockyard gc` asks for it.',
+      default: 0,
+    }),
+    grace: option(duration(), {
+      summary:
+        'How long what no image needs is kept after it was last pushed, mounted or found by a client that is about to push.',
+      default: 86_400_000,
+    }),
+    untagged: option(toggle(), {
+      summary:
+        'Whether manifests go that no tag leads to, neither through an index nor as what is attached to an image.',
+      default: false,
+    }),
+  }),
+  retention: group('Tags that a seed keeps; without any rule it keeps all, with some it drops what no rule keeps.', {
+    keepTags: list(text('NAME:TAG', 400), {
+      summary: 'Patterns of tags that are kept: `team/**:v*`, or `v*` in every repository.',
+    }),
+    keepNewest: option(count({ min: 0, max: 1_000_000 }), {
+      summary: 'How many tags of each repository are kept, those pushed last; 0 is no such rule.',
+      default: 0,
+    }),
+    keepPushedWithin: option(duration(), {
+      summary: 'Tags that were pushed so recently are kept; 0 is no such rule.',
+      default: 0,
+    }),
+  }),
   storage: storageOptions,
   notifications: group('Webhooks of a seed.', {
     includeReferences: option(toggle(), {

@@ -43,6 +43,10 @@ export const SEED_ERRORS = {
     meaning: 'A pushed manifest needs a blob or a manifest that is not in the repository.',
     remedy: 'Push what it needs first, or mount it from another repository.',
   },
+  ERR_COLLECTION_RUNNING: {
+    meaning: 'Garbage is being collected already.',
+    remedy: 'Wait until that run has ended; the log of the seed says when a run of its own ends.',
+  },
   ERR_PAGE_INVALID: {
     meaning: 'The `n` of a list is not a number, or is negative.',
     remedy: 'Ask with `n=` and a whole number, or without it.',

@@ -2,12 +2,15 @@
  * Blobs of a seed's repositories. A blob is seen in the repositories that it was pushed or mounted to and nowhere else,
  * however many others hold the same bytes (CVE-2024-39897).
  */
-import type { Catalog } from '../catalog/catalog.ts';
+import type { BlobLink, Catalog } from '../catalog/catalog.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
 import type { Digest } from '../oci/digest.ts';
+import { isDockyardError } from '../oci/error.ts';
+import type { RepositoryName } from '../oci/name.ts';
 import type { Repository } from '../oci/repository.ts';
 import type { BlobStorage, StoredReading } from '../storage/blob-storage.ts';
 import { seedError } from './errors.ts';
+import type { PushGate } from './push-gate.ts';
 import type { SeedPolicy } from './seed-policy.ts';
 
 /** For whom a blob is opened. */
@@ -41,26 +44,62 @@ export interface SeedBlobsDeps {
   readonly storage: Pick<BlobStorage, 'blobs'>;
   readonly swarm: SwarmBlobs;
   readonly policy: SeedPolicy;
+  readonly gate: Pick<PushGate, 'addLink' | 'useBlob'>;
+  readonly clock: { nowMs(): number };
+}
+
+export interface SeedBlobsConfig {
+  /** How long a blob that no manifest needs is kept, from when it was last pushed, mounted or found there. */
+  readonly graceMs: number;
 }
 
 export class SeedBlobs {
   readonly #deps: SeedBlobsDeps;
+  readonly #config: SeedBlobsConfig;
 
-  constructor(deps: SeedBlobsDeps) {
+  constructor(deps: SeedBlobsDeps, config: SeedBlobsConfig) {
     this.#deps = deps;
+    this.#config = config;
   }
 
   /**
    * The size of a blob; `undefined` when it is not seen in the repository. So is a blob that was lost from storage: then
-   * clients that ask before they push send it again, and the loss is healed.
+   * clients that ask before they push send it again, and the loss is healed. Whoever is told that it is there may rely on it
+   * for half of the grace period at least.
    */
   async stat(digest: Digest, { repository, signal }: SeedContext): Promise<{ sizeBytes: number } | undefined> {
     const { catalog, storage, swarm } = this.#deps;
     const link = await catalog.blobs.get(repository.name, digest);
     if (link === undefined) return undefined;
+    if (this.#isOld(link) && !(await this.#renew(repository.name, digest))) return undefined;
     if (swarm.isHeld(digest)) await swarm.regain?.(digest);
     const stored = await storage.blobs.stat(digest, { signal });
     return stored === undefined ? undefined : { sizeBytes: stored.sizeBytes };
+  }
+
+  #isOld({ linkedAtMs }: BlobLink): boolean {
+    const { graceMs } = this.#config;
+    return graceMs > 0 && this.#deps.clock.nowMs() - linkedAtMs > graceMs / 2;
+  }
+
+  /** Clients that find a blob do not push it, and push the manifest that needs it later. False when it is gone already. */
+  async #renew(repository: RepositoryName, digest: Digest): Promise<boolean> {
+    const { catalog, clock, gate } = this.#deps;
+    return await gate.useBlob(
+      digest,
+      async () =>
+        await gate.addLink(repository, async () => {
+          const link = await catalog.blobs.get(repository, digest);
+          if (link === undefined) return false;
+          try {
+            await catalog.blobs.put(repository, { ...link, linkedAtMs: clock.nowMs() });
+          } catch (error) {
+            // Nothing can be pushed then, and pulls are to go on.
+            if (!isDockyardError(error, 'ERR_CATALOG_FULL')) throw error;
+          }
+          return true;
+        }),
+    );
   }
 
   /** Opens a blob; what was lost from storage is fetched from peers. `undefined` when it is not seen in the repository. */

@@ -5,6 +5,7 @@ import type { ManifestReference, RepositoryName, Tag } from '../oci/name.ts';
 import type { BlobStorage } from '../storage/blob-storage.ts';
 import { seedError } from './errors.ts';
 import { readPushedManifest, type PushedManifest } from './pushed-manifest.ts';
+import type { PushGate } from './push-gate.ts';
 import type { SeedContext } from './seed-blobs.ts';
 import type { SeedPolicy } from './seed-policy.ts';
 
@@ -12,6 +13,7 @@ export interface SeedManifestsDeps {
   readonly catalog: Pick<Catalog, 'blobs' | 'manifests' | 'tags'>;
   readonly storage: Pick<BlobStorage, 'blobs'>;
   readonly policy: SeedPolicy;
+  readonly gate: Pick<PushGate, 'addManifest'>;
   readonly clock: { nowMs(): number };
 }
 
@@ -72,7 +74,7 @@ export class SeedManifests {
    *   ERR_MANIFEST_NEEDS
    */
   async put(push: ManifestPush, { repository, signal }: SeedContext): Promise<KeptManifest> {
-    const { catalog, clock, policy } = this.#deps;
+    const { catalog, clock, gate, policy } = this.#deps;
     const { name } = repository;
     const { reference } = push;
     policy.requirePush(name);
@@ -83,9 +85,11 @@ export class SeedManifests {
     );
     const { digest, mediaType, sizeBytes, subject } = pushed.manifest;
     const tags = [...new Set(reference.kind === 'tag' ? [reference.tag, ...push.tags] : push.tags)];
-    for (const tag of tags) await this.#requireFree(name, tag, digest);
-    await this.#requireNeeds(name, pushed, signal);
-    await catalog.manifests.put(name, { ...pushed.manifest, pushedAtMs: clock.nowMs() }, tags);
+    await gate.addManifest(name, async () => {
+      for (const tag of tags) await this.#requireFree(name, tag, digest);
+      await this.#requireNeeds(name, pushed, signal);
+      await catalog.manifests.put(name, { ...pushed.manifest, pushedAtMs: clock.nowMs() }, tags);
+    });
     return { digest, mediaType, sizeBytes, subject };
   }
 

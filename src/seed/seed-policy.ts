@@ -1,6 +1,7 @@
 /** What an operator allows to be pushed and deleted. */
 import type { RepositoryName, Tag } from '../oci/name.ts';
 import { seedError } from './errors.ts';
+import { patternOf, tagPatternOf, type TagPattern } from './tag-pattern.ts';
 
 /** The operator's words. */
 export interface SeedPolicyConfig {
@@ -11,27 +12,15 @@ export interface SeedPolicyConfig {
   readonly allowDelete: boolean;
 }
 
-/** Patterns as they are written: `*` stands for anything but a slash, `**` for anything. */
-export function patternOf(text: string): RegExp {
-  const parts = text.split(/(\*\*|\*)/).map((part) => {
-    if (part === '**') return '.*';
-    return part === '*' ? '[^/]*' : part.replaceAll(/[\\^$.|?+()[\]{}]/g, String.raw`\$&`);
-  });
-  return new RegExp(`^${parts.join('')}$`);
-}
-
 /** Answers questions about one request, or refuses it. */
 export class SeedPolicy {
   readonly #names: readonly RegExp[];
-  readonly #immutable: readonly { readonly name: RegExp; readonly tag: RegExp }[];
+  readonly #immutable: readonly TagPattern[];
   readonly #allowDelete: boolean;
 
   constructor(config: SeedPolicyConfig) {
     this.#names = config.names.map(patternOf);
-    this.#immutable = config.immutableTags.map((text) => {
-      const colon = text.indexOf(':');
-      return { name: patternOf(colon === -1 ? '**' : text.slice(0, colon)), tag: patternOf(text.slice(colon + 1)) };
-    });
+    this.#immutable = config.immutableTags.map(tagPatternOf);
     this.#allowDelete = config.allowDelete;
   }
 
@@ -52,9 +41,14 @@ export class SeedPolicy {
     throw seedError('ERR_DELETE_FORBIDDEN', 'this registry does not allow anything to be deleted');
   }
 
+  /** True for a tag that never changes once it is set. */
+  isImmutable(name: RepositoryName, tag: Tag): boolean {
+    return this.#immutable.some((pattern) => pattern(name, tag));
+  }
+
   /** @throws {DockyardError} ERR_TAG_IMMUTABLE */
   requireMutable(name: RepositoryName, tag: Tag): void {
-    if (!this.#immutable.some((pattern) => pattern.name.test(name) && pattern.tag.test(tag))) return;
+    if (!this.isImmutable(name, tag)) return;
     throw seedError('ERR_TAG_IMMUTABLE', `the tag '${tag}' of ${name} is immutable`);
   }
 }

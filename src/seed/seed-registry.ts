@@ -3,7 +3,8 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts';
 import type { BlobStorage } from '../storage/blob-storage.ts';
-import { SeedBlobs, type SwarmBlobs } from './seed-blobs.ts';
+import type { PushGate } from './push-gate.ts';
+import { SeedBlobs, type SeedBlobsConfig, type SwarmBlobs } from './seed-blobs.ts';
 import { SeedLists } from './seed-lists.ts';
 import { SeedManifests } from './seed-manifests.ts';
 import { SeedPolicy, type SeedPolicyConfig } from './seed-policy.ts';
@@ -16,9 +17,13 @@ export interface SeedRegistryDeps {
   readonly redirects?: boolean | undefined;
   readonly swarm: SwarmBlobs;
   readonly clock: { nowMs(): number };
+  /** Keeps what is being pushed from being collected. */
+  readonly gate: PushGate;
   /** Told of each blob that this node holds from now on. */
   readonly onStored: (digest: Digest) => void;
 }
+
+export type SeedRegistryConfig = SeedPolicyConfig & SeedBlobsConfig;
 
 /** Its parts share what they are made of; storage and catalog are closed by whoever opened them. */
 export class SeedRegistry {
@@ -31,11 +36,11 @@ export class SeedRegistry {
   /** Repositories that were seen to be there. */
   readonly #known = new Set<RepositoryName>();
 
-  constructor(deps: SeedRegistryDeps, config: SeedPolicyConfig) {
+  constructor(deps: SeedRegistryDeps, config: SeedRegistryConfig) {
     this.#catalog = deps.catalog;
     this.#policy = new SeedPolicy(config);
     const parts = { ...deps, policy: this.#policy };
-    this.blobs = new SeedBlobs(parts);
+    this.blobs = new SeedBlobs(parts, config);
     this.uploads = new SeedUploads(parts);
     this.manifests = new SeedManifests(parts);
     this.lists = new SeedLists(parts);

@@ -5,6 +5,7 @@ import { isDockyardError } from '../oci/error.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import { isUploadId, type BlobStorage, type StoredBlob, type Upload } from '../storage/blob-storage.ts';
 import { seedError } from './errors.ts';
+import type { PushGate } from './push-gate.ts';
 import type { SeedContext } from './seed-blobs.ts';
 import type { SeedPolicy } from './seed-policy.ts';
 
@@ -12,6 +13,7 @@ export interface SeedUploadsDeps {
   readonly catalog: Pick<Catalog, 'blobs' | 'sessions'>;
   readonly storage: Pick<BlobStorage, 'blobs' | 'uploads'>;
   readonly policy: SeedPolicy;
+  readonly gate: Pick<PushGate, 'addLink' | 'useBlob'>;
   readonly clock: { nowMs(): number };
   /** Told of each blob that this node holds from now on. */
   readonly onStored: (digest: Digest) => void;
@@ -75,8 +77,11 @@ export class SeedUploads {
       await upload.append(chunk.body, { signal, isLast: true });
     }
     try {
-      const stored = await upload.commit(digest);
-      await this.#link(repository.name, stored);
+      const stored = await this.#deps.gate.useBlob(digest, async () => {
+        const committed = await upload.commit(digest);
+        await this.#link(repository.name, committed);
+        return committed;
+      });
       await this.#deps.catalog.sessions.delete(id);
       return stored;
     } catch (error) {
@@ -109,17 +114,24 @@ export class SeedUploads {
    * @throws {DockyardError} ERR_NAME_NOT_ALLOWED
    */
   async mount(digest: Digest, from: RepositoryName | undefined, context: SeedContext): Promise<StoredBlob | undefined> {
-    const { catalog, policy, storage } = this.#deps;
+    const { catalog, gate, policy, storage } = this.#deps;
     policy.requirePush(context.repository.name);
-    if (from === undefined || (await catalog.blobs.get(from, digest)) === undefined) return undefined;
-    const stored = await storage.blobs.stat(digest, context);
-    if (stored !== undefined) await this.#link(context.repository.name, stored);
-    return stored;
+    if (from === undefined) return undefined;
+    return await gate.useBlob(digest, async () => {
+      if ((await catalog.blobs.get(from, digest)) === undefined) return undefined;
+      const stored = await storage.blobs.stat(digest, context);
+      if (stored !== undefined) await this.#link(context.repository.name, stored);
+      return stored;
+    });
   }
 
   async #link(repository: RepositoryName, { digest, sizeBytes }: StoredBlob): Promise<void> {
-    await this.#deps.catalog.blobs.put(repository, { digest, sizeBytes, linkedAtMs: this.#deps.clock.nowMs() });
-    this.#deps.onStored(digest);
+    const { catalog, clock, gate, onStored } = this.#deps;
+    await gate.addLink(
+      repository,
+      async () => await catalog.blobs.put(repository, { digest, sizeBytes, linkedAtMs: clock.nowMs() }),
+    );
+    onStored(digest);
   }
 
   async #open(id: string, { repository, signal }: SeedContext): Promise<Upload> {

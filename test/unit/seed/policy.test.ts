@@ -1,7 +1,7 @@
 /** What an operator forbids, and whose repository a name means. */
 import { describe, expect, test } from 'vitest';
 import { DockyardError } from '../../../src/oci/error.ts';
-import { patternOf } from '../../../src/seed/seed-policy.ts';
+import { patternOf } from '../../../src/seed/tag-pattern.ts';
 import { VouchedBlobs } from '../../../src/seed/vouched-blobs.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../../src/oci/name.ts';

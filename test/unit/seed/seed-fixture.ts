@@ -12,6 +12,7 @@ import { createFacade, type FacadeDeps } from '../../../src/registry/facade.ts';
 import { DEFAULT_FACADE_SERVER_CONFIG, FacadeServer } from '../../../src/registry/facade-server.ts';
 import type { RegistryEvent } from '../../../src/registry/registry-events.ts';
 import type { BodyPace } from '../../../src/registry/request-body.ts';
+import { PushGate } from '../../../src/seed/push-gate.ts';
 import type { SeedPolicyConfig } from '../../../src/seed/seed-policy.ts';
 import { SeedRegistry } from '../../../src/seed/seed-registry.ts';
 import { MemoryBlobStorage, MemoryMedium } from '../../../src/storage/memory-blob-storage.ts';
@@ -57,10 +58,10 @@ export async function openTestSeed(options: TestSeedOptions = {}): Promise<TestS
   const storage = new MemoryBlobStorage({ clock, medium });
   const catalog = await KeyedCatalog.over(new MemoryKeyValue());
   const upstream = { blobs: new FakeBlobs(), manifests: new FakeManifests(), lists: new FakeLists() };
-  const policy = { names: [], immutableTags: [], allowDelete: true, ...options.policy };
+  const policy = { names: [], immutableTags: [], allowDelete: true, graceMs: 86_400_000, ...options.policy };
   const swarm = { isHeld: () => false, open: async () => await Promise.resolve(undefined) };
   const onStored = (digest: Digest): void => void stored.push(digest);
-  const hosted = new SeedRegistry({ catalog, storage, swarm, clock, onStored }, policy);
+  const hosted = new SeedRegistry({ catalog, storage, swarm, clock, onStored, gate: new PushGate() }, policy);
   const log = pino({ level: 'silent' });
   let requestCount = 0;
   const onEvent = async (event: RegistryEvent): Promise<void> => {

@@ -1,10 +1,13 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import {
+  collectionTimerConfig,
+  collectorConfig,
   contentConfig,
   facadeServerConfig,
   linkConfig,
   manifestConfig,
+  seedRegistryConfig,
   swarmConfig,
   transferConfig,
 } from '../../../../node/composition/part-configs.ts';
@@ -70,6 +73,24 @@ describe('what parts are told', () => {
       headersTimeoutMs: 15_000,
     });
     expect(swarmConfig(load(['swarm-announce', 'me.lan']), 6).announce).toEqual({ host: 'me.lan', port: 0 });
+  });
+
+  test('rules for garbage and tags are passed on', () => {
+    expect(collectionTimerConfig(load())).toEqual({ intervalMs: 0 });
+    expect(collectionTimerConfig(load(['gc-every', '6h']))).toEqual({ intervalMs: 21_600_000 });
+    const config = load(
+      ['gc-grace', '2h'],
+      ['gc-untagged', 'true'],
+      ['retention-keep-tags', 'v*'],
+      ['retention-keep-newest', '5'],
+      ['retention-keep-pushed-within', '7d'],
+    );
+    expect(seedRegistryConfig(config).graceMs).toBe(7_200_000);
+    expect(collectorConfig(config)).toEqual({
+      graceMs: 7_200_000,
+      untagged: true,
+      retention: { keepTags: ['v*'], keepNewest: 5, keepPushedWithinMs: 604_800_000 },
+    });
   });
 
   test('upstreams are passed on with their limits', async () => {
