@@ -99,6 +99,20 @@ function addActions(router: Router, { subject, log }: AdminDeps): void {
       if (error !== undefined && !ended.aborted) log.error({ err: error }, 'verifying blobs failed');
     });
   });
+  router.post('/gc', localOnly, (context) => {
+    if (subject.collect === undefined) {
+      context.status = 404;
+      context.body = {
+        error: { code: 'ERR_NOT_A_SEED', message: 'this node is not a seed: it collects its cache itself' },
+      };
+      return;
+    }
+    const ended = endOfResponse(context);
+    const dryRun = context.query['dry-run'] === 'true';
+    sendLines(context, subject.collect({ dryRun, signal: ended }), (error) => {
+      if (error !== undefined && !ended.aborted) log.error({ err: error }, 'garbage could not be collected');
+    });
+  });
   router.post('/webhooks/:name/retry', localOnly, async (context) => {
     context.body = await subject.retryWebhook(context.params['name'] ?? '');
   });

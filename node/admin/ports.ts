@@ -2,6 +2,7 @@
 import type {
   BlobReport,
   CheckReport,
+  CollectionReport,
   DeadLetterReport,
   PeerReport,
   PullReport,
@@ -38,6 +39,9 @@ export interface AdminSubject {
   readonly readiness: readonly ReadinessCheck[];
   /** Hashes again all that is held. */
   verify(options: { signal: AbortSignal }): AsyncIterable<VerifyReport>;
+  /** Collects garbage, or says what it would remove; absent where there is no storage of record. */
+  readonly collect?:
+    ((options: { dryRun: boolean; signal: AbortSignal }) => AsyncIterable<CollectionReport>) | undefined;
   /** The checks of the doctor that only the node itself can make. */
   examine(options: { signal: AbortSignal }): Promise<readonly CheckReport[]>;
 }

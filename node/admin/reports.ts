@@ -1,7 +1,8 @@
 /**
  * What a node tells operators about itself: the JSON of the admin server, and what the commands `status`, `peers`,
- * `blobs`, `verify`, `webhooks` and `doctor` read. Bytes, milliseconds, and milliseconds since the epoch throughout.
+ * `blobs`, `verify`, `gc`, `webhooks` and `doctor` read. Bytes, milliseconds, and milliseconds since the epoch throughout.
  */
+import type { CollectionEvent } from '../../src/seed/removal.ts';
 import type { PullReport as JourneyReport } from '../../src/transfer/pull-report.ts';
 
 /** Whether a check went well; `warn` works but should be looked at. */
@@ -74,6 +75,9 @@ export interface VerifyReport {
   readonly sizeBytes: number;
   readonly state: 'good' | 'damaged' | 'missing';
 }
+
+/** What `gc` removes, one thing to a line. */
+export type CollectionReport = CollectionEvent;
 
 /** A webhook endpoint, and how deliveries to it go. */
 export interface WebhookReport {

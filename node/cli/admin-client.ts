@@ -5,6 +5,7 @@ import { asError, isAbortError, isDockyardError } from '../../src/oci/error.ts';
 import type {
   BlobReport,
   CheckReport,
+  CollectionReport,
   DeadLetterReport,
   PeerReport,
   PullReport,
@@ -70,6 +71,11 @@ export class AdminClient {
   /** Blobs as they are verified. */
   verify(options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<VerifyReport> {
     return this.#lines<VerifyReport>('POST', '/verify', options);
+  }
+
+  /** Garbage as it is removed from a seed, or would be. */
+  collect(options: { dryRun: boolean; signal?: AbortSignal | undefined }): AsyncIterable<CollectionReport> {
+    return this.#lines<CollectionReport>('POST', options.dryRun ? '/gc?dry-run=true' : '/gc', options);
   }
 
   async #json(method: string, path: string, alsoFine: readonly number[] = []): Promise<unknown> {

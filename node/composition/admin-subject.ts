@@ -23,6 +23,8 @@ export interface AdminSubjectDeps {
   readonly transfers: TransferReports;
   readonly upstreams: UpstreamProbe;
   readonly swarmProbe: SwarmProbe;
+  /** Of a seed. */
+  readonly collect: AdminSubject['collect'];
   readonly facade: HostPort;
   readonly swarm: { readonly swarm: HostPort; readonly data: HostPort } | undefined;
   /** Known only once the admin server listens. */
@@ -42,6 +44,7 @@ export function createAdminSubject(deps: AdminSubjectDeps): AdminSubject {
     transfers: deps.transfers,
     readiness: readinessChecks(deps),
     verify: (options) => deps.content.blobs.verify(options),
+    collect: deps.collect,
     examine: (options) => examineNode(deps, options),
   };
 }

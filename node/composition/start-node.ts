@@ -129,6 +129,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     members,
     notifier: seed?.notifier,
     transfers: transfer.blobs,
+    collect: seed?.collect,
     upstreams: new OriginProbe({ origin, config: () => current.config }),
     swarmProbe: new SwarmEcho({
       hub: dataPlane.hub,

@@ -115,6 +115,11 @@ describe('actions', () => {
     expect(subject.verified).toBe(0);
   });
 
+  test('web pages may not have garbage collected', async () => {
+    const response = await fetch(`${url}/gc`, { method: 'POST', headers: { origin: 'https://evil.example' } });
+    expect(response.status).toBe(403);
+  });
+
   test('other machines may not set anything going', () => {
     expect(refusalOfAction({ remoteAddress: '10.0.0.1', origin: undefined })).toContain('this machine');
     expect(refusalOfAction({ remoteAddress: undefined, origin: undefined })).toContain('this machine');

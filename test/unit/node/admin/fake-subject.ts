@@ -4,6 +4,7 @@ import type { AdminSubject, ReadinessCheck } from '../../../../node/admin/ports.
 import type {
   BlobReport,
   CheckReport,
+  CollectionReport,
   DeadLetterReport,
   PeerReport,
   PullReport,
@@ -12,6 +13,8 @@ import type {
   VerifyReport,
   WebhookReport,
 } from '../../../../node/admin/reports.ts';
+import type { Digest } from '../../../../src/oci/digest.ts';
+import type { RepositoryName, Tag } from '../../../../src/oci/name.ts';
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
 
@@ -138,6 +141,17 @@ export class FakeSubject implements AdminSubject {
       signal.throwIfAborted();
       if (this.failWith !== undefined) throw this.failWith;
     }
+  }
+
+  collect: AdminSubject['collect'] = ({ dryRun }) => this.#garbage(dryRun);
+
+  /** What is collected: a tag alone in a dry run, so that tests can tell. */
+  async *#garbage(dryRun: boolean): AsyncGenerator<CollectionReport> {
+    const repository = 'team/app' as RepositoryName;
+    yield { kind: 'tag', repository, tag: 'old' as Tag, digest: digest('c') as Digest };
+    await Promise.resolve();
+    if (this.failWith !== undefined) throw this.failWith;
+    if (!dryRun) yield { kind: 'blob', digest: digest('d') as Digest, sizeBytes: 2048 };
   }
 
   examine(): Promise<readonly CheckReport[]> {

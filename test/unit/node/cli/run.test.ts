@@ -147,6 +147,40 @@ describe('reading a node', () => {
   });
 });
 
+describe('gc', () => {
+  test('says what was removed and what that freed', async () => {
+    const { code, out } = await run(['gc', '--admin', admin]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^tag +team\/app:old +sha256:c{12}\nblob +sha256:d{64} +2\.00 KiB\n/);
+    expect(out).toContain('1 tag, 0 manifests, 0 links, 1 blob removed: 2.00 KiB freed');
+  });
+
+  test('--dry-run asks for no removal', async () => {
+    const { out } = await run(['gc', '--dry-run', '--admin', admin]);
+    expect(out).toContain('1 tag, 0 manifests, 0 links, 0 blobs would be removed: 0 B would be freed');
+  });
+
+  test('--json is one document to a line, the last of them the total', async () => {
+    const { out } = await run(['gc', '--json', '--admin', admin]);
+    const lines = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines.map(({ kind }) => kind)).toEqual(['tag', 'blob', 'total']);
+    expect(lines.at(-1)).toMatchObject({ dryRun: false, tags: 1, blobs: 1, freedBytes: 2048 });
+  });
+
+  test('a run that fails says so, and a plain node that it is no seed', async () => {
+    subject.failWith = new Error('the bucket is gone');
+    expect(await run(['gc', '--admin', admin])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('bucket is gone'),
+    });
+    subject.collect = undefined;
+    expect((await run(['gc', '--admin', admin])).err).toContain('not a seed');
+  });
+});
+
 describe('verify', () => {
   test('all good is exit code 0', async () => {
     const { code, out } = await run(['verify', '--admin', admin]);
@@ -312,7 +346,7 @@ describe('preparing a node', () => {
 });
 
 describe('usage', () => {
-  test.each(['', 'node', 'seed', 'tracker', 'config check', 'status', 'verify', 'mirror install'])(
+  test.each(['', 'node', 'seed', 'tracker', 'config check', 'status', 'verify', 'gc', 'mirror install'])(
     'the help of %j fits a terminal of 80 columns',
     async (command) => {
       const { code, out } = await run([...command.split(' ').filter((word) => word !== ''), '--help']);
