@@ -101,6 +101,7 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_MANIFEST_DIGEST: { status: 400, code: 'DIGEST_INVALID' },
   ERR_MANIFEST_NEEDS: { status: 404, code: 'MANIFEST_BLOB_UNKNOWN' },
   ERR_PAGE_INVALID: { status: 400, code: 'PAGINATION_NUMBER_INVALID' },
+  ERR_COLLECTION_RUNNING: { ...BUSY, message: 'garbage is being collected' },
   // storage
   ERR_STORAGE_FULL: { status: 507, code: 'UNAVAILABLE', message: 'the storage of this registry is full' },
   ERR_STORAGE_IO: STORE_FAILED,
