@@ -1,36 +1,29 @@
 /**
- * The database of a catalog in level. LevelDB refuses every write after one that the disk had no room for, until it is opened
- * again; so a failed write is tried once more on a fresh opening. A damaged database is repaired; where that fails it is left
+ * The database of a catalog in level. A damaged database is repaired; where that fails it is left
  * as it is, and the seed does not start: made anew, it would forget what was pushed.
  */
 import { Level } from 'level';
 import type { Logger } from 'pino';
 import { innermost, isLevelDamage, isLevelLocked, isLevelOutOfSpace } from '../content/level-failures.ts';
 import { makeFolder } from '../content/make-folder.ts';
+import { ReopeningLevel } from '../content/reopening-level.ts';
 import { asError } from '../oci/error.ts';
 import { catalogError } from './errors.ts';
 import type { KeyRange, KeyValue, KeyValueChange } from './key-value.ts';
 
 /** In Node, `Level` has the static functions of classic-level; its types leave them out, since browsers have none. */
 const repairable = Level as unknown as { repair(location: string): Promise<void> };
-/** The option that makes LevelDB wait for the disk, likewise. */
-interface DurableOptions {
-  sync: boolean;
-}
-
 const BATCH_ENTRIES = 1000;
 const BATCH_BYTES = 256 * 1024;
 
 /** Keeps entries in a folder of its own. */
 export class LevelKeyValue implements KeyValue {
   readonly #level: Level<string, Buffer>;
-  readonly #log: Logger;
-  #reopening: Promise<void> | undefined;
-  #isClosed = false;
+  readonly #writes: ReopeningLevel;
 
   private constructor(level: Level<string, Buffer>, log: Logger) {
     this.#level = level;
-    this.#log = log;
+    this.#writes = new ReopeningLevel(level, (error) => log.warn({ err: error }, 'catalog write failed'));
   }
 
   /** @throws {DockyardError} ERR_CATALOG_LOCKED, ERR_CATALOG_DAMAGED, ERR_CATALOG_FULL, ERR_CATALOG_IO */
@@ -71,45 +64,23 @@ export class LevelKeyValue implements KeyValue {
   }
 
   async write(changes: KeyValueChange[], { isLossy = false }: { readonly isLossy?: boolean } = {}): Promise<void> {
-    const options: DurableOptions = { sync: !isLossy };
     try {
-      await this.#reopening;
-      await this.#level.batch(changes, options);
-    } catch (first) {
-      if (this.#isClosed) throw this.#translate(first);
-      this.#log.warn({ err: first }, 'catalog write failed');
-      try {
-        await this.#reopen();
-        await this.#level.batch(changes, options);
-      } catch (error) {
-        throw this.#translate(error);
-      }
+      await this.#writes.write(changes, { sync: !isLossy });
+    } catch (error) {
+      throw this.#translate(error);
     }
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#level.close();
+    await this.#writes.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  async #reopen(): Promise<void> {
-    this.#reopening ??= (async () => {
-      await this.#level.close();
-      await this.#level.open();
-    })();
-    try {
-      await this.#reopening;
-    } finally {
-      this.#reopening = undefined;
-    }
-  }
-
   #translate(error: unknown): Error {
-    if (this.#isClosed) return catalogError('ERR_CATALOG_CLOSED', 'the catalog is closed', { cause: error });
+    if (this.#writes.isClosed) return catalogError('ERR_CATALOG_CLOSED', 'the catalog is closed', { cause: error });
     if (isLevelOutOfSpace(error))
       return catalogError('ERR_CATALOG_FULL', 'the disk has no room for the catalog', { cause: error });
     return catalogError('ERR_CATALOG_IO', 'the catalog could not be read or written', { cause: error });

@@ -2,8 +2,7 @@
  * The store's level database, as far as the store needs it: binary values under short prefixes.
  *
  * Level locks its folder, which keeps a second process out of the whole store. A database that is damaged is repaired,
- * and if that fails made anew: all that it says of blobs can be read from the files. LevelDB refuses every write after
- * one that the disk had no room for, until it is opened again; so a failed write is tried once more on a fresh opening.
+ * and if that fails made anew: all that it says of blobs can be read from the files.
  */
 import { rename, rm } from 'node:fs/promises';
 import { Level } from 'level';
@@ -11,25 +10,22 @@ import type { Logger } from 'pino';
 import { asError } from '../oci/error.ts';
 import { contentError } from './errors.ts';
 import { innermost, isLevelDamage, isLevelLocked, isLevelOutOfSpace } from './level-failures.ts';
+import { ReopeningLevel, type LevelChange } from './reopening-level.ts';
 
 /** In Node, `Level` has the static functions of classic-level; its types leave them out, since browsers have none. */
 const repairable = Level as unknown as { repair(location: string): Promise<void> };
 
 /** One change of the index. */
-export type IndexChange =
-  | { readonly type: 'put'; readonly key: string; readonly value: Buffer }
-  | { readonly type: 'del'; readonly key: string };
+export type IndexChange = LevelChange;
 
 /** A key-value store with ordered keys. Whoever opens it closes it. */
 export class ContentIndex implements AsyncDisposable {
   readonly #level: Level<string, Buffer>;
-  readonly #log: Logger;
-  #reopening: Promise<void> | undefined;
-  #closed = false;
+  readonly #writes: ReopeningLevel;
 
   private constructor(level: Level<string, Buffer>, log: Logger) {
     this.#level = level;
-    this.#log = log;
+    this.#writes = new ReopeningLevel(level, (error) => log.warn({ err: error }, 'index write failed'));
   }
 
   /**
@@ -81,44 +77,23 @@ export class ContentIndex implements AsyncDisposable {
   async write(changes: IndexChange[], options: { sync?: boolean } = {}): Promise<void> {
     if (changes.length === 0) return;
     try {
-      await this.#reopening;
-      await this.#level.batch(changes, { sync: options.sync ?? false });
-    } catch (first) {
-      if (this.#closed) throw this.#translate(first);
-      this.#log.warn({ err: first }, 'index write failed');
-      try {
-        await this.#reopen();
-        await this.#level.batch(changes, { sync: options.sync ?? false });
-      } catch (error) {
-        throw this.#translate(error);
-      }
+      await this.#writes.write(changes, { sync: options.sync ?? false });
+    } catch (error) {
+      throw this.#translate(error);
     }
   }
 
   /** Closes the database and frees its lock. */
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.#level.close();
+    await this.#writes.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  async #reopen(): Promise<void> {
-    this.#reopening ??= (async () => {
-      await this.#level.close();
-      await this.#level.open();
-    })();
-    try {
-      await this.#reopening;
-    } finally {
-      this.#reopening = undefined;
-    }
-  }
-
   #translate(error: unknown): Error {
-    if (this.#closed) return contentError('ERR_STORE_CLOSED', 'the content store is closed', { cause: error });
+    if (this.#writes.isClosed) return contentError('ERR_STORE_CLOSED', 'the content store is closed', { cause: error });
     if (isLevelOutOfSpace(error))
       return contentError('ERR_STORE_FULL', 'the disk has no room for the index', { cause: error });
     return contentError('ERR_STORE_IO', 'the index could not be read or written', { cause: error });
