@@ -141,6 +141,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
       verify: this.#deps.verify,
       nowMs: () => this.#deps.clock.nowMs(),
       maxWindowBytes: this.#config.maxWindowBytes,
+      maxHolders: this.#config.maxHolders,
     });
     this.#exchanges.set(digest, exchange);
     return exchange;
@@ -275,7 +276,8 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     const { channel, join } = decodeJoin(payload);
     const exchange = this.#exchanges.get(join.digest);
     if (exchange !== undefined) {
-      exchange.onJoin(link, channel, join);
+      if (exchange.takes(link)) exchange.onJoin(link, channel, join);
+      else link.send(FRAME.leave, encodeLeave(channel, 'full'));
       return;
     }
     if ((this.#channelCounts.get(link) ?? 0) >= MAX_CHANNELS_OF_LINK) {

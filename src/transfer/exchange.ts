@@ -11,6 +11,7 @@ import type { PeerId } from '../swarm/member.ts';
 import { FRAME } from '../swarm/link/frame.ts';
 import type { VerifySignature } from '../swarm/link/handshake.ts';
 import { Channel } from './channel.ts';
+import { isFull } from './crowding.ts';
 import { HashNeeds } from './hash-needs.ts';
 import { HolderPace } from './holder-pace.ts';
 import type { LocalPieces } from './local-pieces.ts';
@@ -50,6 +51,8 @@ export interface ExchangeDeps {
   readonly verify: VerifySignature;
   readonly nowMs: () => number;
   readonly maxWindowBytes: number;
+  /** Holders that a journey looks for. */
+  readonly maxHolders: number;
 }
 
 /** A peer is told of others no more often. */
@@ -187,6 +190,11 @@ export class Exchange {
       this.#news.sendOwnStatements(channel);
       this.#sendJoin(channel);
     }
+  }
+
+  /** Whether the peer of a link may take part: it does already, or there is room. */
+  takes(link: Link): boolean {
+    return this.#channels.has(link) || !isFull(this.#channels.size, this.#deps.maxHolders);
   }
 
   onJoin(link: Link, remoteId: number, join: wire.Join): void {

@@ -16,8 +16,8 @@ import { makeStatement } from './statement.ts';
 /** A range that is only a part of the blob is read on by so many pieces. */
 export const READ_AHEAD_PIECES = 16;
 
-/** What the journey does with the pieces of peers. */
-export type GatheringEvents = Pick<HolderPoolDeps, 'onPiece' | 'onLie' | 'onStall'>;
+/** What the journey does with the pieces of peers, and how many it wants at once. */
+export type GatheringEvents = Pick<HolderPoolDeps, 'onPiece' | 'onLie' | 'onStall' | 'maxAsked'>;
 
 export class Gathering {
   readonly intake: PieceIntake;

@@ -34,6 +34,9 @@ export class HolderHunt {
   readonly #avoided = new Map<PeerId, number>();
   #role: 'reader' | 'follower' = 'follower';
   #home: PeerId | undefined;
+  #isHomeFar = false;
+  /** They have enough peers. */
+  readonly #full = new Map<PeerId, number>();
   #isSearching = false;
   #searchedAtMs: number | undefined;
   #discovery: 'idle' | 'running' | 'done' = 'idle';
@@ -52,6 +55,11 @@ export class HolderHunt {
   /** The home that answered last, unless it is this node or has left. */
   get home(): PeerId | undefined {
     return this.#home;
+  }
+
+  /** The home takes part and named others instead of itself: from it all comes, though there is no channel with it. */
+  get isHomeFar(): boolean {
+    return this.#isHomeFar && this.#home !== undefined;
   }
 
   get isSearching(): boolean {
@@ -88,6 +96,11 @@ export class HolderHunt {
    * instead, each would read the rest of the blob there. One for whom the blob does not exist leaves the origin to this node.
    */
   onLeft(peerId: PeerId, reason: LeaveReason | 'closed'): void {
+    if (reason === 'full') {
+      this.#full.set(peerId, this.#deps.nowMs() + AVOID_MS);
+      if (peerId === this.#home) this.#isHomeFar = true;
+      return;
+    }
     if (reason !== 'done') this.avoid(peerId);
     if (peerId !== this.#home) return;
     this.#home = undefined;
@@ -107,6 +120,7 @@ export class HolderHunt {
       const outcome = await search.askHomes(question, { except: this.#avoidedNow(), onHolder, signal });
       this.#role = outcome.role;
       this.#home = outcome.home;
+      this.#isHomeFar = outcome.isCrowded;
       if (outcome.sizeBytes !== undefined) this.#deps.onSize(outcome.sizeBytes);
     } catch (thrown) {
       const error = asError(thrown);
@@ -137,7 +151,7 @@ export class HolderHunt {
   }
 
   async #meet(holder: FoundHolder): Promise<void> {
-    const isAvoided = holder.peerId !== undefined && this.#avoidedNow().has(holder.peerId);
+    const isAvoided = holder.peerId !== undefined && this.#isAvoided(holder.peerId);
     if (this.#deps.signal.aborted || isAvoided || !this.#deps.wants(holder, this.#diallingCount)) return;
     this.#diallingCount += 1;
     try {
@@ -150,6 +164,10 @@ export class HolderHunt {
       this.#diallingCount -= 1;
       this.#deps.onChange();
     }
+  }
+
+  #isAvoided(peerId: PeerId): boolean {
+    return (this.#full.get(peerId) ?? 0) > this.#deps.nowMs() || this.#avoidedNow().has(peerId);
   }
 
   #avoidedNow(): ReadonlySet<PeerId> {

@@ -36,6 +36,8 @@ export interface HolderPoolDeps {
   /** Verified pieces that are not kept yet. */
   readonly unkeptCount: () => number;
   readonly nowMs: () => number;
+  /** How many pieces may be asked of all holders together. */
+  readonly maxAsked: () => number;
   /** Whether a peer stands in another place than this node, where operators told places. */
   readonly isFar: (peerId: PeerId) => boolean;
   /** A verified piece. */
@@ -238,6 +240,12 @@ export class HolderPool {
     return true;
   }
 
+  get #askedCount(): number {
+    let count = 0;
+    for (const held of this.#holders.values()) count += held.askedAtMs.size;
+    return count;
+  }
+
   get #isDiskBehind(): boolean {
     const unkeptCount = this.#hashingCount + this.#deps.unkeptCount();
     return unkeptCount * this.#deps.geometry.pieceSizeBytes >= MAX_UNKEPT_BYTES;
@@ -255,7 +263,11 @@ export class HolderPool {
     const wasIdle = held.askedAtMs.size === 0;
     const inOrder = this.#inOrder;
     const asked: number[] = [];
-    const window = pace.windowPieces(geometry.pieceSizeBytes, this.#holders.size);
+    const room = this.#deps.maxAsked() - this.#askedCount;
+    const window = Math.min(
+      pace.windowPieces(geometry.pieceSizeBytes, this.#holders.size),
+      held.askedAtMs.size + Math.max(0, room),
+    );
     while (held.askedAtMs.size < window) {
       if (!downloadRate.isOpen) {
         this.#pauseForRate();

@@ -25,6 +25,8 @@ export interface SearchOutcome {
   readonly foundCount: number;
   /** The home fetches a small blob for whoever asks: it is to be asked again. */
   readonly isComing: boolean;
+  /** The home takes part, and named others instead of itself. */
+  readonly isCrowded: boolean;
 }
 
 /** What is known when no home could be asked. */
@@ -35,6 +37,7 @@ const NOBODY: SearchOutcome = {
   inline: undefined,
   foundCount: 0,
   isComing: false,
+  isCrowded: false,
 };
 
 /** How homes are asked. */
@@ -111,6 +114,7 @@ export class HolderSearch {
         inline,
         foundCount: holders.length,
         isComing: answer.isComing,
+        isCrowded: answer.isCrowded,
       };
     } catch (thrown) {
       options.signal.throwIfAborted();

@@ -10,9 +10,10 @@ import type { PeerId } from '../swarm/member.ts';
 import { swarmError } from '../swarm/errors.ts';
 import type { LinkMessage } from '../swarm/link/link-message.ts';
 import type { LinkIdentity } from '../swarm/link/handshake.ts';
+import { isCrowded } from './crowding.ts';
 import { transferError } from './errors.ts';
 import type { ExchangeHub } from './exchange-hub.ts';
-import { asRecord, parseLocateQuestion, type HolderAddress, type LocateAnswer, type LocateQuestion } from './locate.ts';
+import { asRecord, parseLocateQuestion, type LocateAnswer, type LocateQuestion } from './locate.ts';
 import { parseLendQuestion, type LendQuestion } from './lend.ts';
 import { chooseNear } from './nearness.ts';
 import type { Peers } from './peers.ts';
@@ -45,7 +46,13 @@ export interface HomeDeskConfig {
 const CHOICE_FACTOR = 4;
 
 /** The answer of a home that knows nothing. */
-const NOTHING: LocateAnswer = { sizeBytes: undefined, holders: [], inline: false, isComing: false };
+const NOTHING: LocateAnswer = {
+  sizeBytes: undefined,
+  holders: [],
+  inline: false,
+  isComing: false,
+  isCrowded: false,
+};
 
 type Answer = { value: unknown; bytes?: Uint8Array };
 
@@ -72,8 +79,8 @@ export class HomeDesk {
     const isSmall = question.sizeBytes !== undefined && question.sizeBytes <= this.#config.inlineMaxBytes;
     // Others who gather a small blob wait for this very answer: to name them would send each one to the origin.
     if (isSmall && stat === undefined && !question.isReading) return await this.#fetchSmall(question);
-    const holders = this.#holders(question.digest, from);
-    if (holders.length > 0 || question.isReading) return this.#answer(question.digest, holders);
+    const found = this.#holders(question.digest, from);
+    if (found.holders.length > 0 || question.isReading) return this.#answer(question.digest, found);
     this.#deps.begin(question);
     return this.#answer(question.digest, this.#holders(question.digest, from));
   }
@@ -91,12 +98,12 @@ export class HomeDesk {
       throw thrown;
     });
     if (bytes === 'coming') return { value: { ...NOTHING, isComing: true } };
-    if (bytes === undefined) return this.#answer(question.digest, []);
+    if (bytes === undefined) return this.#answer(question.digest, { holders: [] });
     this.#deps.hub.countSent(bytes.length);
     return { value: { ...NOTHING, sizeBytes: bytes.length, inline: true }, bytes };
   }
 
-  #holders(digest: Digest, from: PeerId): HolderAddress[] {
+  #holders(digest: Digest, from: PeerId): Pick<LocateAnswer, 'holders'> & Partial<LocateAnswer> {
     const { hub, store, peers, rendezvous, nowMs } = this.#deps;
     const { maxHolders } = this.#config;
     const all = rendezvous.participants(digest, from, nowMs(), maxHolders * CHOICE_FACTOR);
@@ -105,17 +112,20 @@ export class HomeDesk {
       peerId === peers.self.peerId ? [] : (peers.addressOf(peerId) ?? []),
     );
     const takesPart = store.stat(digest) !== undefined || hub.get(digest) !== undefined;
-    return takesPart ? [{ peerId: peers.self.peerId, addresses: peers.self.dataAddresses }, ...holders] : holders;
+    if (!takesPart) return { holders };
+    const hasEnough = isCrowded(hub.get(digest)?.channels.size ?? 0, maxHolders);
+    if (hasEnough && holders.length > 0) return { holders, isCrowded: true };
+    return { holders: [{ peerId: peers.self.peerId, addresses: peers.self.dataAddresses }, ...holders] };
   }
 
-  #answer(digest: Digest, holders: readonly HolderAddress[]): Answer {
+  #answer(digest: Digest, found: Pick<LocateAnswer, 'holders'> & Partial<LocateAnswer>): Answer {
     const sizeBytes = this.#deps.store.stat(digest)?.sizeBytes ?? this.#deps.hub.get(digest)?.geometry?.sizeBytes;
-    return { value: { ...NOTHING, sizeBytes, holders } };
+    return { value: { ...NOTHING, sizeBytes, ...found } };
   }
 
   async #inline(digest: Digest): Promise<Answer> {
     const bytes = await this.#readWhole(digest);
-    if (bytes === undefined) return this.#answer(digest, []);
+    if (bytes === undefined) return this.#answer(digest, { holders: [] });
     // A journey, which began without knowing that the blob is small, has no use for the bytes; it is to come to this node.
     const { peerId, dataAddresses } = this.#deps.peers.self;
     const holders = [{ peerId, addresses: dataAddresses }];

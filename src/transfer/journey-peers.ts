@@ -6,10 +6,16 @@ import { HolderHunt } from './holder-hunt.ts';
 import type { FoundHolder } from './holder-search.ts';
 import type { JourneyDeps, JourneyPurpose } from './journey-types.ts';
 
-/** Peers from whom something may come: they have pieces, or read the origin, or have not said yet. */
-export function hopefulCount(exchange: Exchange, home: PeerId | undefined): number {
+/**
+ * Peers from whom something may come: they have pieces, or read the origin, or have not said yet. A home that is far has no
+ * channel with this node, and its pieces come through others.
+ */
+export function hopefulCount(exchange: Exchange, home: PeerId | undefined, isHomeFar: boolean): number {
   const channels = [...exchange.channels.values()];
-  return channels.filter((channel) => channel.remoteHasAny || !channel.isJoined || channel.link.peerId === home).length;
+  const hopeful = channels.filter(
+    ({ remoteHasAny, isJoined, link }) => remoteHasAny || !isJoined || link.peerId === home,
+  );
+  return hopeful.length + (isHomeFar ? 1 : 0);
 }
 
 /** Some peer takes part and still lacks pieces. */

@@ -77,6 +77,7 @@ export class Journey implements ExchangeListener {
       onSize: async (sizeBytes: number) => await this.#geometryFor(sizeBytes),
       onPiece: async (cut: OriginPiece) => await this.#onOriginPiece(cut),
       onChange: () => this.#step(),
+      home: () => this.#hunt.home,
     };
     this.#origin = new OriginSource(deps, purpose, this.#exchange, originHooks, config);
     this.#hunt = createHolderHunt(deps, purpose, config, {
@@ -240,7 +241,7 @@ export class Journey implements ExchangeListener {
       searchedAtMs: this.#hunt.searchedAtMs,
       discovery: this.#hunt.discovery,
       role: this.#hunt.role,
-      holderCount: hopefulCount(this.#exchange, this.#hunt.home) + this.#hunt.diallingCount,
+      holderCount: hopefulCount(this.#exchange, this.#hunt.home, this.#hunt.isHomeFar) + this.#hunt.diallingCount,
       lacksPieces: this.#gathering?.lacksPieces ?? true,
       origin: this.#origin.state,
       progressAtMs: this.#progressAtMs,
@@ -275,6 +276,7 @@ export class Journey implements ExchangeListener {
       onPiece: this.#onPeerPiece.bind(this),
       onLie: suspects.onLie.bind(suspects),
       onStall: suspects.onStall.bind(suspects),
+      maxAsked: (): number => this.#origin.maxAsked,
     };
     const gathering = await Gathering.open(this.#deps, this.#exchange, sizeBytes, events, this.#config);
     this.#gathering = gathering;

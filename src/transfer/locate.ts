@@ -32,6 +32,8 @@ export interface LocateAnswer {
   readonly inline: boolean;
   /** A small blob is being fetched for whoever asks: to be asked again at once. */
   readonly isComing: boolean;
+  /** The home takes part, but has enough peers: it names others, to whom its pieces come. */
+  readonly isCrowded: boolean;
 }
 
 const MAX_HOLDERS = 64;
@@ -58,9 +60,15 @@ export function parseLocateQuestion(value: unknown): LocateQuestion {
 
 /** @throws {DockyardError} ERR_LINK_PROTOCOL */
 export function parseLocateAnswer(value: unknown): LocateAnswer {
-  const { sizeBytes, holders, inline, isComing } = asRecord(value);
+  const { sizeBytes, holders, inline, isComing, isCrowded } = asRecord(value);
   const parsed = Array.isArray(holders) ? holders.slice(0, MAX_HOLDERS).map(parseHolder) : [];
-  return { sizeBytes: asSize(sizeBytes), holders: parsed, inline: inline === true, isComing: isComing === true };
+  return {
+    sizeBytes: asSize(sizeBytes),
+    holders: parsed,
+    inline: inline === true,
+    isComing: isComing === true,
+    isCrowded: isCrowded === true,
+  };
 }
 
 function parseHolder(value: unknown): HolderAddress {

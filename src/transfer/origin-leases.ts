@@ -13,6 +13,8 @@ import { ReaderPlan } from './reader-plan.ts';
 const LEASES_OF_REST = 3;
 const MIN_LEASE_BYTES = 1024 * 1024;
 const MAX_LEASE_BYTES = 16 * 1024 * 1024;
+/** While it is tried whether a further reader is worth while, not more: where it is not, this is read beside the home. */
+const MAX_TRIAL_LEASE_BYTES = 2 * 1024 * 1024;
 /** A reader that shows nothing new for so long loses its lease. */
 const SILENCE_MS = 2000;
 /** What was read spreads by itself; what nobody showed for so long after the lease is asked of the one who read it. */
@@ -62,6 +64,11 @@ export class OriginLeases {
   /** Some peer reads for this node. */
   get isActive(): boolean {
     return this.#running.size + this.#spreading.size > 0;
+  }
+
+  /** Several readers have proved to be faster than one: the link of each has room for more than what it reads. */
+  get areWorthwhile(): boolean {
+    return this.#plan.isShared;
   }
 
   /** This node read a piece from the origin itself. */
@@ -127,7 +134,8 @@ export class OriginLeases {
     if (rest === undefined) return undefined;
     const restBytes = rest.count * geometry.pieceSizeBytes;
     const share = restBytes / (LEASES_OF_REST * (this.#running.size + 2));
-    const bytes = Math.min(MAX_LEASE_BYTES, Math.max(MIN_LEASE_BYTES, share));
+    const mostBytes = this.#plan.isTrial ? MAX_TRIAL_LEASE_BYTES : MAX_LEASE_BYTES;
+    const bytes = Math.min(mostBytes, Math.max(MIN_LEASE_BYTES, share));
     const count = Math.ceil(bytes / geometry.pieceSizeBytes);
     // The one who reads in order is to find something as well.
     return count * 2 > rest.count ? undefined : { first: rest.first + rest.count - count, count };

@@ -1,6 +1,7 @@
 /** How the pieces that a node reads from the origin become known: signed in batches, told to one peer at a time. */
 import { PIECE_HASH_BYTES } from '../content/geometry.ts';
 import type { LinkIdentity } from '../swarm/link/handshake.ts';
+import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
 import type { Exchange } from './exchange.ts';
 import { RevealPlan } from './reveal-plan.ts';
@@ -9,12 +10,20 @@ import { makeStatement } from './statement.ts';
 export class OriginSharing {
   readonly #exchange: Exchange;
   readonly #identity: LinkIdentity;
+  readonly #home: () => PeerId | undefined;
   readonly #nowMs: () => number;
   readonly #plan = new RevealPlan<Channel>();
 
-  constructor(deps: { exchange: Exchange; identity: LinkIdentity; nowMs: () => number }) {
+  /** @param deps `home` reads the origin for all, where that is not this node */
+  constructor(deps: {
+    exchange: Exchange;
+    identity: LinkIdentity;
+    home: () => PeerId | undefined;
+    nowMs: () => number;
+  }) {
     this.#exchange = deps.exchange;
     this.#identity = deps.identity;
+    this.#home = deps.home;
     this.#nowMs = deps.nowMs;
   }
 
@@ -61,9 +70,11 @@ export class OriginSharing {
     for (const piece of this.#plan.overdue(this.#nowMs())) this.#exchange.announce(piece);
   }
 
+  /** Not to the home: it keeps quiet about what it gets from others while it reads, and its link is for what it reads. */
   #reveal(piece: number): void {
+    const home = this.#home();
     const lacking = [...this.#exchange.channels.values()].filter(
-      (channel) => channel.isJoined && !channel.remoteHas(piece),
+      (channel) => channel.isJoined && !channel.remoteHas(piece) && channel.link.peerId !== home,
     );
     const chosen = this.#plan.choose(piece, lacking, this.#nowMs());
     this.#exchange.announce(piece, chosen);

@@ -7,11 +7,18 @@ import type { Channel } from './channel.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gathering } from './gathering.ts';
 import { ORIGIN_KEY, type JourneyDeps, type JourneyPurpose } from './journey-types.ts';
+import type { PeerId } from '../swarm/member.ts';
 import { formatLendQuestion } from './lend.ts';
 import type { OriginPiece } from './origin-feed.ts';
 import { OriginLeases } from './origin-leases.ts';
 import { OriginReader, type MissingRun } from './origin-reader.ts';
 import { OriginSharing } from './origin-sharing.ts';
+
+/**
+ * Pieces asked of peers at once while this node alone reads the origin: nobody gets those faster than they come over its link, and
+ * what others have of the blob can wait.
+ */
+export const MAX_ASKED_BESIDE_ORIGIN = 4;
 
 /** What the journey supplies. */
 export interface OriginSourceHooks {
@@ -22,6 +29,8 @@ export interface OriginSourceHooks {
   readonly onPiece: (cut: OriginPiece) => Promise<void>;
   /** Reading has come to an end, or to a halt. */
   readonly onChange: () => void;
+  /** Who reads the origin for all, where it is not this node. */
+  readonly home: () => PeerId | undefined;
 }
 
 /** For the answer of one who reads for this node; that it goes on is seen by what it shows. */
@@ -50,7 +59,8 @@ export class OriginSource {
     this.#exchange = exchange;
     this.#hooks = hooks;
     this.#config = config;
-    this.#sharing = new OriginSharing({ exchange, identity: deps.identity, nowMs: () => deps.clock.nowMs() });
+    const { home } = hooks;
+    this.#sharing = new OriginSharing({ exchange, identity: deps.identity, home, nowMs: () => deps.clock.nowMs() });
     this.#reader = this.#makeReader();
   }
 
@@ -110,6 +120,12 @@ export class OriginSource {
   /** It reads what all lack, not a run for a peer: its link is for what nobody else can give. */
   get readsForItself(): boolean {
     return this.#reader.state === 'reading' && !this.#reader.isLending;
+  }
+
+  /** How many pieces may be asked of peers at once. */
+  get maxAsked(): number {
+    const needsLink = this.readsForItself && this.#leases?.areWorthwhile !== true;
+    return needsLink ? MAX_ASKED_BESIDE_ORIGIN : Infinity;
   }
 
   /** To be called a few times a second. */

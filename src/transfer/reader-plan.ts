@@ -10,7 +10,7 @@ const WARM_UP_MS = 250;
 /** Doubling is worth it when it brings this share of what it could. */
 const WORTHWHILE_GAIN = 0.4;
 /** After a doubling that brought nothing the next one waits for so long. */
-const REST_MS = 5000;
+const REST_MS = 15_000;
 
 export class ReaderPlan {
   readonly #maxReaders: number;
@@ -38,6 +38,16 @@ export class ReaderPlan {
     this.#trialBytes = 0;
   }
 
+  /** More than one reader has proved to be worth while. */
+  get isShared(): boolean {
+    return this.#proven > 1;
+  }
+
+  /** More readers than have proved to be worth while are being tried. */
+  get isTrial(): boolean {
+    return this.#target > this.#proven;
+  }
+
   /** How many readers there should be now, this node included. To be asked a few times a second. */
   target(nowMs: number): number {
     if (this.#trialAtMs === undefined || nowMs - this.#trialAtMs < TRIAL_MS) return this.#target;
@@ -49,9 +59,8 @@ export class ReaderPlan {
   }
 
   #judge(rate: number, nowMs: number): void {
-    const isTrial = this.#target > this.#proven;
     const possibleGain = this.#target / this.#proven - 1;
-    if (isTrial && rate < this.#provenRate * (1 + possibleGain * WORTHWHILE_GAIN)) {
+    if (this.isTrial && rate < this.#provenRate * (1 + possibleGain * WORTHWHILE_GAIN)) {
       this.#target = this.#proven;
       this.#restUntilMs = nowMs + REST_MS;
       return;

@@ -41,8 +41,10 @@ export const MAX_BLOB_BYTES = 2 ** 40;
 /** Pieces, or runs of them, in one frame. */
 const MAX_FRAME_ENTRIES = 65_536;
 
-/** Why a side leaves a blob. */
-export type LeaveReason = 'absent' | 'done' | 'size-differs' | 'failed';
+/** Why a side leaves a blob; `full`: it has enough peers. */
+export type LeaveReason = 'absent' | 'done' | 'size-differs' | 'failed' | 'full';
+
+const LEAVE_REASONS: readonly LeaveReason[] = ['absent', 'done', 'size-differs', 'failed', 'full'];
 
 /** Why wanted pieces are not sent. */
 export const REFUSAL = { absent: 1, busy: 2 } as const;
@@ -85,8 +87,7 @@ export function encodeLeave(channel: number, reason: LeaveReason): Buffer {
 export function decodeLeave(payload: Buffer): { channel: number; reason: LeaveReason } {
   const channel = decodeChannel(payload, 'leave');
   const { reason } = parseJson(payload.subarray(4), 'leave');
-  const known = reason === 'absent' || reason === 'done' || reason === 'size-differs' || reason === 'failed';
-  return { channel, reason: known ? reason : 'failed' };
+  return { channel, reason: LEAVE_REASONS.find((known) => known === reason) ?? 'failed' };
 }
 
 /** For `have` and `need`. */

@@ -4,10 +4,8 @@ import { pieceGeometry, type PieceGeometry } from '../../src/content/geometry.ts
 /**
  * A change that can be tried.
  * `quiet-end`: who read the origin says that it is complete only when all pieces have spread.
- * `few-channels`: a node takes no more channels than three times the holders that it looks for, and a home that has twice as many
- * names others instead of itself.
  */
-export const TRIES = ['quiet-end', 'few-channels'] as const;
+export const TRIES = ['quiet-end'] as const;
 export type Try = (typeof TRIES)[number];
 
 /** Everything that decides a run; the same scenario gives the same figures. */

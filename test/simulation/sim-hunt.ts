@@ -1,4 +1,5 @@
 /** The search for holders of one simulated journey: what stands in the place of `HolderHunt`, `HolderSearch` and `HomeDesk`. */
+import { isCrowded, isFull } from '../../src/transfer/crowding.ts';
 import { AVOID_MS } from '../../src/transfer/holder-hunt.ts';
 import type { PeerId } from '../../src/swarm/member.ts';
 import type { SimJourney } from './sim-journey.ts';
@@ -17,6 +18,7 @@ export class SimHunt {
   readonly #avoided = new Map<PeerId, number>();
   role: 'reader' | 'follower' = 'follower';
   home: PeerId | undefined;
+  isHomeFar = false;
   isSearching = false;
   searchedAtMs: number | undefined;
   diallingCount = 0;
@@ -35,6 +37,7 @@ export class SimHunt {
     if (reason !== 'done') this.avoid(peerId);
     if (peerId !== this.home) return;
     this.home = undefined;
+    this.isHomeFar = false;
     if (reason === 'failed') this.#failedHomes += 1;
     if (this.#failedHomes < MAX_FAILED_HOMES) this.searchedAtMs = undefined;
     else this.role = 'reader';
@@ -86,10 +89,9 @@ export class SimHunt {
   #holders(home: SimNode, asking: SimNode): SimNode[] {
     const { digest } = this.#journey;
     const { maxHolders } = this.#world.scenario;
-    const { scenario } = this.#world;
     const chosen = this.#participants(home, asking);
     const own = home.journeys.get(digest);
-    const hasEnough = scenario.tries.has('few-channels') && (own?.channels.length ?? 0) >= 2 * maxHolders;
+    const hasEnough = isCrowded(own?.channels.length ?? 0, maxHolders);
     return home === asking || own === undefined || (hasEnough && chosen.length > 0) ? chosen : [home, ...chosen];
   }
 
@@ -102,6 +104,7 @@ export class SimHunt {
 
   #onAnswer(home: SimNode, answer: readonly SimNode[], isHome: boolean): void {
     const avoided = this.#avoidedNow();
+    this.isHomeFar = answer.length > 0 && !answer.includes(home) && home.journeys.has(this.#journey.digest);
     const holders = answer.filter((holder) => !avoided.has(holder.member.peerId));
     this.#meetAll(holders);
     if (isHome) this.#settle('reader', undefined);
@@ -131,15 +134,19 @@ export class SimHunt {
       this.diallingCount -= 1;
       const peer = holder.journeys.get(this.#journey.digest);
       if (!holder.isAlive || peer === undefined) this.avoid(holder.member.peerId);
-      else if (!channels.some((channel) => channel.peer === holder) && this.#isTaken(peer)) this.#join(peer);
+      else if (!channels.some((channel) => channel.peer === holder)) this.#askJoin(peer);
       this.#journey.step();
     });
   }
 
   /** Whether the other one takes a further channel. */
   #isTaken(peer: SimJourney): boolean {
-    const { tries, maxHolders } = this.#world.scenario;
-    return !tries.has('few-channels') || peer.channels.length < 3 * maxHolders;
+    return !isFull(peer.channels.length, this.#world.scenario.maxHolders);
+  }
+
+  #askJoin(peer: SimJourney): void {
+    if (this.#isTaken(peer)) this.#join(peer);
+    else if (peer.node.member.peerId === this.home) this.isHomeFar = true;
   }
 
   #join(peer: SimJourney): void {

@@ -6,6 +6,7 @@
 import { Bitfield } from '../../src/content/bitfield.ts';
 import type { PieceGeometry } from '../../src/content/geometry.ts';
 import type { Digest } from '../../src/oci/digest.ts';
+import type { PeerId } from '../../src/swarm/member.ts';
 import type { Channel } from '../../src/transfer/channel.ts';
 import type { Exchange } from '../../src/transfer/exchange.ts';
 import { HolderPool, type HolderPoolDeps } from '../../src/transfer/holder-pool.ts';
@@ -37,6 +38,8 @@ export class SimJourney {
   readonly geometry: PieceGeometry;
   readonly scheduler: PieceScheduler;
   readonly held: Bitfield;
+  /** Pieces whose hash is known here. */
+  readonly known: Bitfield;
   readonly #world: World;
   readonly #exchange: SimExchange;
   readonly #pool: HolderPool;
@@ -58,6 +61,7 @@ export class SimJourney {
     this.digest = digest;
     this.geometry = world.geometry;
     this.held = new Bitfield(this.geometry.pieceCount);
+    this.known = new Bitfield(this.geometry.pieceCount);
     this.scheduler = new PieceScheduler(this.geometry.pieceCount, world.random);
     this.scheduler.addHolder(ORIGIN_KEY);
     this.#exchange = new SimExchange(world, this);
@@ -77,6 +81,7 @@ export class SimJourney {
       unkeptCount: () => 0,
       isFar: () => false,
       nowMs: () => this.#world.nowMs(),
+      maxAsked: () => this.#reading.maxAsked,
       onPiece: (piece) => this.#onPeerPiece(piece),
       onLie: () => undefined,
       onStall: (peerId) => this.#hunt.avoid(peerId),
@@ -90,6 +95,11 @@ export class SimJourney {
   /** All peers were told that this node has everything. */
   get isTold(): boolean {
     return this.#isCompleteTold;
+  }
+
+  /** Who reads the origin for all, where it is not this node. */
+  get home(): PeerId | undefined {
+    return this.#hunt.home;
   }
 
   get isReading(): boolean {
@@ -133,9 +143,7 @@ export class SimJourney {
 
   #hopefulCount(): number {
     const { diallingCount, home } = this.#hunt;
-    // A home that has enough channels names others, and is still the one from whom all comes.
-    const farHome = home !== undefined && this.#world.scenario.tries.has('few-channels') ? 1 : 0;
-    return hopefulCount(this.#exchange as unknown as Exchange, home) + diallingCount + farHome;
+    return hopefulCount(this.#exchange as unknown as Exchange, home, this.#hunt.isHomeFar) + diallingCount;
   }
 
   tick(): void {

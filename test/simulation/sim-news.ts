@@ -82,8 +82,11 @@ export class SimNews {
       const lacking = isOne ? pieces : pieces.filter((piece) => !channel.remoteHas(piece));
       if (lacking.length === 0) continue;
       messageCount += 1;
-      hashCount += lacking.length;
       const { twin } = channel;
+      const asked = twin === undefined ? 0 : lacking.filter((piece) => twin.owner.known.add(piece)).length;
+      // Who does not know the hashes asks for them.
+      if (asked > 0) messageCount += 1;
+      hashCount += asked;
       if (twin?.isOpen === true && twin.owner.node.isAlive) twin.owner.onHaves(twin, lacking);
     }
     this.#journey.countMessages(messageCount, MESSAGE_BYTES);

@@ -6,6 +6,7 @@ import type { Channel } from '../../src/transfer/channel.ts';
 import { OriginClaims } from '../../src/transfer/origin-claims.ts';
 import { OriginLeases } from '../../src/transfer/origin-leases.ts';
 import { BATCH_BYTES, BATCH_MS, FIRST_BATCH_MS, type MissingRun } from '../../src/transfer/origin-reader.ts';
+import { MAX_ASKED_BESIDE_ORIGIN } from '../../src/transfer/origin-source.ts';
 import { RevealPlan } from '../../src/transfer/reveal-plan.ts';
 import type { SimChannel } from './sim-channel.ts';
 import type { SimJourney } from './sim-journey.ts';
@@ -15,7 +16,7 @@ import { MESSAGE_BYTES, type World } from './world.ts';
 /** From a request to the first byte, besides the way. */
 const ANSWER_MS = 5;
 /** As nodes' configuration has it. */
-const MAX_ORIGIN_READERS = 8;
+const MAX_ORIGIN_READERS = Number(process.env['RD'] ?? 8);
 
 interface Lending {
   readonly run: MissingRun;
@@ -68,6 +69,11 @@ export class SimOriginReading {
   /** It reads what the home reads, not a run for another. */
   get readsForItself(): boolean {
     return this.#state === 'reading' && this.#lending === undefined;
+  }
+
+  /** As `OriginSource.maxAsked`. */
+  get maxAsked(): number {
+    return this.readsForItself && !this.#leases.areWorthwhile ? MAX_ASKED_BESIDE_ORIGIN : Infinity;
   }
 
   start(): void {
@@ -221,11 +227,16 @@ export class SimOriginReading {
     this.#world.events.call(this.#world.nowMs() + this.#world.scenario.latencyMs, () => {
       for (const { twin } of channels) if (twin?.isOpen === true) twin.owner.onHashes(pieces);
     });
+    for (const { twin } of channels) for (const piece of pieces) twin?.owner.known.add(piece);
+    for (const piece of pieces) journey.known.add(piece);
     for (const piece of pieces) this.#reveal(piece);
   }
 
   #reveal(piece: number): void {
-    const lacking = this.#journey.channels.filter((channel) => !channel.remoteHas(piece));
+    const { home } = this.#journey;
+    const lacking = this.#journey.channels.filter(
+      (channel) => !channel.remoteHas(piece) && channel.link.peerId !== home,
+    );
     const chosen = this.#plan.choose(piece, lacking, this.#world.nowMs());
     this.#journey.announce(piece, chosen);
   }

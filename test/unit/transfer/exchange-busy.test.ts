@@ -43,6 +43,7 @@ function makeBusyExchange() {
     verify: () => true,
     nowMs: () => clock.nowMs,
     maxWindowBytes: 1024 * 1024,
+    maxHolders: 16,
   });
   exchange.setSize(SIZE);
   exchange.setLocal({

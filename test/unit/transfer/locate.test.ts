@@ -43,7 +43,13 @@ test('an answer keeps what makes sense and bounds what it names', () => {
   expect(answer.sizeBytes).toBeUndefined();
   expect(answer.holders.length).toBe(64);
   expect(answer.holders[0]?.addresses.length).toBe(8);
-  expect(parseLocateAnswer({})).toEqual({ sizeBytes: undefined, holders: [], inline: false, isComing: false });
+  expect(parseLocateAnswer({})).toEqual({
+    sizeBytes: undefined,
+    holders: [],
+    inline: false,
+    isComing: false,
+    isCrowded: false,
+  });
 });
 
 test.each([

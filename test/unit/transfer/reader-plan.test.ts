@@ -21,7 +21,7 @@ test('an origin that gives each connection a part gets more readers, until that 
 });
 
 test('an origin that gives one connection all it has is tried with a second reader now and then, no more', () => {
-  const targets = run(new ReaderPlan(16), () => 1000, 14_000);
+  const targets = run(new ReaderPlan(16), () => 1000, 33_300);
   expect(targets).toEqual([1, 2, 1, 2, 1, 2]);
 });
 
