@@ -107,15 +107,15 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config, role)),
   );
   starting.use(origin);
-  const seed = role === 'seed' ? starting.use(await openSeedGround({ ...ground, content }, config, files)) : undefined;
+  const seed =
+    role === 'seed' ? starting.use(await openSeedGround({ ...ground, content, memory }, config, files)) : undefined;
 
-  const swarm = starting.use(
-    await openSwarmParts({ ...ground, store: content.blobs, memory, swarmKey, clock: steadyClock }, config),
-  );
+  const store = seed?.store ?? content.blobs;
+  const swarm = starting.use(await openSwarmParts({ ...ground, store, memory, swarmKey, clock: steadyClock }, config));
   const { dataPlane, members, discoveries } = swarm;
 
   const sizes = new BlobSizeHints();
-  const below = { dataPlane, store: content.blobs, manifests: content.manifests, origin, sizes, members, discoveries };
+  const below = { dataPlane, store, manifests: content.manifests, origin, sizes, members, discoveries };
   const transfer = starting.use(createTransfer({ ...ground, ...below, clock: steadyClock }, transferConfig(config)));
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 

@@ -29,6 +29,12 @@ export interface StoredReading extends AsyncDisposable {
    * @throws {DockyardError} ERR_STORAGE_IO, ERR_STORAGE_DAMAGED when there are fewer bytes than the blob has
    */
   read(range: ByteRange, options?: StorageOptions): AsyncIterable<Uint8Array>;
+  /**
+   * The SHA-256 of every piece, as the content store cuts blobs, 32 bytes each; only of drivers whose blobs lie outside of
+   * the content store. Where they are not known the blob is read, which finds damage.
+   * @throws {DockyardError} ERR_STORAGE_IO, ERR_STORAGE_DAMAGED
+   */
+  pieceHashes?(options?: StorageOptions): Promise<Buffer>;
   /** Idempotent; ends readings that are under way. */
   close(): Promise<void>;
 }

@@ -24,6 +24,7 @@ import { storageError } from './errors.ts';
 import type { S3StorageConfig } from './s3-config.ts';
 import { S3Keys } from './s3-keys.ts';
 import { S3Objects, type Multipart, type ObjectFacts, type StoredPart } from './s3-objects.ts';
+import { S3PieceNotes } from './s3-piece-notes.ts';
 import { S3Reading } from './s3-reading.ts';
 import { S3Upload } from './s3-upload.ts';
 import { parseUploadMetadata, uploadMetadata, type S3UploadState } from './s3-upload-body.ts';
@@ -44,6 +45,7 @@ export class S3BlobStorage implements BlobStorage {
   readonly #config: S3StorageConfig;
   readonly #objects: S3Objects;
   readonly #keys: S3Keys;
+  readonly #pieceNotes: S3PieceNotes;
   readonly #slots: ConnectionSlots;
   /** The one used last at the end. */
   readonly #remembered = new Map<UploadId, S3Upload>();
@@ -54,6 +56,7 @@ export class S3BlobStorage implements BlobStorage {
     this.#config = config;
     this.#objects = objects;
     this.#keys = new S3Keys(config.prefix);
+    this.#pieceNotes = new S3PieceNotes({ objects, keys: this.#keys, log: deps.log });
     this.#slots = new ConnectionSlots(Math.max(2, Math.floor(config.memoryBytes / config.partSizeBytes)));
     this.blobs = {
       stat: async (digest, options) => await this.#stat(digest, options),
@@ -95,12 +98,15 @@ export class S3BlobStorage implements BlobStorage {
     const facts = await this.#head(digest, options);
     if (facts === undefined) return undefined;
     const { stallTimeoutMs, maxAttempts } = this.#config;
-    return new S3Reading({ objects: this.#objects, stallTimeoutMs, maxAttempts }, digest, facts);
+    const deps = { objects: this.#objects, pieceNotes: this.#pieceNotes, stallTimeoutMs, maxAttempts };
+    return new S3Reading(deps, digest, facts);
   }
 
   async #delete(digest: Digest, options: StorageOptions = {}): Promise<boolean> {
     // The service does not tell whether there was something to delete.
-    if ((await this.#head(digest, options)) === undefined) return false;
+    const facts = await this.#head(digest, options);
+    if (facts === undefined) return false;
+    await this.#pieceNotes.delete(digest, facts.sizeBytes, options);
     await this.#objects.delete(this.#keys.blob(digest), options);
     return true;
   }
@@ -187,6 +193,7 @@ export class S3BlobStorage implements BlobStorage {
         {
           objects: this.#objects,
           keys: this.#keys,
+          pieceNotes: this.#pieceNotes,
           slots: this.#slots,
           log,
           stallTimeoutMs: this.#config.stallTimeoutMs,

@@ -6,6 +6,7 @@
  *                       `part-size`, `start` (where its body begins in the upload) and `multipart` (the upload id of S3,
  *                       once there are parts). One PUT changes all of that at once.
  *   staging/<id>        where the parts of an upload are put together, before they are verified and copied to blobs/
+ *   pieces/<alg>/<hex>  the piece hashes of a blob (s3-piece-notes.ts); made again when they are lost
  *
  * A part that was stored after `uploads/<id>` was last written contains the bytes of its body, and more. So the offset is
  * `start` and the length of the body where the whole parts end at `start`, and the end of the parts where they go further.
@@ -32,6 +33,10 @@ export class S3Keys {
 
   blob(digest: Digest): string {
     return `${this.blobs}${digestAlgorithm(digest)}/${digestHex(digest)}`;
+  }
+
+  pieces(digest: Digest): string {
+    return `${this.#prefix}pieces/${digestAlgorithm(digest)}/${digestHex(digest)}`;
   }
 
   upload(id: UploadId): string {
