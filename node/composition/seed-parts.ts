@@ -10,20 +10,32 @@ import type { OpenedContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
+import type { CollectionObserver } from '../../src/seed/collection-observer.ts';
 import { CollectionTimer } from '../../src/seed/collection-timer.ts';
 import { Collector, type CollectOptions } from '../../src/seed/collector.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
 import { PushGate } from '../../src/seed/push-gate.ts';
 import type { CollectionEvent } from '../../src/seed/removal.ts';
+import { Repairer } from '../../src/seed/repairer.ts';
+import { ScrubMetrics } from '../../src/seed/scrub-metrics.ts';
+import { Scrubber } from '../../src/seed/scrubber.ts';
 import { SeedPolicy } from '../../src/seed/seed-policy.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import type { NodeConfig } from '../config/schema.ts';
+import { collectionObserver } from './collection-observer.ts';
 import { openNotifier } from './notifications.ts';
-import { collectionTimerConfig, collectorConfig, seedRegistryConfig, uploadExpiryConfig } from './part-configs.ts';
+import {
+  collectionTimerConfig,
+  collectorConfig,
+  scrubberConfig,
+  seedRegistryConfig,
+  uploadExpiryConfig,
+} from './part-configs.ts';
 import type { NamedFiles } from './preflight.ts';
+import { fileScrubJournal } from './scrub-journal.ts';
 import { SeedRecord } from './seed-record.ts';
 
 /** What is opened before the transfer layer, and closed after it. */
@@ -36,6 +48,8 @@ export interface SeedGround extends AsyncDisposable {
   vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
   /** Removes what nobody needs, or says what it would remove. */
   readonly collect: (options: CollectOptions) => AsyncIterable<CollectionEvent>;
+  /** Looks for damage in what is kept; once, and whoever starts it closes it before the transfer layer. */
+  startScrubbing(transfer: Transfer): Scrubber;
   /** Who tells webhooks of what happens. */
   readonly notifier: Notifier;
 }
@@ -49,6 +63,9 @@ export interface SeedGroundDeps {
 
 /** The folder of the catalog, below the data folder. */
 const CATALOG_FOLDER = 'catalog';
+
+/** How far scrubbing has come, likewise. */
+const SCRUB_FILE = 'scrub.json';
 
 /**
  * Opens a seed's storage and catalog.
@@ -67,13 +84,15 @@ export async function openSeedGround(
     await keepLinked({ catalog, isKept, keep: async (digest) => await content.record.pin(digest), log });
   const notifier = opening.use(await openNotifier({ log, metrics }, config, notify));
   const gate = new PushGate();
-  const collector = startCare({ catalog, storage: record.storage, gate, log }, config, opening);
+  const observer = collectionObserver(notifier, metrics);
+  const collector = startCare({ catalog, storage: record.storage, gate, observer, log }, config, opening);
   const opened = opening.move();
   return {
     store: record.store,
     createRegistry: (transfer) => createRegistry({ record, catalog, gate, transfer }, config),
     vouchedBlobs: (transfer, origin) =>
       new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: record.isOfRecord.bind(record), origin }),
+    startScrubbing: (transfer) => startScrubbing({ record, catalog, transfer, log, metrics }, config),
     collect: (options) => collector.collect(options),
     notifier,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
@@ -84,21 +103,52 @@ interface CareParts {
   readonly catalog: Catalog;
   readonly storage: SeedRecord['storage'];
   readonly gate: PushGate;
+  readonly observer: CollectionObserver;
   readonly log: Logger;
 }
 
 /** Starts what clears away in the background; `opening` closes it. */
 function startCare(
-  { catalog, storage, gate, log }: CareParts,
+  { catalog, storage, gate, observer, log }: CareParts,
   config: NodeConfig,
   opening: AsyncDisposableStack,
 ): Collector {
   const clock = systemClock;
   opening.use(new UploadExpiry({ catalog, storage, clock, log }, uploadExpiryConfig(config))).start();
   const policy = new SeedPolicy(seedRegistryConfig(config));
-  const collector = new Collector({ catalog, storage, gate, policy, clock }, collectorConfig(config));
+  const collector = new Collector({ catalog, storage, gate, policy, clock, observer }, collectorConfig(config));
   opening.use(new CollectionTimer({ collector, log }, collectionTimerConfig(config))).start();
   return collector;
+}
+
+interface ScrubParts {
+  readonly record: SeedRecord;
+  readonly catalog: Catalog;
+  readonly transfer: Transfer;
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
+
+function startScrubbing({ record, catalog, transfer, log, metrics }: ScrubParts, config: NodeConfig): Scrubber {
+  const { storage } = record;
+  const swarm: ConstructorParameters<typeof Repairer>[0]['swarm'] = {
+    open: async (digest, context) => await transfer.blobs.open(digest, context),
+  };
+  const repairer = new Repairer({ swarm, storage, onStored: record.onStored.bind(record), log }, { otherSeeds: [] });
+  const scrubber = new Scrubber(
+    {
+      catalog,
+      blobs: storage.blobs,
+      repair: async (digest, name, options) => await repairer.repair(digest, name, options),
+      journal: fileScrubJournal(join(config.data, SCRUB_FILE), log),
+      metrics: new ScrubMetrics(metrics),
+      clock: systemClock,
+      log,
+    },
+    scrubberConfig(config),
+  );
+  scrubber.start();
+  return scrubber;
 }
 
 interface RegistryParts {

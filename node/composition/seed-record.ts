@@ -117,5 +117,10 @@ function forgetting(storage: BlobStorage, holdings: RecordHoldings): BlobStorage
     return await blobs.delete(digest, options);
   };
   const close = async (): Promise<void> => await storage.close();
-  return { blobs: { ...blobs, delete: remove }, uploads, close, [Symbol.asyncDispose]: close };
+  const verify: typeof blobs.verify = async (digest, options) => {
+    const state = await blobs.verify(digest, options);
+    if (state !== 'good') holdings.forget(digest);
+    return state;
+  };
+  return { blobs: { ...blobs, delete: remove, verify }, uploads, close, [Symbol.asyncDispose]: close };
 }

@@ -40,7 +40,7 @@ import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
 import { createPushTarget } from './push-target.ts';
 import { openSeedGround, type SeedGround } from './seed-parts.ts';
-import { openSwarmParts } from './swarm-parts.ts';
+import { openSwarmParts, type SwarmParts } from './swarm-parts.ts';
 import { originConfig } from './upstream-table.ts';
 
 /** What the process supplies. */
@@ -121,6 +121,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
 
   const facade = starting.use(createServer({ ...ground, origin, transfer, sizes, seed }, () => current.config));
   const facadeAddress = await listen(facade, config.listen);
+  const scrubber = seed === undefined ? undefined : starting.use(seed.startScrubbing(transfer));
 
   const subject = createAdminSubject({
     version,
@@ -130,15 +131,9 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     notifier: seed?.notifier,
     transfers: transfer.blobs,
     collect: seed?.collect,
+    scrubber,
     upstreams: new OriginProbe({ origin, config: () => current.config }),
-    swarmProbe: new SwarmEcho({
-      hub: dataPlane.hub,
-      peers: transfer.peers,
-      members,
-      clock: steadyClock,
-      randomBytes,
-      random,
-    }),
+    swarmProbe: createEcho(swarm, transfer),
     facade: facadeAddress,
     swarm: swarm.addresses,
     admin: () => admin.address,
@@ -154,6 +149,11 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     close,
     [Symbol.asyncDispose]: () => close(0),
   };
+}
+
+function createEcho({ dataPlane, members }: SwarmParts, { peers }: Transfer): SwarmEcho {
+  const { random } = Math;
+  return new SwarmEcho({ hub: dataPlane.hub, peers, members, clock: steadyClock, randomBytes, random });
 }
 
 /** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */

@@ -50,6 +50,15 @@ export interface AppendOptions extends StorageOptions {
   readonly isLast?: boolean | undefined;
 }
 
+/** How a blob is verified. */
+export interface VerifyOptions extends StorageOptions {
+  /** Told of bytes that were read; reading goes on when its promise resolves. */
+  readonly onRead?: ((sizeBytes: number) => Promise<void>) | undefined;
+}
+
+/** How a blob was found. */
+export type StoredState = 'good' | 'damaged' | 'missing';
+
 /** Where a list goes on. */
 export interface ListOptions extends StorageOptions {
   /** The digest after which to begin, not included: the last one that the caller has dealt with. It need not exist. */
@@ -70,6 +79,12 @@ export interface StoredBlobs {
   open(digest: Digest, options?: StorageOptions): Promise<StoredReading | undefined>;
   /** Removes a blob durably; false when it was not there. */
   delete(digest: Digest, options?: StorageOptions): Promise<boolean>;
+  /**
+   * Hashes a blob again. One that is damaged is set aside: from then on it is absent, and may be pushed again; its bytes are
+   * kept for inspection where there is room.
+   * @throws {DockyardError} ERR_STORAGE_IO when it cannot be told
+   */
+  verify(digest: Digest, options?: VerifyOptions): Promise<StoredState>;
   /**
    * All blobs in the order of their digests as text, read as the caller goes along. What is published or deleted meanwhile
    * may or may not be among them; everything else is there exactly once.

@@ -15,18 +15,21 @@ import {
   type StoredBlob,
   type StoredBlobs,
   type StoredReading,
+  type StoredState,
   type Upload,
   type UploadFacts,
   type UploadId,
   type Uploads,
+  type VerifyOptions,
 } from './blob-storage.ts';
 import { storageError } from './errors.ts';
 import type { S3StorageConfig } from './s3-config.ts';
 import { S3Keys } from './s3-keys.ts';
 import { S3Objects, type Multipart, type ObjectFacts, type StoredPart } from './s3-objects.ts';
 import { S3PieceNotes } from './s3-piece-notes.ts';
-import { S3Reading } from './s3-reading.ts';
+import { S3Reading, type S3ReadingDeps } from './s3-reading.ts';
 import { S3Upload } from './s3-upload.ts';
+import { verifyObject } from './s3-verifying.ts';
 import { parseUploadMetadata, uploadMetadata, type S3UploadState } from './s3-upload-body.ts';
 
 export interface S3BlobStorageDeps {
@@ -62,6 +65,7 @@ export class S3BlobStorage implements BlobStorage {
       stat: async (digest, options) => await this.#stat(digest, options),
       open: async (digest, options) => await this.#openBlob(digest, options),
       delete: async (digest, options) => await this.#delete(digest, options),
+      verify: async (digest, options) => await this.#verify(digest, options),
       list: (options) => this.#list(options),
       directUrl: async (digest, options) => await this.#directUrl(digest, options),
     };
@@ -97,9 +101,18 @@ export class S3BlobStorage implements BlobStorage {
   async #openBlob(digest: Digest, options: StorageOptions = {}): Promise<StoredReading | undefined> {
     const facts = await this.#head(digest, options);
     if (facts === undefined) return undefined;
+    return new S3Reading(this.#readingDeps, digest, facts);
+  }
+
+  get #readingDeps(): S3ReadingDeps {
     const { stallTimeoutMs, maxAttempts } = this.#config;
-    const deps = { objects: this.#objects, pieceNotes: this.#pieceNotes, stallTimeoutMs, maxAttempts };
-    return new S3Reading(deps, digest, facts);
+    return { objects: this.#objects, pieceNotes: this.#pieceNotes, stallTimeoutMs, maxAttempts };
+  }
+
+  async #verify(digest: Digest, options: VerifyOptions = {}): Promise<StoredState> {
+    this.#assertReady(options);
+    const deps = { objects: this.#objects, keys: this.#keys, pieceNotes: this.#pieceNotes };
+    return await verifyObject({ ...this.#readingDeps, ...deps }, digest, options);
   }
 
   async #delete(digest: Digest, options: StorageOptions = {}): Promise<boolean> {

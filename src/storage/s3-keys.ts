@@ -6,6 +6,7 @@
  *                       `part-size`, `start` (where its body begins in the upload) and `multipart` (the upload id of S3,
  *                       once there are parts). One PUT changes all of that at once.
  *   staging/<id>        where the parts of an upload are put together, before they are verified and copied to blobs/
+ *   damaged/<alg>/<hex> what was a blob and is not what its digest says, for inspection; nothing here reads it
  *   pieces/<alg>/<hex>  the piece hashes of a blob (s3-piece-notes.ts); made again when they are lost
  *
  * A part that was stored after `uploads/<id>` was last written contains the bytes of its body, and more. So the offset is
@@ -33,6 +34,10 @@ export class S3Keys {
 
   blob(digest: Digest): string {
     return `${this.blobs}${digestAlgorithm(digest)}/${digestHex(digest)}`;
+  }
+
+  damaged(digest: Digest): string {
+    return `${this.#prefix}damaged/${digestAlgorithm(digest)}/${digestHex(digest)}`;
   }
 
   pieces(digest: Digest): string {
