@@ -23,6 +23,7 @@ import { SeedPolicy } from '../../src/seed/seed-policy.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
+import { loadOrMakeIdentity } from '../../src/swarm/identity.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { collectionObserver } from './collection-observer.ts';
@@ -30,6 +31,7 @@ import { openNotifier } from './notifications.ts';
 import {
   collectionTimerConfig,
   collectorConfig,
+  identityPath,
   scrubberConfig,
   seedRegistryConfig,
   uploadExpiryConfig,
@@ -77,7 +79,8 @@ export async function openSeedGround(
   { notify, bucket }: Pick<NamedFiles, 'notify' | 'bucket'>,
 ): Promise<SeedGround> {
   await using opening = new AsyncDisposableStack();
-  const record = opening.use(await SeedRecord.open({ content, memory, log }, bucket));
+  const owner = async (): Promise<string> => (await loadOrMakeIdentity(identityPath(config))).peerId;
+  const record = opening.use(await SeedRecord.open({ content, memory, log, owner }, bucket));
   const catalog = opening.use(await openCatalog(join(config.data, CATALOG_FOLDER), log));
   const isKept = record.isPinned.bind(record);
   if (bucket === undefined)

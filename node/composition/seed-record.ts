@@ -13,6 +13,8 @@ export interface SeedRecordDeps {
   readonly content: OpenedContent;
   readonly memory: BufferPool;
   readonly log: Logger;
+  /** Names this seed, to others that might use its bucket. */
+  readonly owner: () => Promise<string>;
 }
 
 /** Whoever opens it closes it, before the content store. */
@@ -33,10 +35,10 @@ export class SeedRecord implements AsyncDisposable {
     this.storage = holdings === undefined ? opened : forgetting(opened, holdings);
   }
 
-  /** @param bucket the disk without one. @throws {DockyardError} ERR_STORAGE_IO when the bucket cannot be used */
+  /** @param bucket the disk without one. @throws {DockyardError} ERR_STORAGE_IO, ERR_STORAGE_TAKEN when the bucket cannot be used */
   static async open(deps: SeedRecordDeps, bucket: S3StorageConfig | undefined): Promise<SeedRecord> {
-    const { content, log, memory } = deps;
-    const storage = await openRecordStorage({ record: content.record, log }, bucket);
+    const { content, log, memory, owner } = deps;
+    const storage = await openRecordStorage({ record: content.record, log, owner }, bucket);
     if (bucket === undefined) return new SeedRecord(deps, storage, undefined);
     return new SeedRecord(
       deps,

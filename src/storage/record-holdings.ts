@@ -9,7 +9,7 @@ import type { BufferPool } from '../content/buffer-pool.ts';
 import { pieceGeometry, type PieceGeometry } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
 import type { Digest } from '../oci/digest.ts';
-import { isAbortError } from '../oci/error.ts';
+import { isAbortError, isDockyardError } from '../oci/error.ts';
 import type { StoredBlob, StoredBlobs, StoredReading } from './blob-storage.ts';
 import { storageError } from './errors.ts';
 
@@ -57,7 +57,8 @@ export class RecordHoldings implements BlobStore {
   async open(digest: Digest): Promise<HeldBlob | undefined> {
     const held = await this.#deps.content.open(digest);
     if (held !== undefined || !this.#stored.has(digest)) return held;
-    const reading = await this.#deps.record.open(digest);
+    const reading = await this.#openStored(digest);
+    if (reading === 'unknown') return undefined;
     if (reading !== undefined) return new RecordHeldBlob(reading, this.#deps.memory);
     this.#stored.delete(digest);
     return undefined;
@@ -106,6 +107,17 @@ export class RecordHoldings implements BlobStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** While storage does not answer, peers may have the blob: then it is as if it were not held here. */
+  async #openStored(digest: Digest): Promise<StoredReading | 'unknown' | undefined> {
+    try {
+      return await this.#deps.record.open(digest);
+    } catch (error) {
+      if (!isDockyardError(error, 'ERR_STORAGE_IO')) throw error;
+      this.#deps.log.warn({ err: error, digest }, 'blob in storage could not be opened');
+      return 'unknown';
+    }
   }
 
   async #find(onFound: (digest: Digest) => void): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * Storage of record in a bucket of S3, or of a service that speaks its protocol. The layout is in s3-keys.ts. Two seeds may
- * share a bucket; an upload is to go on at the seed where it began, or at another one after that one was stopped.
+ * share a bucket when each has a prefix of its own.
  */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -26,6 +26,7 @@ import { storageError } from './errors.ts';
 import type { S3StorageConfig } from './s3-config.ts';
 import { S3Keys } from './s3-keys.ts';
 import { S3Objects, type Multipart, type ObjectFacts, type StoredPart } from './s3-objects.ts';
+import { claimPlace } from './s3-owner.ts';
 import { S3PieceNotes } from './s3-piece-notes.ts';
 import { S3Reading, type S3ReadingDeps } from './s3-reading.ts';
 import { S3Upload } from './s3-upload.ts';
@@ -35,6 +36,8 @@ import { parseUploadMetadata, uploadMetadata, type S3UploadState } from './s3-up
 export interface S3BlobStorageDeps {
   readonly log: Logger;
   readonly clock: { nowMs(): number };
+  /** Names the seed whose place it is to be; anybody's when left out. */
+  readonly owner?: string | undefined;
 }
 
 /** Uploads that are remembered between two requests, with the hash of what came; others are read again when committed. */
@@ -76,9 +79,16 @@ export class S3BlobStorage implements BlobStorage {
     };
   }
 
-  /** Makes sure that the bucket can be reached. @throws {DockyardError} ERR_STORAGE_IO */
+  /** Makes sure that the bucket can be reached, and is the owner's. @throws {DockyardError} ERR_STORAGE_IO, ERR_STORAGE_TAKEN */
   static async open(deps: S3BlobStorageDeps, config: S3StorageConfig): Promise<S3BlobStorage> {
-    return new S3BlobStorage(deps, config, await S3Objects.open(config));
+    const objects = await S3Objects.open(config);
+    try {
+      if (deps.owner !== undefined) await claimPlace(objects, new S3Keys(config.prefix), deps.owner);
+      return new S3BlobStorage(deps, config, objects);
+    } catch (error) {
+      objects.close();
+      throw error;
+    }
   }
 
   async close(): Promise<void> {

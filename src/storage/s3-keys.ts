@@ -1,6 +1,7 @@
 /**
  * Where everything lies in a bucket, below the configured prefix.
  *
+ *   owner               which seed keeps things here (s3-owner.ts)
  *   blobs/<alg>/<hex>   a complete blob, verified before it came here; keys are in the order of digests as text
  *   uploads/<id>        an upload that is under way: as its body the bytes behind the last whole part; as its metadata
  *                       `part-size`, `start` (where its body begins in the upload) and `multipart` (the upload id of S3,
@@ -22,6 +23,10 @@ export class S3Keys {
   /** @param prefix empty, or with a slash at its end */
   constructor(prefix: string) {
     this.#prefix = prefix;
+  }
+
+  get owner(): string {
+    return `${this.#prefix}owner`;
   }
 
   get blobs(): string {

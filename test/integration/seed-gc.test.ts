@@ -73,10 +73,8 @@ describe.for(SEED_DRIVERS)('garbage of a seed with storage on $driver', ({ drive
   }
 
   async function storedBlobs(): Promise<Digest[]> {
-    const folder =
-      place.bucketFolder === undefined
-        ? join(place.folder, 'seed', 'content', 'blobs', 'sha256')
-        : join(place.bucketFolder, 'blobs', 'sha256');
+    const bucket = place.bucketFolder();
+    const folder = join(...(bucket === undefined ? [place.folder, 'seed', 'content'] : [bucket]), 'blobs', 'sha256');
     const files = await readdir(folder, { recursive: true, withFileTypes: true });
     return files.filter((file) => file.isFile()).map((file): Digest => `sha256:${file.name}` as Digest);
   }

@@ -81,7 +81,7 @@ describe.for(SEED_DRIVERS)('a seed with storage on $driver', ({ driver, isReady 
   test.skipIf(!isReady)('piece hashes that the bucket lost are found again', async () => {
     const bytes = seededBytes(2 * MIB, 5);
     const digest = await pushBlob(seed.facade, NAME, bytes);
-    const pieces = join(place.bucketFolder ?? '', 'pieces', 'sha256');
+    const pieces = join(place.bucketFolder() ?? '', 'pieces', 'sha256');
     const hex = digest.slice('sha256:'.length);
     expect(await readdir(pieces)).toContain(hex);
     await rm(join(pieces, hex));

@@ -40,7 +40,14 @@ export class SeedPlace implements AsyncDisposable {
 
   /** Starts a seed that owns all names. `name` is that of its data folder. */
   async startSeed(config: object = {}, name = 'seed', flags: readonly string[] = []): Promise<NodeProcess> {
-    const s3 = { bucket: BUCKET, pathStyle: true, accessKey: 'test-key', secretKey: 'test-secret', partSize: '5MiB' };
+    const s3 = {
+      bucket: BUCKET,
+      prefix: name,
+      pathStyle: true,
+      accessKey: 'test-key',
+      secretKey: 'test-secret',
+      partSize: '5MiB',
+    };
     const endpoint = this.#server?.endpoint;
     const storage = endpoint === undefined ? {} : { storage: { driver: 's3', s3: { ...s3, endpoint } } };
     const file = join(this.folder, `${name}.yaml`);
@@ -56,17 +63,18 @@ export class SeedPlace implements AsyncDisposable {
     return node;
   }
 
-  /** The folder of blobs behind the service, or `undefined` on a disk. */
-  get bucketFolder(): string | undefined {
-    return this.#server?.bucketFolder(BUCKET);
+  /** The folder behind the bucket of a seed, or `undefined` on a disk. */
+  bucketFolder(name = 'seed'): string | undefined {
+    return this.#server === undefined ? undefined : join(this.#server.bucketFolder(BUCKET), name);
   }
 
   /** The file of a blob of record. */
   blobFile(digest: Digest, name = 'seed'): string {
     const hex = digest.slice('sha256:'.length);
-    return this.bucketFolder === undefined
+    const bucket = this.bucketFolder(name);
+    return bucket === undefined
       ? join(this.folder, name, 'content', 'blobs', 'sha256', hex.slice(0, 2), hex)
-      : join(this.bucketFolder, 'blobs', 'sha256', hex);
+      : join(bucket, 'blobs', 'sha256', hex);
   }
 
   /** Changes a byte of a blob, as a bad disk does. */

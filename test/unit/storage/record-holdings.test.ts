@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { BufferPool } from '../../../src/content/buffer-pool.ts';
 import { MemoryBlobStore } from '../../../src/content/memory-blob-store.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
+import { storageError } from '../../../src/storage/errors.ts';
 import { MemoryBlobStorage } from '../../../src/storage/memory-blob-storage.ts';
 import type { StoredBlobs } from '../../../src/storage/blob-storage.ts';
 import { RecordHoldings } from '../../../src/storage/record-holdings.ts';
@@ -16,9 +17,11 @@ const log = pino({ level: 'silent' });
 function makeHoldings(known: readonly TestBlob[] = []) {
   const storage = new MemoryBlobStorage({ clock });
   const content = new MemoryBlobStore({ clock });
+  const failing = { isOn: false };
   const record: Pick<StoredBlobs, 'open' | 'list'> = {
     list: (options) => storage.blobs.list(options),
     open: async (digest) => {
+      if (failing.isOn) throw storageError('ERR_STORAGE_IO', 'the service does not answer');
       const reading = await storage.blobs.open(digest);
       const blob = known.find((candidate) => candidate.digest === digest);
       if (reading === undefined || blob === undefined) return reading;
@@ -35,7 +38,7 @@ function makeHoldings(known: readonly TestBlob[] = []) {
     );
     await upload.commit(blob.digest);
   };
-  return { storage, content, holdings, store };
+  return { failing, storage, content, holdings, store };
 }
 
 describe('blobs of record that lie elsewhere', () => {
@@ -83,6 +86,19 @@ describe('blobs of record that lie elsewhere', () => {
     await storage.blobs.delete(blob.digest);
     expect(await holdings.open(blob.digest)).toBeUndefined();
     expect(holdings.stat(blob.digest)).toBeUndefined();
+  });
+
+  test('are not held while storage does not answer, and are again when it does', async () => {
+    const blob = makeBlob(1000);
+    const { failing, holdings, storage, store } = makeHoldings([blob]);
+    await store(blob);
+    const stored = await storage.blobs.stat(blob.digest);
+    if (stored !== undefined) holdings.add(stored);
+    failing.isOn = true;
+    expect(await holdings.open(blob.digest)).toBeUndefined();
+    failing.isOn = false;
+    await using held = await holdings.open(blob.digest);
+    expect(held?.geometry.sizeBytes).toBe(1000);
   });
 
   test('a cached copy is read before storage is', async () => {
