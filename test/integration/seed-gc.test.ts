@@ -19,9 +19,9 @@ import {
 import { startReceiver } from '../unit/notify/notify-fixture.ts';
 
 const NAME = 'team/app';
-const IMAGES = 40;
+const IMAGES = 32;
 /** After so many lines of its report the seed is killed; far more than one batch is removed by then. */
-const KILLED_AFTER = [1, 3, 10, 20];
+const KILLED_AFTER = [1, 12];
 const shared = seededBytes(20_000, 500);
 
 /** Begins a collection and kills the seed after some lines of its report. @returns how many came */
