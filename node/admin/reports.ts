@@ -3,6 +3,7 @@
  * `blobs`, `verify`, `gc`, `webhooks` and `doctor` read. Bytes, milliseconds, and milliseconds since the epoch throughout.
  */
 import type { CollectionEvent } from '../../src/seed/removal.ts';
+import type { ScrubReport } from '../../src/seed/scrubber.ts';
 import type { PullReport as JourneyReport } from '../../src/transfer/pull-report.ts';
 
 /** Whether a check went well; `warn` works but should be looked at. */
@@ -135,5 +136,7 @@ export interface StatusReport {
     /** Other nodes thought alive. */
     readonly peerCount: number;
   };
+  /** Of a seed: what the search for damage found. */
+  readonly scrub?: ScrubReport | undefined;
   readonly transfers: readonly TransferReport[];
 }

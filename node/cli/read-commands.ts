@@ -61,6 +61,7 @@ export function statusLines(status: StatusReport, nowMs: number): string[] {
       `${showCount(store.blobCount, 'blob')}, ${showSize(store.blobBytes)} of ${showSize(limit)}; ${showSize(store.freeDiskBytes)} free on disk`,
     ],
     ['unfinished', `${showCount(store.partialCount, 'blob')}, ${showSize(store.partialBytes)}`],
+    ...(status.scrub === undefined ? [] : [['scrub', scrubText(status.scrub, nowMs)] as const]),
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   const lines = facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
@@ -71,6 +72,22 @@ export function statusLines(status: StatusReport, nowMs: number): string[] {
     '',
     ...showTable(['on its way', 'progress', 'held', 'of', 'from', 'since', 'repository'], transfers),
   ];
+}
+
+/** What the search for damage found, on one line. */
+function scrubText(scrub: NonNullable<StatusReport['scrub']>, nowMs: number): string {
+  const { counts, lost, passStartedAtMs, lastEndAtMs } = scrub;
+  const what = `${showCount(counts.blobs, 'blob')}, ${showSize(counts.readBytes)}`;
+  const damage = `${counts.damaged} damaged, ${counts.missing} missing, ${counts.repaired} repaired`;
+  const when =
+    passStartedAtMs === undefined
+      ? lastEndAtMs === undefined
+        ? 'no pass has ended yet'
+        : `last pass ended ${showDuration(nowMs - lastEndAtMs)} ago: ${what}; ${damage}`
+      : `in a pass since ${showDuration(nowMs - passStartedAtMs)}: ${what}; ${damage}`;
+  const [first] = lost;
+  if (first === undefined) return when;
+  return `${when}; LOST: ${showCount(lost.length, 'blob')}, as ${first.repository}@${first.digest}`;
 }
 
 function transferRow(transfer: TransferReport, nowMs: number): string[] {

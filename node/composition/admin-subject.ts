@@ -3,6 +3,7 @@ import type { PieceGeometry } from '../../src/content/geometry.ts';
 import type { OpenedContent } from '../../src/content/open-content.ts';
 import { notifyError } from '../../src/notify/errors.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
+import type { Scrubber } from '../../src/seed/scrubber.ts';
 import type { MemberDirectory } from '../../src/swarm/member.ts';
 import type { AdminSubject, ReadinessCheck, SwarmProbe, TransferReports, UpstreamProbe } from '../admin/ports.ts';
 import type { BlobReport, DeadLetterReport, PeerReport, StatusReport, WebhookReport } from '../admin/reports.ts';
@@ -25,6 +26,8 @@ export interface AdminSubjectDeps {
   readonly swarmProbe: SwarmProbe;
   /** Of a seed. */
   readonly collect: AdminSubject['collect'];
+  /** Of a seed. */
+  readonly scrubber: Pick<Scrubber, 'report'> | undefined;
   readonly facade: HostPort;
   readonly swarm: { readonly swarm: HostPort; readonly data: HostPort } | undefined;
   /** Known only once the admin server listens. */
@@ -50,7 +53,7 @@ export function createAdminSubject(deps: AdminSubjectDeps): AdminSubject {
 }
 
 async function readStatus(deps: AdminSubjectDeps, startedAtMs: number): Promise<StatusReport> {
-  const { content, members, swarm, transfers } = deps;
+  const { content, members, scrubber, swarm, transfers } = deps;
   const config = deps.config();
   const { maxSizeBytes, ...usage } = await content.blobs.usage();
   return {
@@ -73,6 +76,7 @@ async function readStatus(deps: AdminSubjectDeps, startedAtMs: number): Promise<
       peerId: members.self.peerId,
       peerCount: members.alive().length - 1,
     },
+    scrub: scrubber?.report(),
     transfers: transfers.reports().running,
   };
 }

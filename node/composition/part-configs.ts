@@ -5,6 +5,7 @@ import type { FacadeConfig } from '../../src/registry/facade.ts';
 import type { UploadExpiryConfig } from '../../src/seed/upload-expiry.ts';
 import type { CollectionTimerConfig } from '../../src/seed/collection-timer.ts';
 import type { CollectorConfig } from '../../src/seed/collector.ts';
+import type { ScrubberConfig } from '../../src/seed/scrubber.ts';
 import type { SeedRegistryConfig } from '../../src/seed/seed-registry.ts';
 import { DEFAULT_FACADE_SERVER_CONFIG, type FacadeServerConfig } from '../../src/registry/facade-server.ts';
 import type { LinkNetworkConfig } from '../../src/swarm/link/link-network.ts';
@@ -129,6 +130,12 @@ export function collectorConfig(config: NodeConfig): CollectorConfig {
 /** When garbage is collected unasked. */
 export function collectionTimerConfig(config: NodeConfig): CollectionTimerConfig {
   return { intervalMs: config.gc.everyMs };
+}
+
+/** When, and how fast, a seed looks for damage. */
+export function scrubberConfig(config: NodeConfig): ScrubberConfig {
+  const { everyMs, rateBytesPerSecond, content } = config.scrub;
+  return { everyMs, rateBytesPerSecond, content };
 }
 
 /** What is told to whoever clears away abandoned uploads. */

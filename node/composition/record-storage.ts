@@ -35,11 +35,15 @@ export async function bucketConfig({ storage }: NodeConfig): Promise<S3StorageCo
   };
 }
 
-/** Opens it; whoever does closes it. @throws {DockyardError} ERR_STORAGE_IO when the bucket cannot be used */
+/**
+ * Opens it; whoever does closes it. `owner` names this seed.
+ * @throws {DockyardError} ERR_STORAGE_IO when the bucket cannot be used, ERR_STORAGE_TAKEN when another seed uses it
+ */
 export async function openRecordStorage(
-  { record, log }: { readonly record: RecordShelf; readonly log: Logger },
+  { record, log, owner }: { readonly record: RecordShelf; readonly log: Logger; readonly owner: () => Promise<string> },
   bucket: S3StorageConfig | undefined,
 ): Promise<BlobStorage> {
   if (bucket === undefined) return new FsBlobStorage({ record });
-  return await S3BlobStorage.open({ log: log.child({ part: 'storage' }), clock: systemClock }, bucket);
+  const deps = { log: log.child({ part: 'storage' }), clock: systemClock, owner: await owner() };
+  return await S3BlobStorage.open(deps, bucket);
 }

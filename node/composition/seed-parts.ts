@@ -2,43 +2,63 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import type { Catalog } from '../../src/catalog/catalog.ts';
 import { openCatalog } from '../../src/catalog/open-catalog.ts';
-import type { OpenedContent } from '../../src/content/open-content.ts';
 import type { BlobStore } from '../../src/content/blob-store.ts';
-import type { Digest } from '../../src/oci/digest.ts';
+import type { BufferPool } from '../../src/content/buffer-pool.ts';
+import type { OpenedContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
+import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
+import type { Notifier } from '../../src/notify/notifier.ts';
+import type { CollectionObserver } from '../../src/seed/collection-observer.ts';
 import { CollectionTimer } from '../../src/seed/collection-timer.ts';
 import { Collector, type CollectOptions } from '../../src/seed/collector.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
 import { PushGate } from '../../src/seed/push-gate.ts';
 import type { CollectionEvent } from '../../src/seed/removal.ts';
+import { Repairer } from '../../src/seed/repairer.ts';
+import { ScrubMetrics } from '../../src/seed/scrub-metrics.ts';
+import { Scrubber } from '../../src/seed/scrubber.ts';
 import { SeedPolicy } from '../../src/seed/seed-policy.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
-import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
-import type { Notifier } from '../../src/notify/notifier.ts';
+import { loadOrMakeIdentity } from '../../src/swarm/identity.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import type { NodeConfig } from '../config/schema.ts';
-import { collectionTimerConfig, collectorConfig, seedRegistryConfig, uploadExpiryConfig } from './part-configs.ts';
+import { collectionObserver } from './collection-observer.ts';
 import { openNotifier } from './notifications.ts';
+import {
+  collectionTimerConfig,
+  collectorConfig,
+  identityPath,
+  scrubberConfig,
+  seedRegistryConfig,
+  uploadExpiryConfig,
+} from './part-configs.ts';
 import type { NamedFiles } from './preflight.ts';
-import { openRecordStorage } from './record-storage.ts';
+import { fileScrubJournal } from './scrub-journal.ts';
+import { SeedRecord } from './seed-record.ts';
 
 /** What is opened before the transfer layer, and closed after it. */
 export interface SeedGround extends AsyncDisposable {
+  /** What this node holds, as peers see it. */
+  readonly store: BlobStore;
   /** Puts the registry together over what fetches and shares. */
   createRegistry(transfer: Transfer): SeedRegistry;
   /** Blobs of upstreams, without those that only repositories of this seed have. */
   vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
   /** Removes what nobody needs, or says what it would remove. */
   readonly collect: (options: CollectOptions) => AsyncIterable<CollectionEvent>;
+  /** Looks for damage in what is kept; once, and whoever starts it closes it before the transfer layer. */
+  startScrubbing(transfer: Transfer): Scrubber;
   /** Who tells webhooks of what happens. */
   readonly notifier: Notifier;
 }
 
 export interface SeedGroundDeps {
   readonly content: OpenedContent;
+  readonly memory: BufferPool;
   readonly log: Logger;
   readonly metrics: Registry;
 }
@@ -46,72 +66,113 @@ export interface SeedGroundDeps {
 /** The folder of the catalog, below the data folder. */
 const CATALOG_FOLDER = 'catalog';
 
+/** How far scrubbing has come, likewise. */
+const SCRUB_FILE = 'scrub.json';
+
 /**
  * Opens a seed's storage and catalog.
  * @throws {DockyardError} of CATALOG_ERRORS; ERR_STORAGE_IO when the bucket cannot be used; of the outbox of webhooks
  */
 export async function openSeedGround(
-  { content, log, metrics }: SeedGroundDeps,
+  { content, log, memory, metrics }: SeedGroundDeps,
   config: NodeConfig,
   { notify, bucket }: Pick<NamedFiles, 'notify' | 'bucket'>,
 ): Promise<SeedGround> {
-  const { record, blobs } = content;
   await using opening = new AsyncDisposableStack();
-  const storage = opening.use(await openRecordStorage({ record, log }, bucket));
+  const owner = async (): Promise<string> => (await loadOrMakeIdentity(identityPath(config))).peerId;
+  const record = opening.use(await SeedRecord.open({ content, memory, log, owner }, bucket));
   const catalog = opening.use(await openCatalog(join(config.data, CATALOG_FOLDER), log));
-  const isPinned = (digest: Digest): boolean => record.stat(digest) !== undefined;
-  // In a bucket nothing is evicted, so nothing needs a mark there.
+  const isKept = record.isPinned.bind(record);
   if (bucket === undefined)
-    await keepLinked({ catalog, isKept: isPinned, keep: async (digest) => await record.pin(digest), log });
-  const isOfRecord =
-    bucket === undefined
-      ? isPinned
-      : async (digest: Digest): Promise<boolean> => (await storage.blobs.stat(digest)) !== undefined;
+    await keepLinked({ catalog, isKept, keep: async (digest) => await content.record.pin(digest), log });
   const notifier = opening.use(await openNotifier({ log, metrics }, config, notify));
-  const expiry = opening.use(
-    new UploadExpiry({ catalog, storage, clock: systemClock, log }, uploadExpiryConfig(config)),
-  );
-  expiry.start();
   const gate = new PushGate();
-  const policy = new SeedPolicy(seedRegistryConfig(config));
-  const collector = new Collector({ catalog, storage, gate, policy, clock: systemClock }, collectorConfig(config));
-  opening.use(new CollectionTimer({ collector, log }, collectionTimerConfig(config))).start();
+  const observer = collectionObserver(notifier, metrics);
+  const collector = startCare({ catalog, storage: record.storage, gate, observer, log }, config, opening);
   const opened = opening.move();
-  const createRegistry = (transfer: Transfer): SeedRegistry => {
-    // One after the other: a crowd of pushes is not to open a crowd of files.
-    let hashing = Promise.resolve();
-    const isHeld = (digest: Digest): boolean => blobs.stat(digest) !== undefined;
-    const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
-      isHeld,
-      open: async (digest, context) => await transfer.blobs.open(digest, context),
-      regain: async (digest) => {
-        // A mark on the disk heals the disk; a bucket is healed by pushing again.
-        if (bucket !== undefined || isPinned(digest)) return;
-        if (await record.pin(digest)) log.info({ digest }, 'blob of record came back from a peer');
-      },
-    };
-    const onStored: ConstructorParameters<typeof SeedRegistry>[0]['onStored'] = (digest) => {
-      if (!isHeld(digest)) return;
-      transfer.announce(digest);
-      hashing = hashing.then(async () => await preparePieces(blobs, digest, log));
-    };
-    const { redirect: redirects } = config.storage.s3;
-    const parts = { catalog, storage, swarm, clock: systemClock, onStored, gate, redirects };
-    return new SeedRegistry(parts, seedRegistryConfig(config));
+  return {
+    store: record.store,
+    createRegistry: (transfer) => createRegistry({ record, catalog, gate, transfer }, config),
+    vouchedBlobs: (transfer, origin) =>
+      new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: record.isOfRecord.bind(record), origin }),
+    startScrubbing: (transfer) => startScrubbing({ record, catalog, transfer, log, metrics }, config),
+    collect: (options) => collector.collect(options),
+    notifier,
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
-  const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>
-    new VouchedBlobs({ blobs: transfer.blobs, isOfRecord, origin });
-  const collect = (options: CollectOptions): AsyncIterable<CollectionEvent> => collector.collect(options);
-  return { createRegistry, vouchedBlobs, collect, notifier, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
-/** Peers ask for the hashes of pieces first; whoever waits for them begins to read the registry meanwhile. */
-async function preparePieces(blobs: BlobStore, digest: Digest, log: Logger): Promise<void> {
-  try {
-    await using held = await blobs.open(digest);
-    await held?.pieceHashes();
-  } catch (error) {
-    // They are made again when somebody asks.
-    log.debug({ err: error, digest }, 'pieces of a pushed blob could not be hashed ahead');
-  }
+interface CareParts {
+  readonly catalog: Catalog;
+  readonly storage: SeedRecord['storage'];
+  readonly gate: PushGate;
+  readonly observer: CollectionObserver;
+  readonly log: Logger;
+}
+
+/** Starts what clears away in the background; `opening` closes it. */
+function startCare(
+  { catalog, storage, gate, observer, log }: CareParts,
+  config: NodeConfig,
+  opening: AsyncDisposableStack,
+): Collector {
+  const clock = systemClock;
+  opening.use(new UploadExpiry({ catalog, storage, clock, log }, uploadExpiryConfig(config))).start();
+  const policy = new SeedPolicy(seedRegistryConfig(config));
+  const collector = new Collector({ catalog, storage, gate, policy, clock, observer }, collectorConfig(config));
+  opening.use(new CollectionTimer({ collector, log }, collectionTimerConfig(config))).start();
+  return collector;
+}
+
+interface ScrubParts {
+  readonly record: SeedRecord;
+  readonly catalog: Catalog;
+  readonly transfer: Transfer;
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
+
+function startScrubbing({ record, catalog, transfer, log, metrics }: ScrubParts, config: NodeConfig): Scrubber {
+  const { storage } = record;
+  const swarm: ConstructorParameters<typeof Repairer>[0]['swarm'] = {
+    open: async (digest, context) => await transfer.blobs.open(digest, context),
+  };
+  const repairer = new Repairer({ swarm, storage, onStored: record.onStored.bind(record), log }, { otherSeeds: [] });
+  const scrubber = new Scrubber(
+    {
+      catalog,
+      blobs: storage.blobs,
+      repair: async (digest, name, options) => await repairer.repair(digest, name, options),
+      journal: fileScrubJournal(join(config.data, SCRUB_FILE), log),
+      metrics: new ScrubMetrics(metrics),
+      clock: systemClock,
+      log,
+    },
+    scrubberConfig(config),
+  );
+  scrubber.start();
+  return scrubber;
+}
+
+interface RegistryParts {
+  readonly record: SeedRecord;
+  readonly catalog: Catalog;
+  readonly gate: PushGate;
+  readonly transfer: Transfer;
+}
+
+function createRegistry({ record, catalog, gate, transfer }: RegistryParts, config: NodeConfig): SeedRegistry {
+  record.share((digest) => transfer.announce(digest));
+  const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
+    isHeld: (digest) => record.isHeld(digest),
+    open: async (digest, context) => await transfer.blobs.open(digest, context),
+    regain: async (digest) => await record.regain(digest),
+  };
+  const { redirect: redirects } = config.storage.s3;
+  const onStored = record.onStored.bind(record);
+  const { storage } = record;
+  return new SeedRegistry(
+    { catalog, storage, swarm, clock: systemClock, onStored, gate, redirects },
+    seedRegistryConfig(config),
+  );
 }

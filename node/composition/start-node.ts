@@ -40,7 +40,7 @@ import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
 import { createPushTarget } from './push-target.ts';
 import { openSeedGround, type SeedGround } from './seed-parts.ts';
-import { openSwarmParts } from './swarm-parts.ts';
+import { openSwarmParts, type SwarmParts } from './swarm-parts.ts';
 import { originConfig } from './upstream-table.ts';
 
 /** What the process supplies. */
@@ -110,20 +110,21 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config, role)),
   );
   starting.use(origin);
-  const seed = role === 'seed' ? starting.use(await openSeedGround({ ...ground, content }, config, files)) : undefined;
+  const seed =
+    role === 'seed' ? starting.use(await openSeedGround({ ...ground, content, memory }, config, files)) : undefined;
 
-  const swarm = starting.use(
-    await openSwarmParts({ ...ground, store: content.blobs, memory, swarmKey, clock: steadyClock }, config),
-  );
+  const store = seed?.store ?? content.blobs;
+  const swarm = starting.use(await openSwarmParts({ ...ground, store, memory, swarmKey, clock: steadyClock }, config));
   const { dataPlane, members, discoveries } = swarm;
 
   const sizes = new BlobSizeHints();
-  const below = { dataPlane, store: content.blobs, manifests: content.manifests, origin, sizes, members, discoveries };
+  const below = { dataPlane, store, manifests: content.manifests, origin, sizes, members, discoveries };
   const transfer = starting.use(createTransfer({ ...ground, ...below, clock: steadyClock }, transferConfig(config)));
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 
   const facade = starting.use(createServer({ ...ground, origin, transfer, sizes, seed }, () => current.config));
   const facadeAddress = await listen(facade, config.listen);
+  const scrubber = seed === undefined ? undefined : starting.use(seed.startScrubbing(transfer));
 
   const subject = createAdminSubject({
     version,
@@ -133,15 +134,9 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     notifier: seed?.notifier,
     transfers: transfer.blobs,
     collect: seed?.collect,
+    scrubber,
     upstreams: new OriginProbe({ origin, config: () => current.config }),
-    swarmProbe: new SwarmEcho({
-      hub: dataPlane.hub,
-      peers: transfer.peers,
-      members,
-      clock: steadyClock,
-      randomBytes,
-      random,
-    }),
+    swarmProbe: createEcho(swarm, transfer),
     facade: facadeAddress,
     swarm: swarm.addresses,
     admin: () => admin.address,
@@ -157,6 +152,11 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     close,
     [Symbol.asyncDispose]: () => close(0),
   };
+}
+
+function createEcho({ dataPlane, members }: SwarmParts, { peers }: Transfer): SwarmEcho {
+  const { random } = Math;
+  return new SwarmEcho({ hub: dataPlane.hub, peers, members, clock: steadyClock, randomBytes, random });
 }
 
 /** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */

@@ -258,6 +258,21 @@ export const CONFIG_SCHEMA = {
       default: false,
     }),
   }),
+  scrub: group('The search of a seed for damage in what it keeps.', {
+    every: option(duration({ min: 0, max: 2_073_600_000 }), {
+      summary: 'The time from the end of one pass over all that is kept to the beginning of the next; 0 is never.',
+      default: 604_800_000,
+    }),
+    rate: option(rate({ min: 64 * KIB }), {
+      summary: 'How fast a pass reads.',
+      default: 16 * MIB,
+    }),
+    content: option(toggle(), {
+      summary:
+        'Whether content is read and hashed; otherwise a pass only asks whether blobs are there, and how long they are.',
+      default: true,
+    }),
+  }),
   retention: group('Tags that a seed keeps; without any rule it keeps all, with some it drops what no rule keeps.', {
     keepTags: list(text('NAME:TAG', 400), {
       summary: 'Patterns of tags that are kept: `team/**:v*`, or `v*` in every repository.',

@@ -4,11 +4,13 @@
  */
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import { statOf } from './blob-catalog.ts';
-import type { BlobStat, HeldBlob } from './blob-store.ts';
+import type { BlobStat, HeldBlob, VerifyResult } from './blob-store.ts';
 import type { Disk } from './disk.ts';
+import { isAbsentError } from './errors.ts';
 import type { RunAhead } from './hash-thread.ts';
 import type { StoreParts } from './store-parts.ts';
 import type { StoreSpace } from './store-space.ts';
+import { verifyBlob } from './store-verifying.ts';
 
 /** What a driver of storage of record needs of the store; made by `FsBlobStore`. */
 export class RecordShelf {
@@ -77,6 +79,25 @@ export class RecordShelf {
     const removed = await complete.remove(digest);
     if (removed) await disk.syncFolder(layout.blobShard(digest));
     return removed;
+  }
+
+  /** Whether a blob of record has its file, whatever is in it. Errors are those of the file system. */
+  async isOnDisk(digest: Digest): Promise<boolean> {
+    try {
+      await this.#parts.disk.stat(this.#parts.layout.blobFile(digest));
+      return true;
+    } catch (error) {
+      if (isAbsentError(error)) return false;
+      throw error;
+    }
+  }
+
+  /** Hashes a blob again, and sets it aside when it is damaged; `undefined` when it is not held. @throws {DockyardError} ERR_STORE_CLOSED, ERR_STORE_IO */
+  async verify(
+    digest: Digest,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<VerifyResult['state'] | undefined> {
+    return (await verifyBlob(this.#parts, digest, options))?.state;
   }
 
   /** Pins what is held and ought to be of record; false when it is not held. */

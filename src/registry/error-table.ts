@@ -107,6 +107,7 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_STORAGE_IO: STORE_FAILED,
   ERR_STORAGE_DAMAGED: STORE_FAILED,
   ERR_STORAGE_CLOSED: STORE_FAILED,
+  ERR_STORAGE_TAKEN: STORE_FAILED,
   ERR_DIGEST_MISMATCH: { status: 400, code: 'DIGEST_INVALID' },
   // The client asks where the upload stands, and goes on from there.
   ERR_UPLOAD_BUSY: { status: 416, code: 'BLOB_UPLOAD_INVALID', message: 'another request is writing to this upload' },

@@ -10,6 +10,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { BlobStorage } from '../storage/blob-storage.ts';
+import type { CollectionObserver, CollectionOutcome } from './collection-observer.ts';
 import { seedError } from './errors.ts';
 import type { PushGate, PushWatch } from './push-gate.ts';
 import type { CollectionEvent, Removal } from './removal.ts';
@@ -23,6 +24,7 @@ export interface CollectorDeps {
   readonly gate: Pick<PushGate, 'removeFrom' | 'watch'>;
   readonly policy: Pick<SeedPolicy, 'isImmutable'>;
   readonly clock: { nowMs(): number };
+  readonly observer?: CollectionObserver | undefined;
 }
 
 export interface CollectorConfig {
@@ -78,14 +80,25 @@ export class Collector {
     const { graceMs, untagged } = this.#config;
     // From before the first look on, so that nothing is used unseen.
     using watch = this.#deps.gate.watch();
+    const { clock } = this.#deps;
+    const observer = dryRun ? undefined : this.#deps.observer;
+    let outcome: CollectionOutcome = 'broken_off';
     try {
-      const rules = { nowMs: this.#deps.clock.nowMs(), graceMs, untagged };
-      const run: Run = { rules, watch, dryRun, signal };
-      for await (const repository of this.#repositories(run)) yield* this.#collectRepository(repository, run);
-      yield* this.#collectBlobs(run);
+      const rules = { nowMs: clock.nowMs(), graceMs, untagged };
+      for await (const event of this.#run({ rules, watch, dryRun, signal })) {
+        await observer?.onEvent(event);
+        yield event;
+      }
+      outcome = 'complete';
     } finally {
       this.#isRunning = false;
+      observer?.onEnd(outcome, clock.nowMs());
     }
+  }
+
+  async *#run(run: Run): AsyncGenerator<CollectionEvent> {
+    for await (const repository of this.#repositories(run)) yield* this.#collectRepository(repository, run);
+    yield* this.#collectBlobs(run);
   }
 
   async *#collectRepository(repository: RepositoryName, run: Run): AsyncGenerator<CollectionEvent> {

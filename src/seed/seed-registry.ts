@@ -1,8 +1,7 @@
 /** The registry of a seed: repositories that were pushed here, over storage of record and the catalog. */
 import type { Catalog } from '../catalog/catalog.ts';
-import type { Digest } from '../oci/digest.ts';
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts';
-import type { BlobStorage } from '../storage/blob-storage.ts';
+import type { BlobStorage, StoredBlob } from '../storage/blob-storage.ts';
 import type { PushGate } from './push-gate.ts';
 import { SeedBlobs, type SeedBlobsConfig, type SwarmBlobs } from './seed-blobs.ts';
 import { SeedLists } from './seed-lists.ts';
@@ -20,7 +19,7 @@ export interface SeedRegistryDeps {
   /** Keeps what is being pushed from being collected. */
   readonly gate: PushGate;
   /** Told of each blob that this node holds from now on. */
-  readonly onStored: (digest: Digest) => void;
+  readonly onStored: (blob: StoredBlob) => void;
 }
 
 export type SeedRegistryConfig = SeedPolicyConfig & SeedBlobsConfig;

@@ -16,7 +16,7 @@ export interface SeedUploadsDeps {
   readonly gate: Pick<PushGate, 'addLink' | 'useBlob'>;
   readonly clock: { nowMs(): number };
   /** Told of each blob that this node holds from now on. */
-  readonly onStored: (digest: Digest) => void;
+  readonly onStored: (blob: StoredBlob) => void;
 }
 
 /** Where an upload stands. */
@@ -125,13 +125,14 @@ export class SeedUploads {
     });
   }
 
-  async #link(repository: RepositoryName, { digest, sizeBytes }: StoredBlob): Promise<void> {
+  async #link(repository: RepositoryName, stored: StoredBlob): Promise<void> {
+    const { digest, sizeBytes } = stored;
     const { catalog, clock, gate, onStored } = this.#deps;
     await gate.addLink(
       repository,
       async () => await catalog.blobs.put(repository, { digest, sizeBytes, linkedAtMs: clock.nowMs() }),
     );
-    onStored(digest);
+    onStored(stored);
   }
 
   async #open(id: string, { repository, signal }: SeedContext): Promise<Upload> {

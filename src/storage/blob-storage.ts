@@ -29,6 +29,12 @@ export interface StoredReading extends AsyncDisposable {
    * @throws {DockyardError} ERR_STORAGE_IO, ERR_STORAGE_DAMAGED when there are fewer bytes than the blob has
    */
   read(range: ByteRange, options?: StorageOptions): AsyncIterable<Uint8Array>;
+  /**
+   * The SHA-256 of every piece, as the content store cuts blobs, 32 bytes each; only of drivers whose blobs lie outside of
+   * the content store. Where they are not known the blob is read, which finds damage.
+   * @throws {DockyardError} ERR_STORAGE_IO, ERR_STORAGE_DAMAGED
+   */
+  pieceHashes?(options?: StorageOptions): Promise<Buffer>;
   /** Idempotent; ends readings that are under way. */
   close(): Promise<void>;
 }
@@ -43,6 +49,15 @@ export interface AppendOptions extends StorageOptions {
   /** The caller commits right after: then the bytes need not be durable before `commit` answers. */
   readonly isLast?: boolean | undefined;
 }
+
+/** How a blob is verified. */
+export interface VerifyOptions extends StorageOptions {
+  /** Told of bytes that were read; reading goes on when its promise resolves. */
+  readonly onRead?: ((sizeBytes: number) => Promise<void>) | undefined;
+}
+
+/** How a blob was found. */
+export type StoredState = 'good' | 'damaged' | 'missing';
 
 /** Where a list goes on. */
 export interface ListOptions extends StorageOptions {
@@ -64,6 +79,12 @@ export interface StoredBlobs {
   open(digest: Digest, options?: StorageOptions): Promise<StoredReading | undefined>;
   /** Removes a blob durably; false when it was not there. */
   delete(digest: Digest, options?: StorageOptions): Promise<boolean>;
+  /**
+   * Hashes a blob again. One that is damaged is set aside: from then on it is absent, and may be pushed again; its bytes are
+   * kept for inspection where there is room.
+   * @throws {DockyardError} ERR_STORAGE_IO when it cannot be told
+   */
+  verify(digest: Digest, options?: VerifyOptions): Promise<StoredState>;
   /**
    * All blobs in the order of their digests as text, read as the caller goes along. What is published or deleted meanwhile
    * may or may not be among them; everything else is there exactly once.

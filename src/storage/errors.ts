@@ -15,6 +15,11 @@ export const STORAGE_ERRORS = {
     meaning: 'A blob of record is not as it was written.',
     remedy: 'It is fetched anew from a peer that holds it; if none does, push the image again, and test the disk.',
   },
+  ERR_STORAGE_TAKEN: {
+    meaning: 'Another seed keeps its blobs in the same place of the bucket.',
+    remedy:
+      'Give each seed a `storage.s3.prefix` of its own. If that seed is gone for good and this one has its catalog, delete the object that is named.',
+  },
   ERR_STORAGE_CLOSED: {
     meaning: 'Something was asked of storage after it was closed.',
     remedy: 'None is needed while a node shuts down; otherwise report it as a bug.',

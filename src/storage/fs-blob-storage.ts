@@ -9,6 +9,7 @@ import { isAbsentError } from '../content/errors.ts';
 import type { RecordShelf } from '../content/record-shelf.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
 import type { Digest } from '../oci/digest.ts';
+import { isDockyardError } from '../oci/error.ts';
 import {
   isUploadId,
   type BlobStorage,
@@ -17,14 +18,17 @@ import {
   type StoredBlob,
   type StoredBlobs,
   type StoredReading,
+  type StoredState,
   type Upload,
   type UploadFacts,
   type UploadId,
   type Uploads,
+  type VerifyOptions,
 } from './blob-storage.ts';
 import { storageError } from './errors.ts';
 import { FsUpload } from './fs-upload.ts';
 import { storageFailure } from './storage-failure.ts';
+import { digestStored } from './stored-hash.ts';
 
 export interface FsBlobStorageDeps {
   readonly record: RecordShelf;
@@ -48,6 +52,7 @@ export class FsBlobStorage implements BlobStorage {
       stat: async (digest, options) => await this.#stat(digest, options),
       open: async (digest, options) => await this.#openBlob(digest, options),
       delete: async (digest, options) => await this.#delete(digest, options),
+      verify: async (digest, options) => await this.#verify(digest, options),
       list: (options) => this.#list(options),
     };
     this.uploads = {
@@ -81,6 +86,23 @@ export class FsBlobStorage implements BlobStorage {
   async #delete(digest: Digest, options: StorageOptions = {}): Promise<boolean> {
     this.#assertReady(options);
     return await storageFailure(digest, () => this.#record.remove(digest));
+  }
+
+  async #verify(digest: Digest, options: VerifyOptions = {}): Promise<StoredState> {
+    this.#assertReady(options);
+    try {
+      await using reading = await this.#openBlob(digest, options);
+      if (reading === undefined) return 'missing';
+      // A file that was deleted while it is open can be read to its end, and not once more.
+      const isThere = await this.#record.isOnDisk(digest);
+      if (isThere && (await digestStored(reading, options)) === digest) return 'good';
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      const isUnreadable = ['ERR_STORAGE_IO', 'ERR_STORAGE_DAMAGED'].some((code) => isDockyardError(error, code));
+      if (!isUnreadable) throw error;
+    }
+    // A second look, past what may have been changed in memory, which sets aside what is damaged.
+    return (await storageFailure(digest, () => this.#record.verify(digest, options))) ?? 'missing';
   }
 
   async *#list(options: ListOptions = {}): AsyncGenerator<StoredBlob> {

@@ -10,12 +10,15 @@ import type {
   StoredBlob,
   StoredBlobs,
   StoredReading,
+  StoredState,
   Upload,
   UploadFacts,
   UploadId,
   Uploads,
+  VerifyOptions,
 } from './blob-storage.ts';
 import { storageError } from './errors.ts';
+import { digestStored } from './stored-hash.ts';
 
 const CHUNK_BYTES = 64 * 1024;
 
@@ -55,6 +58,7 @@ export class MemoryBlobStorage implements BlobStorage {
       stat: async (digest, options) => await this.#answer(options, () => factsOf(blobs.get(digest))),
       open: async (digest, options) => await this.#answer(options, () => readingOf(blobs.get(digest))),
       delete: async (digest, options) => await this.#answer(options, () => blobs.delete(digest)),
+      verify: async (digest, options) => await this.#verify(digest, options),
       list: (options) => this.#list(options),
     };
     this.uploads = {
@@ -77,6 +81,15 @@ export class MemoryBlobStorage implements BlobStorage {
     if (this.#isClosed) throw storageError('ERR_STORAGE_CLOSED', 'storage of record is closed');
     options?.signal?.throwIfAborted();
     return await Promise.resolve(step());
+  }
+
+  async #verify(digest: Digest, options: VerifyOptions = {}): Promise<StoredState> {
+    const { blobs } = this.#medium;
+    await using reading = await this.#answer(options, () => readingOf(blobs.get(digest)));
+    if (reading === undefined) return 'missing';
+    if ((await digestStored(reading, options)) === digest) return 'good';
+    blobs.delete(digest);
+    return 'damaged';
   }
 
   async *#list(options: ListOptions = {}): AsyncGenerator<StoredBlob> {

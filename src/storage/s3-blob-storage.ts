@@ -1,6 +1,6 @@
 /**
  * Storage of record in a bucket of S3, or of a service that speaks its protocol. The layout is in s3-keys.ts. Two seeds may
- * share a bucket; an upload is to go on at the seed where it began, or at another one after that one was stopped.
+ * share a bucket when each has a prefix of its own.
  */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -15,22 +15,29 @@ import {
   type StoredBlob,
   type StoredBlobs,
   type StoredReading,
+  type StoredState,
   type Upload,
   type UploadFacts,
   type UploadId,
   type Uploads,
+  type VerifyOptions,
 } from './blob-storage.ts';
 import { storageError } from './errors.ts';
 import type { S3StorageConfig } from './s3-config.ts';
 import { S3Keys } from './s3-keys.ts';
 import { S3Objects, type Multipart, type ObjectFacts, type StoredPart } from './s3-objects.ts';
-import { S3Reading } from './s3-reading.ts';
+import { claimPlace } from './s3-owner.ts';
+import { S3PieceNotes } from './s3-piece-notes.ts';
+import { S3Reading, type S3ReadingDeps } from './s3-reading.ts';
 import { S3Upload } from './s3-upload.ts';
+import { verifyObject } from './s3-verifying.ts';
 import { parseUploadMetadata, uploadMetadata, type S3UploadState } from './s3-upload-body.ts';
 
 export interface S3BlobStorageDeps {
   readonly log: Logger;
   readonly clock: { nowMs(): number };
+  /** Names the seed whose place it is to be; anybody's when left out. */
+  readonly owner?: string | undefined;
 }
 
 /** Uploads that are remembered between two requests, with the hash of what came; others are read again when committed. */
@@ -44,6 +51,7 @@ export class S3BlobStorage implements BlobStorage {
   readonly #config: S3StorageConfig;
   readonly #objects: S3Objects;
   readonly #keys: S3Keys;
+  readonly #pieceNotes: S3PieceNotes;
   readonly #slots: ConnectionSlots;
   /** The one used last at the end. */
   readonly #remembered = new Map<UploadId, S3Upload>();
@@ -54,11 +62,13 @@ export class S3BlobStorage implements BlobStorage {
     this.#config = config;
     this.#objects = objects;
     this.#keys = new S3Keys(config.prefix);
+    this.#pieceNotes = new S3PieceNotes({ objects, keys: this.#keys, log: deps.log });
     this.#slots = new ConnectionSlots(Math.max(2, Math.floor(config.memoryBytes / config.partSizeBytes)));
     this.blobs = {
       stat: async (digest, options) => await this.#stat(digest, options),
       open: async (digest, options) => await this.#openBlob(digest, options),
       delete: async (digest, options) => await this.#delete(digest, options),
+      verify: async (digest, options) => await this.#verify(digest, options),
       list: (options) => this.#list(options),
       directUrl: async (digest, options) => await this.#directUrl(digest, options),
     };
@@ -69,9 +79,16 @@ export class S3BlobStorage implements BlobStorage {
     };
   }
 
-  /** Makes sure that the bucket can be reached. @throws {DockyardError} ERR_STORAGE_IO */
+  /** Makes sure that the bucket can be reached, and is the owner's. @throws {DockyardError} ERR_STORAGE_IO, ERR_STORAGE_TAKEN */
   static async open(deps: S3BlobStorageDeps, config: S3StorageConfig): Promise<S3BlobStorage> {
-    return new S3BlobStorage(deps, config, await S3Objects.open(config));
+    const objects = await S3Objects.open(config);
+    try {
+      if (deps.owner !== undefined) await claimPlace(objects, new S3Keys(config.prefix), deps.owner);
+      return new S3BlobStorage(deps, config, objects);
+    } catch (error) {
+      objects.close();
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -94,13 +111,25 @@ export class S3BlobStorage implements BlobStorage {
   async #openBlob(digest: Digest, options: StorageOptions = {}): Promise<StoredReading | undefined> {
     const facts = await this.#head(digest, options);
     if (facts === undefined) return undefined;
+    return new S3Reading(this.#readingDeps, digest, facts);
+  }
+
+  get #readingDeps(): S3ReadingDeps {
     const { stallTimeoutMs, maxAttempts } = this.#config;
-    return new S3Reading({ objects: this.#objects, stallTimeoutMs, maxAttempts }, digest, facts);
+    return { objects: this.#objects, pieceNotes: this.#pieceNotes, stallTimeoutMs, maxAttempts };
+  }
+
+  async #verify(digest: Digest, options: VerifyOptions = {}): Promise<StoredState> {
+    this.#assertReady(options);
+    const deps = { objects: this.#objects, keys: this.#keys, pieceNotes: this.#pieceNotes };
+    return await verifyObject({ ...this.#readingDeps, ...deps }, digest, options);
   }
 
   async #delete(digest: Digest, options: StorageOptions = {}): Promise<boolean> {
     // The service does not tell whether there was something to delete.
-    if ((await this.#head(digest, options)) === undefined) return false;
+    const facts = await this.#head(digest, options);
+    if (facts === undefined) return false;
+    await this.#pieceNotes.delete(digest, facts.sizeBytes, options);
     await this.#objects.delete(this.#keys.blob(digest), options);
     return true;
   }
@@ -187,6 +216,7 @@ export class S3BlobStorage implements BlobStorage {
         {
           objects: this.#objects,
           keys: this.#keys,
+          pieceNotes: this.#pieceNotes,
           slots: this.#slots,
           log,
           stallTimeoutMs: this.#config.stallTimeoutMs,

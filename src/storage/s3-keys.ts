@@ -1,11 +1,14 @@
 /**
  * Where everything lies in a bucket, below the configured prefix.
  *
+ *   owner               which seed keeps things here (s3-owner.ts)
  *   blobs/<alg>/<hex>   a complete blob, verified before it came here; keys are in the order of digests as text
  *   uploads/<id>        an upload that is under way: as its body the bytes behind the last whole part; as its metadata
  *                       `part-size`, `start` (where its body begins in the upload) and `multipart` (the upload id of S3,
  *                       once there are parts). One PUT changes all of that at once.
  *   staging/<id>        where the parts of an upload are put together, before they are verified and copied to blobs/
+ *   damaged/<alg>/<hex> what was a blob and is not what its digest says, for inspection; nothing here reads it
+ *   pieces/<alg>/<hex>  the piece hashes of a blob (s3-piece-notes.ts); made again when they are lost
  *
  * A part that was stored after `uploads/<id>` was last written contains the bytes of its body, and more. So the offset is
  * `start` and the length of the body where the whole parts end at `start`, and the end of the parts where they go further.
@@ -22,6 +25,10 @@ export class S3Keys {
     this.#prefix = prefix;
   }
 
+  get owner(): string {
+    return `${this.#prefix}owner`;
+  }
+
   get blobs(): string {
     return `${this.#prefix}blobs/`;
   }
@@ -32,6 +39,14 @@ export class S3Keys {
 
   blob(digest: Digest): string {
     return `${this.blobs}${digestAlgorithm(digest)}/${digestHex(digest)}`;
+  }
+
+  damaged(digest: Digest): string {
+    return `${this.#prefix}damaged/${digestAlgorithm(digest)}/${digestHex(digest)}`;
+  }
+
+  pieces(digest: Digest): string {
+    return `${this.#prefix}pieces/${digestAlgorithm(digest)}/${digestHex(digest)}`;
   }
 
   upload(id: UploadId): string {

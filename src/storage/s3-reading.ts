@@ -1,16 +1,19 @@
 /** A blob in a bucket, open for reading. What breaks off or stalls is asked for again from where it ended. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ByteRange } from '../oci/byte-range.ts';
-import type { Digest } from '../oci/digest.ts';
+import { PieceHasher } from '../content/piece-hasher.ts';
+import { digestAlgorithm, DigestHasher, type Digest } from '../oci/digest.ts';
 import type { StorageOptions, StoredReading } from './blob-storage.ts';
 import { storageError } from './errors.ts';
 import { isAbsentObject, isChangedObject, translated } from './s3-failure.ts';
 import type { ObjectFacts, S3Objects } from './s3-objects.ts';
+import type { S3PieceNotes } from './s3-piece-notes.ts';
 
 const RETRY_BASE_MS = 100;
 
 export interface S3ReadingDeps {
   readonly objects: S3Objects;
+  readonly pieceNotes: S3PieceNotes;
   /** How long the service may give no byte. */
   readonly stallTimeoutMs: number;
   /** Answers that may break off or stall in a row, without a byte between them. */
@@ -53,6 +56,22 @@ export class S3Reading implements StoredReading {
         );
       }
     }
+  }
+
+  async pieceHashes(options: StorageOptions = {}): Promise<Buffer> {
+    const { pieceNotes } = this.#deps;
+    const known = await pieceNotes.get(this.digest, this.sizeBytes, options);
+    if (known !== undefined) return known;
+    const [whole, pieces] = [new DigestHasher(digestAlgorithm(this.digest)), new PieceHasher()];
+    for await (const chunk of this.read({ start: 0, end: this.sizeBytes }, options)) {
+      whole.update(chunk);
+      pieces.update(chunk);
+    }
+    const found = whole.digest();
+    if (found !== this.digest) throw storageError('ERR_STORAGE_DAMAGED', `${this.digest} is ${found} in storage`);
+    const hashes = pieces.finish();
+    await pieceNotes.put(this.digest, this.sizeBytes, hashes);
+    return hashes;
   }
 
   async close(): Promise<void> {

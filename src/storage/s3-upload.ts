@@ -8,8 +8,10 @@ import { asError } from '../oci/error.ts';
 import type { ConnectionSlots } from '../origin/connection-slots.ts';
 import type { AppendOptions, StorageOptions, StoredBlob, Upload, UploadId } from './blob-storage.ts';
 import { storageError } from './errors.ts';
+import { PieceHasher } from '../content/piece-hasher.ts';
 import type { S3Keys } from './s3-keys.ts';
 import type { ObjectFacts, S3Objects, StoredPart } from './s3-objects.ts';
+import type { S3PieceNotes } from './s3-piece-notes.ts';
 import { S3PartWriter, type WrittenParts } from './s3-part-writer.ts';
 import { S3Reading } from './s3-reading.ts';
 import { S3UploadBody, type AssembledUpload, type S3UploadState } from './s3-upload-body.ts';
@@ -20,6 +22,7 @@ const MAX_PARTS = 10_000;
 export interface S3UploadDeps {
   readonly objects: S3Objects;
   readonly keys: S3Keys;
+  readonly pieceNotes: S3PieceNotes;
   /** One for each part in memory, of all uploads together. */
   readonly slots: ConnectionSlots;
   readonly log: Logger;
@@ -36,6 +39,8 @@ export class S3Upload implements Upload {
   readonly #body: S3UploadBody;
   /** Of all bytes up to `#hashedBytes`, while this process has seen them all. */
   #hasher: DigestHasher | undefined;
+  /** Likewise, of the pieces in which the swarm will have it. */
+  #pieces: PieceHasher | undefined;
   #hashedBytes = 0;
   /** The call that is under way. */
   #work: Promise<unknown> | undefined;
@@ -45,7 +50,9 @@ export class S3Upload implements Upload {
     this.id = state.id;
     this.#deps = deps;
     this.#body = new S3UploadBody(deps, state);
-    if (this.#body.offsetBytes === 0) this.#hasher = new DigestHasher('sha256');
+    if (this.#body.offsetBytes > 0) return;
+    this.#hasher = new DigestHasher('sha256');
+    this.#pieces = new PieceHasher();
   }
 
   get offsetBytes(): number {
@@ -93,7 +100,7 @@ export class S3Upload implements Upload {
         throw sourceFailure ?? error;
       } finally {
         writer.release();
-        if (this.#hashedBytes !== this.offsetBytes) this.#hasher = undefined;
+        this.#forgetFalseHashes();
       }
       return this.offsetBytes;
     });
@@ -109,8 +116,11 @@ export class S3Upload implements Upload {
         if (!this.#ended) await this.#settle();
         throw error;
       }
-      await this.#clear();
-      return { digest, sizeBytes: facts.sizeBytes, storedAtMs: facts.changedAtMs };
+      const { sizeBytes } = facts;
+      const pieces = this.#pieces?.finish();
+      const noted = pieces === undefined ? undefined : this.#deps.pieceNotes.put(digest, sizeBytes, pieces);
+      await Promise.all([noted, this.#clear()]);
+      return { digest, sizeBytes, storedAtMs: facts.changedAtMs };
     });
   }
 
@@ -167,6 +177,7 @@ export class S3Upload implements Upload {
 
   #hash(chunk: Uint8Array): void {
     this.#hasher?.update(chunk);
+    this.#pieces?.update(chunk);
     this.#hashedBytes += chunk.length;
   }
 
@@ -202,8 +213,14 @@ export class S3Upload implements Upload {
     const algorithm = digestAlgorithm(digest);
     if (whole.kind === 'memory') return digestOf(whole.bytes, algorithm);
     const hasher = new DigestHasher(algorithm);
+    const pieces = new PieceHasher();
     await using reading = new S3Reading(this.#deps, digest, whole.facts);
-    for await (const chunk of reading.read({ start: 0, end: whole.facts.sizeBytes }, options)) hasher.update(chunk);
+    for await (const chunk of reading.read({ start: 0, end: whole.facts.sizeBytes }, options)) {
+      hasher.update(chunk);
+      pieces.update(chunk);
+    }
+    // Also where they are known already: then these are the same.
+    this.#pieces = pieces;
     return hasher.digest();
   }
 
@@ -214,7 +231,13 @@ export class S3Upload implements Upload {
     } catch (error) {
       this.#deps.log.warn({ err: error, uploadId: this.id }, 'end of an upload not kept');
     }
-    if (this.#hashedBytes !== this.offsetBytes) this.#hasher = undefined;
+    this.#forgetFalseHashes();
+  }
+
+  #forgetFalseHashes(): void {
+    if (this.#hashedBytes === this.offsetBytes) return;
+    this.#hasher = undefined;
+    this.#pieces = undefined;
   }
 
   /** Removes what is no longer needed. What cannot be removed now is found by whoever clears old uploads. */
@@ -230,6 +253,7 @@ export class S3Upload implements Upload {
   #end(): void {
     this.#ended = true;
     this.#hasher = undefined;
+    this.#pieces = undefined;
     this.#deps.onEnd(this.id);
   }
 }

@@ -1,10 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterAll, expect, test } from 'vitest';
 import { BLOB_FILE_MODE, STORE_VERSION_LINE, StoreLayout } from '../../src/content/layout.ts';
-import { digestOf } from '../../src/oci/digest.ts';
+import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { openContent, type OpenedContent } from '../../src/content/open-content.ts';
 import type { BlobStorage } from '../../src/storage/blob-storage.ts';
 import { FsBlobStorage } from '../../src/storage/fs-blob-storage.ts';
@@ -24,7 +25,12 @@ describeBlobStorage('FsBlobStorage', {
   largeBytes: LARGE_BYTES,
   makePlace: async () => {
     const directory = directories.use(await makeTemporaryDirectory());
-    return { open: async () => await openFsStorage(directory.path) };
+    const damage = async (digest: Digest): Promise<void> => {
+      const file = await open(new StoreLayout(directory.path).blobFile(digest), 'r+');
+      await file.write(Buffer.from('?'), 0, 1, 100);
+      await file.close();
+    };
+    return { open: async () => await openFsStorage(directory.path), damage };
   },
 });
 
@@ -32,9 +38,16 @@ describeBlobStorage('MemoryBlobStorage', {
   largeBytes: LARGE_BYTES,
   makePlace: async () => {
     const medium = new MemoryMedium();
-    const open = async (): Promise<BlobStorage> =>
+    const openMemory = async (): Promise<BlobStorage> =>
       await Promise.resolve(new MemoryBlobStorage({ clock: tickingClock(), medium }));
-    return await Promise.resolve({ open });
+    const damage = async (digest: Digest): Promise<void> => {
+      const kept = medium.blobs.get(digest);
+      const bytes = Buffer.from(kept?.bytes ?? []);
+      bytes.write('?', 100);
+      if (kept !== undefined) medium.blobs.set(digest, { ...kept, bytes });
+      await Promise.resolve();
+    };
+    return await Promise.resolve({ open: openMemory, damage });
   },
 });
 

@@ -7,6 +7,8 @@ import { collect, listAll, nameOf, seededBytes } from './blob-store-fixtures.ts'
 /** A place where a driver keeps things: empty at first, and opened as often as a test needs it. */
 export interface StoragePlace {
   open(): Promise<BlobStorage>;
+  /** Changes a byte of a blob behind the driver's back. */
+  damage(digest: Digest): Promise<void>;
 }
 
 export interface StorageSuite {
@@ -55,6 +57,35 @@ export function describeBlobStorage(name: string, suite: StorageSuite): void {
       await expect(collect(reading?.read({ start: 0, end: bytes.length + 1 }) ?? nothing())).rejects.toThrow(
         RangeError,
       );
+    });
+
+    test('a damaged blob is found and set aside, and can be pushed again', async () => {
+      const place = await makePlace();
+      await using storage = await place.open();
+      const [bytes, other] = [seededBytes(300_000, 21), seededBytes(1000, 22)];
+      const [{ digest }, { digest: good }] = [await push(storage, bytes), await push(storage, other)];
+      let readBytes = 0;
+      const onRead = async (count: number): Promise<void> => await Promise.resolve(void (readBytes += count));
+      expect(await storage.blobs.verify(digest, { onRead })).toBe('good');
+      expect(readBytes).toBe(bytes.length);
+      await place.damage(digest);
+      expect(await storage.blobs.verify(digest)).toBe('damaged');
+      expect(await storage.blobs.verify(digest)).toBe('missing');
+      expect(await storage.blobs.stat(digest)).toBeUndefined();
+      expect(await storage.blobs.open(digest)).toBeUndefined();
+      expect((await listAll(storage.blobs.list())).map((blob) => blob.digest)).toEqual([good]);
+      await push(storage, bytes);
+      expect(await storage.blobs.verify(digest)).toBe('good');
+      expect(nameOf(await contentOf(storage, digest))).toBe(nameOf(bytes));
+    });
+
+    test('to verify a blob is given up when it is told to', async () => {
+      await using storage = await empty();
+      const { digest } = await push(storage, seededBytes(300_000, 23));
+      const giving = new AbortController();
+      const onRead = async (): Promise<void> => await Promise.resolve(giving.abort());
+      await expect(storage.blobs.verify(digest, { signal: giving.signal, onRead })).rejects.toThrow('aborted');
+      expect(await storage.blobs.verify(digest)).toBe('good');
     });
 
     test('one opened blob is read at several places at once', async () => {

@@ -1,9 +1,9 @@
 /** Storage of record in a bucket of a real S3 service. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
-import { digestOf } from '../../src/oci/digest.ts';
+import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { S3BlobStorage } from '../../src/storage/s3-blob-storage.ts';
 import type { S3StorageConfig } from '../../src/storage/s3-config.ts';
@@ -31,6 +31,7 @@ interface S3Place {
   readonly server: S3Server;
   readonly bucket: string;
   open(changes?: Partial<S3StorageConfig>): Promise<S3BlobStorage>;
+  damage(digest: Digest): Promise<void>;
 }
 
 describe.skipIf(!isReady)('versitygw', () => {
@@ -48,6 +49,12 @@ describe.skipIf(!isReady)('versitygw', () => {
       server: running,
       bucket,
       open: async (changes) => await S3BlobStorage.open(deps, running.config(bucket, changes)),
+      damage: async (digest) => {
+        const hex = digest.slice('sha256:'.length);
+        const file = await open(join(running.bucketFolder(bucket), 'blobs', 'sha256', hex), 'r+');
+        await file.write(Buffer.from('?'), 0, 1, 100);
+        await file.close();
+      },
     };
   };
 

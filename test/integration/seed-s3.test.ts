@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { requirement } from '../skip-reasons.ts';
 import { blobsOf, makeRandomImage, pushImage } from '../support/image-builder.ts';
-import { MAIN, NodeProcess } from '../support/node-process.ts';
+import { MAIN, NODE_FLAGS, NodeProcess } from '../support/node-process.ts';
 import { isInstalled, mustRun, run, until } from '../support/programs.ts';
 import { hasS3Server, S3_SERVER_REMEDY, startS3Server, type S3Server } from '../support/s3-server.ts';
 import { startReceiver } from '../unit/notify/notify-fixture.ts';
@@ -88,6 +88,17 @@ describe.skipIf(!isReady)('a seed over a bucket', () => {
     // Not in the data folder: the bucket is the only copy.
     const held = await run('find', [join(folder, 'seed', 'content', 'blobs'), '-size', '+1M']);
     expect(held.output).toBe('');
+  });
+
+  test('another seed is refused where this one keeps its blobs', async () => {
+    const config = join(folder, 'seed.yaml');
+    const args = ['seed', '--config', config, '--data', join(folder, 'other'), '--swarm-mdns=false'];
+    const ports = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
+    const { exitCode, output } = await run(process.execPath, [...NODE_FLAGS, MAIN, ...args, ...ports]);
+    expect(exitCode).not.toBe(0);
+    expect(output).toContain('ERR_STORAGE_TAKEN');
+    expect(output).toContain('registry/owner');
+    expect((await fetch(`http://${seed.facade}/v2/team/app/manifests/1`)).status).toBe(200);
   });
 
   test('a client may be sent to the bucket, and gets the same bytes there', async () => {

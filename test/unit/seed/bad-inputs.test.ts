@@ -3,7 +3,6 @@ import { connect } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
-import { MEDIA_TYPES } from '../../../src/oci/media-type.ts';
 import { parseTestAnswer, type RawAnswer } from '../registry/facade-client.ts';
 import { askRaw, errorCode } from '../registry/facade-fixture.ts';
 import {
@@ -87,6 +86,27 @@ describe('paths', () => {
     },
   );
 
+  test.each([
+    ['GET', '/v2/team/app/tags/list/', 404],
+    ['GET', '/v2/team/app/manifests/v1/', 404],
+    ['PUT', '/v2/team/app/manifests/v1/', 404],
+    ['POST', '/v2/team/app/blobs/uploads//', 404],
+    ['GET', '/v2/team//app/tags/list', 400],
+    ['GET', '//v2/team/app/tags/list', 404],
+    ['GET', '/v2/team/app/blobs/..%2f..%2f..%2fetc%2fpasswd', 400],
+    ['GET', '/v2/team/app/manifests/..%2f..%2fcatalog', 400],
+    ['GET', '/v2/team/app/referrers/..%5c..%5cx', 400],
+    ['GET', `/v2/team/app/blobs/sha256:${HEX}%00`, 400],
+    ['GET', `/v2/team/app/blobs/sha256:..%2f${HEX.slice(3)}`, 400],
+    ['GET', '/v2/team/app/blobs/%', 400],
+  ])('%s %s leads nowhere', async (method, path, status) => {
+    const answer = await askRaw(seed.port, path, { method });
+    expect(answer.status).toBe(status);
+    expect(['NAME_INVALID', 'DIGEST_INVALID', 'TAG_INVALID', 'UNSUPPORTED', 'NAME_UNKNOWN', 'NOT_FOUND']).toContain(
+      errorCode(answer.body),
+    );
+  });
+
   test('words of the protocol are good parts of a name', async () => {
     for (const name of ['blobs', 'a/manifests', 'tags/list', 'uploads/blobs', 'a/blobs/uploads/b']) {
       const manifest = makeManifest(name);
@@ -136,75 +156,24 @@ describe('digests', () => {
     expect((await seed.send('PUT', `${location}?digest=${digest}`, { body: 'x' })).status).toBe(201);
   });
 
+  test('a blob may be named by another algorithm than was announced, if it is right', async () => {
+    const announced = '/v2/team/app/blobs/uploads/?digest-algorithm=sha512';
+    const bytes = Buffer.from('announced as sha512');
+    for (const digest of [digestOf(bytes), digestOf(bytes, 'sha512')]) {
+      const location = (await seed.send('POST', announced)).headers.location ?? '';
+      expect((await seed.send('PATCH', location, { body: bytes })).status).toBe(202);
+      expect((await seed.send('PUT', `${location}?digest=${digest}`)).status).toBe(201);
+      expect((await seed.send('GET', `/v2/team/app/blobs/${digest}`)).body).toEqual(bytes);
+    }
+    const location = (await seed.send('POST', announced)).headers.location ?? '';
+    await seed.send('PATCH', location, { body: bytes });
+    const wrong = await seed.send('PUT', `${location}?digest=sha512:${HEX}${HEX}`);
+    expect(outcomeOf(wrong)).toEqual([400, 'DIGEST_INVALID']);
+  });
+
   test('an algorithm that is not supported is refused at once', async () => {
     const answer = await seed.send('POST', '/v2/team/app/blobs/uploads/?digest-algorithm=md5');
     expect(outcomeOf(answer)).toEqual([400, 'DIGEST_INVALID']);
-  });
-});
-
-describe('manifests', () => {
-  const good = makeManifest('good');
-  const document = JSON.parse(good.bytes.toString()) as Record<string, unknown>;
-  const changed = (change: object): Buffer => Buffer.from(JSON.stringify({ ...document, ...change }));
-  const layer = (change: object): Buffer =>
-    changed({ layers: [{ ...(document['layers'] as object[])[0], ...change }] });
-
-  beforeAll(async () => {
-    for (const blob of good.blobs) await pushBlob(seed, 'team/app', blob);
-  });
-
-  test.each<[string, Buffer]>([
-    ['no JSON', Buffer.from('not json')],
-    ['nothing', Buffer.alloc(0)],
-    ['no object', Buffer.from('[]')],
-    ['nested beyond reason', Buffer.from(`${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}`)],
-    ['a key twice', Buffer.from(`{"schemaVersion":2,${good.bytes.toString().slice(1)}`)],
-    ['a byte order mark', Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), good.bytes])],
-    ['bad UTF-8', Buffer.concat([good.bytes.subarray(0, -1), Buffer.from([0x2c, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])])],
-    ['layers and manifests', changed({ manifests: [] })],
-    ['another media type inside', changed({ mediaType: MEDIA_TYPES.ociIndex })],
-    ['a negative size', layer({ size: -1 })],
-    ['a huge size', layer({ size: 1e300 })],
-    ['a broken size', layer({ size: 1.5 })],
-    ['a size in words', layer({ size: '10' })],
-    ['a size that is not so', layer({ size: 1 })],
-    ['a digest that is none', layer({ digest: 'sha256:..' })],
-    ['another schema', changed({ schemaVersion: 3 })],
-  ])('one with %s is refused', async (_what, bytes) => {
-    const answer = await putManifest(seed, '/v2/team/app/manifests/bad', bytes);
-    expect(outcomeOf(answer)).toEqual([400, 'MANIFEST_INVALID']);
-    expect((await seed.send('GET', '/v2/team/app/manifests/bad')).status).toBe(404);
-  });
-
-  test('one of an unknown type is refused', async () => {
-    for (const type of ['application/json', 'text/html', 'x'.repeat(5000), MEDIA_TYPES.ociIndex]) {
-      const answer = await putManifest(seed, '/v2/team/app/manifests/bad', good.bytes, type);
-      expect(outcomeOf(answer)).toEqual([400, 'MANIFEST_INVALID']);
-    }
-  });
-
-  test('one whose digest is another is refused', async () => {
-    const answer = await putManifest(seed, `/v2/team/app/manifests/sha256:${HEX}`, good.bytes);
-    expect(outcomeOf(answer)).toEqual([400, 'DIGEST_INVALID']);
-  });
-
-  test('4 MiB are taken, and not a byte more, whether the length is told or not', async () => {
-    const limit = 4 * 1024 * 1024;
-    const padded = (size: number): Buffer => {
-      const empty = changed({ annotations: { padding: '' } }).length;
-      return changed({ annotations: { padding: 'x'.repeat(size - empty) } });
-    };
-    expect((await putManifest(seed, '/v2/team/app/manifests/large', padded(limit))).status).toBe(201);
-    const tooLarge = padded(limit + 1);
-    const told = await putManifest(seed, '/v2/team/app/manifests/larger', tooLarge);
-    expect(outcomeOf(told)).toEqual([413, 'MANIFEST_INVALID']);
-    const stream = async function* (): AsyncGenerator<Buffer> {
-      for (let at = 0; at < tooLarge.length; at += 65_536)
-        yield await Promise.resolve(tooLarge.subarray(at, at + 65_536));
-    };
-    const headers = { 'Content-Type': MEDIA_TYPES.ociManifest };
-    const untold = await seed.send('PUT', '/v2/team/app/manifests/larger', { headers, body: stream() });
-    expect(outcomeOf(untold)).toEqual([413, 'MANIFEST_INVALID']);
   });
 });
 
@@ -236,6 +205,49 @@ describe('uploads', () => {
     const answer = await seed.send('PATCH', location, { body: '' });
     expect([answer.status, answer.headers.range]).toEqual([202, '0-4']);
     await expectUnharmed();
+  });
+
+  test('a chunk that is sent again at the old place is refused, and tells where the upload stands', async () => {
+    const again = await seed.send('PATCH', location, { headers: { 'Content-Range': '0-4' }, body: 'first' });
+    expect(outcomeOf(again)).toEqual([416, 'BLOB_UPLOAD_INVALID']);
+    const status = await seed.send('GET', location);
+    expect([status.status, status.headers.range]).toEqual([204, '0-4']);
+    await expectUnharmed();
+  });
+
+  test('nothing is done with an upload in the name of another repository, or with a forged one', async () => {
+    const other = location.replace('/team/app/', '/team/other/');
+    const forged = location.replace(/[a-f0-9]{32}$/, (id) => [...id].toReversed().join(''));
+    for (const [target, method] of [other, forged].flatMap((path) =>
+      ['GET', 'PATCH', 'PUT', 'DELETE'].map((verb) => [path, verb] as const),
+    )) {
+      const digest = digestOf(Buffer.from('first'));
+      const answer = await seed.send(method, `${target}?digest=${digest}&_state=forged`, { body: 'x' });
+      expect(outcomeOf(answer), `${method} ${target}`).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
+    }
+    await expectUnharmed();
+  });
+
+  test.each(['cancelled', 'finished', 'removed behind its back'])(
+    'nothing is added to an upload that was %s',
+    async (how) => {
+      const digest = digestOf(Buffer.from('first'));
+      if (how === 'cancelled') expect((await seed.send('DELETE', location)).status).toBe(204);
+      else if (how === 'finished') expect((await seed.send('PUT', `${location}?digest=${digest}`)).status).toBe(201);
+      else seed.medium.uploads.delete(location.slice(-32));
+      for (const method of ['GET', 'PATCH', 'PUT', 'DELETE']) {
+        const answer = await seed.send(method, `${location}?digest=${digest}`, { body: 'x' });
+        expect(outcomeOf(answer), method).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
+      }
+    },
+  );
+
+  test('a body that is shorter than its length is kept as far as it came', async () => {
+    const socket = connect(seed.port, '127.0.0.1');
+    socket.on('error', () => undefined).resume();
+    socket.end(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nmore`);
+    await once(socket, 'close');
+    await expect.poll(async () => (await seed.send('GET', location)).headers.range).toBe('0-8');
   });
 
   test('a length and a transfer encoding together are no HTTP', async () => {
@@ -303,7 +315,12 @@ describe('ranges', () => {
   const bytes = Buffer.from('0123456789');
   test.each([
     ['bytes=0-4', 206, '01234', 'bytes 0-4/10'],
+    ['bytes=0-', 206, '0123456789', 'bytes 0-9/10'],
     ['bytes=5-', 206, '56789', 'bytes 5-9/10'],
+    ['bytes=9223372036854775808-', 416, undefined, 'bytes */10'],
+    ['bytes=0-9223372036854775808', 206, '0123456789', 'bytes 0-9/10'],
+    ['Bytes=0-1', 206, '01', 'bytes 0-1/10'],
+    ['bytes=--1', 200, '0123456789', undefined],
     ['bytes=-3', 206, '789', 'bytes 7-9/10'],
     ['bytes=8-99', 206, '89', 'bytes 8-9/10'],
     ['bytes=8-99999999999999999999', 206, '89', 'bytes 8-9/10'],
@@ -328,4 +345,31 @@ describe('ranges', () => {
     const answer = await seed.send('GET', `/v2/team/ranges/blobs/${digest}`, { headers: { Range: 'bytes=0-' } });
     expect(answer.status).toBe(416);
   });
+});
+
+describe('lists', () => {
+  test.each(['-1', 'NaN', '', '1e9', '0x10', '%00', '1;2'])('n=%s is no number', async (n) => {
+    for (const path of ['/v2/team/app/tags/list', '/v2/_catalog']) {
+      const answer = await seed.send('GET', `${path}?n=${n}`);
+      expect(outcomeOf(answer), path).toEqual([400, 'PAGINATION_NUMBER_INVALID']);
+    }
+  });
+
+  test('n=0 is a page without anything, and a huge one is a page of the usual length', async () => {
+    expect(JSON.parse((await seed.send('GET', '/v2/_catalog?n=0')).body.toString())).toEqual({ repositories: [] });
+    for (const n of ['1000000000', '9223372036854775808'])
+      expect((await seed.send('GET', `/v2/_catalog?n=${n}`)).status).toBe(200);
+  });
+
+  test.each(['"quoted"', '%0d%0aSet-Cookie:%20a=b', 'no-such-tag', '%00', '..%2f..', 'x'.repeat(5000)])(
+    'last=%.30s is a place in the order, and nothing else',
+    async (last) => {
+      for (const path of ['/v2/team/app/tags/list', '/v2/_catalog']) {
+        const answer = await askRaw(seed.port, `${path}?n=1&last=${last}`, { method: 'GET' });
+        expect(answer.status, path).toBe(200);
+        expect(answer.headers['set-cookie']).toBeUndefined();
+        expect(answer.headers['link'] ?? '').not.toMatch(/[\r\n]|"quoted"/);
+      }
+    },
+  );
 });

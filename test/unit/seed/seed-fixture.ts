@@ -15,6 +15,7 @@ import type { BodyPace } from '../../../src/registry/request-body.ts';
 import { PushGate } from '../../../src/seed/push-gate.ts';
 import type { SeedPolicyConfig } from '../../../src/seed/seed-policy.ts';
 import { SeedRegistry } from '../../../src/seed/seed-registry.ts';
+import type { StoredBlob } from '../../../src/storage/blob-storage.ts';
 import { MemoryBlobStorage, MemoryMedium } from '../../../src/storage/memory-blob-storage.ts';
 import { FakeBlobs, FakeLists, FakeManifests } from '../registry/facade-fixture.ts';
 
@@ -60,7 +61,7 @@ export async function openTestSeed(options: TestSeedOptions = {}): Promise<TestS
   const upstream = { blobs: new FakeBlobs(), manifests: new FakeManifests(), lists: new FakeLists() };
   const policy = { names: [], immutableTags: [], allowDelete: true, graceMs: 86_400_000, ...options.policy };
   const swarm = { isHeld: () => false, open: async () => await Promise.resolve(undefined) };
-  const onStored = (digest: Digest): void => void stored.push(digest);
+  const onStored = ({ digest }: StoredBlob): void => void stored.push(digest);
   const hosted = new SeedRegistry({ catalog, storage, swarm, clock, onStored, gate: new PushGate() }, policy);
   const log = pino({ level: 'silent' });
   let requestCount = 0;
