@@ -132,7 +132,7 @@ export class FsUpload implements Upload {
   }
 
   async #take(file: DiskFile, source: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<void> {
-    const failure = await this.#write(file, source, options.signal);
+    const failure = await this.#write(file, source, options);
     // Whoever commits at once waits for the disk then, once instead of twice.
     if (options.isLast === true && failure === undefined) return;
     try {
@@ -147,14 +147,17 @@ export class FsUpload implements Upload {
   async #write(
     file: DiskFile,
     source: AsyncIterable<Uint8Array>,
-    signal: AbortSignal | undefined,
+    { recycle, signal }: AppendOptions,
   ): Promise<Error | undefined> {
     const { record } = this.#deps;
     const writer = new AppendingWriter(
       {
         file,
         withRoom: (sizeBytes, write) => storageFailure(this.id, () => record.withRoom(sizeBytes, write)),
-        onWritten: (chunks, endBytes) => this.#wrote(chunks, endBytes),
+        onWritten: (chunks, endBytes) => {
+          this.#wrote(chunks, endBytes);
+          if (recycle !== undefined) for (const chunk of chunks) recycle(chunk);
+        },
       },
       this.#writtenBytes,
     );
