@@ -15,8 +15,8 @@ const BATCH = 1000;
 const REPOSITORIES_AT_ONCE = 64;
 const READERS = 8;
 const FIRST_PAGES = 50;
-/** What memory may grow by for it to be flat: pages are allocated and collected. */
-const FLAT_MIB = 32;
+/** The heap grows by half before it is collected; a whole list in memory for each reader would be several times as much. */
+const FLAT_MIB = 128;
 
 const TAGS: Target = {
   what: 'first page of the tags of a repository with very many: p50',
@@ -27,7 +27,7 @@ const CATALOG: Target = {
   bound: { direction: 'at most', value: 50, unit: ' ms' },
 };
 const MEMORY: Target = {
-  what: `resident memory that ${READERS} readers of both whole lists add, read a second time`,
+  what: `resident memory that ${READERS} readers of both whole lists add`,
   bound: { direction: 'at most', value: FLAT_MIB, unit: ' MiB' },
 };
 
@@ -42,8 +42,6 @@ export const seedLists: Bench = {
     const seed = await net.startSeed(async (folder) => await fillCatalog(join(folder, 'catalog'), entries));
     const tagsMs = await firstPages(seed, `${REPOSITORY}/tags/list`);
     const catalogMs = await firstPages(seed, '_catalog');
-    // The first reading makes the heap as large as pages need it.
-    await readAll(seed, entries);
     const beforeMiB = (await peakResidentBytes(seed)) / MIB;
     await readAll(seed, entries);
     const afterMiB = (await peakResidentBytes(seed)) / MIB;
