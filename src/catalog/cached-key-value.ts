@@ -39,6 +39,10 @@ export class CachedKeyValue implements KeyValue {
     return value;
   }
 
+  async keys(range: KeyRange, limit: number): Promise<string[]> {
+    return await this.#below.keys(range, limit);
+  }
+
   entries(range: KeyRange): AsyncIterable<readonly [key: string, value: Buffer]> {
     return this.#below.entries(range);
   }

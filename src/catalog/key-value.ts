@@ -14,6 +14,8 @@ export interface KeyRange {
 /** A database. Whoever opened it closes it. */
 export interface KeyValue extends AsyncDisposable {
   get(key: string): Promise<Buffer | undefined>;
+  /** The first keys of a range, in order. */
+  keys(range: KeyRange, limit: number): Promise<string[]>;
   /** Entries of a range in order, read as the caller goes along. */
   entries(range: KeyRange): AsyncIterable<readonly [key: string, value: Buffer]>;
   /** Makes all changes or none; durable when it resolves, unless told that they need not be. */

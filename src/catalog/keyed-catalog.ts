@@ -104,14 +104,13 @@ export class KeyedCatalog implements Catalog {
     { after, limit }: Page<string>,
     isName: (text: string) => text is Name,
   ): Promise<Name[]> {
-    const names: Name[] = [];
-    if (limit <= 0) return names;
-    for await (const [key] of this.#database.entries(keysUnder(prefix, after))) {
+    if (limit <= 0) return [];
+    const keys = await this.#database.keys(keysUnder(prefix, after), limit);
+    return keys.map((key) => {
       const name = key.slice(prefix.length);
-      if (isName(name)) names.push(name);
-      if (names.length >= limit) break;
-    }
-    return names;
+      if (isName(name)) return name;
+      throw catalogError('ERR_CATALOG_DAMAGED', `the key ${JSON.stringify(key)} of the catalog names nothing`);
+    });
   }
 
   async #blob(repository: RepositoryName, digest: Digest): Promise<BlobLink | undefined> {

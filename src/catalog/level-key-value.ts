@@ -48,6 +48,14 @@ export class LevelKeyValue implements KeyValue {
     }
   }
 
+  async keys({ from, to }: KeyRange, limit: number): Promise<string[]> {
+    try {
+      return await this.#level.keys({ gte: from, lt: to, limit: limit === Infinity ? -1 : limit }).all();
+    } catch (error) {
+      throw this.#translate(error);
+    }
+  }
+
   async *entries({ from, to }: KeyRange): AsyncGenerator<readonly [string, Buffer]> {
     const iterator = this.#level.iterator({ gte: from, lt: to, highWaterMarkBytes: BATCH_BYTES });
     try {

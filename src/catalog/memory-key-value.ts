@@ -18,6 +18,12 @@ export class MemoryKeyValue implements KeyValue {
     return await Promise.resolve(this.#values.get(key));
   }
 
+  async keys({ from, to }: KeyRange, limit: number): Promise<string[]> {
+    this.#assertOpen();
+    const found = [...this.#values.keys()].filter((key) => key >= from && key < to);
+    return await Promise.resolve(found.toSorted().slice(0, limit));
+  }
+
   async *entries({ from, to }: KeyRange): AsyncGenerator<readonly [string, Buffer]> {
     this.#assertOpen();
     this.#sorted ??= [...this.#values.keys()].toSorted();

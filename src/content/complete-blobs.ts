@@ -37,6 +37,13 @@ export interface CompleteBlobsDeps {
   readonly log: Logger;
 }
 
+/** What became of a file that was offered. */
+export interface Adoption {
+  readonly facts: BlobStat;
+  /** The file is the blob now; otherwise it was held already, and the file is where it was. */
+  readonly isTaken: boolean;
+}
+
 /** Owned by one `FsBlobStore`. */
 export class CompleteBlobs {
   readonly #deps: CompleteBlobsDeps;
@@ -64,15 +71,16 @@ export class CompleteBlobs {
   }
 
   /** As `publish`, and the blob is pinned, also when it was held before. */
-  async adopt(digest: Digest, sizeBytes: number, from: string): Promise<BlobStat> {
+  async adopt(digest: Digest, sizeBytes: number, from: string): Promise<Adoption> {
     return await this.#locks.run(digest, async () => {
       const held = this.#deps.catalog.get(digest);
       if (held !== undefined) {
         if (!held.pinned) await this.#pin(held, true);
-        return statOf(held);
+        return { facts: statOf(held), isTaken: false };
       }
       await this.#deps.disk.setMode(from, BLOB_FILE_MODE.pinned);
-      return statOf(await this.#place(digest, sizeBytes, from, { pieceHashes: undefined, pinned: true }));
+      const entry = await this.#place(digest, sizeBytes, from, { pieceHashes: undefined, pinned: true });
+      return { facts: statOf(entry), isTaken: true };
     });
   }
 

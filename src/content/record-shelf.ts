@@ -5,6 +5,7 @@
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import { statOf } from './blob-catalog.ts';
 import type { BlobStat, HeldBlob, VerifyResult } from './blob-store.ts';
+import type { Adoption } from './complete-blobs.ts';
 import type { Disk } from './disk.ts';
 import { isAbsentError } from './errors.ts';
 import type { RunAhead } from './hash-thread.ts';
@@ -56,7 +57,7 @@ export class RecordShelf {
    * blob is held already it is pinned, and the file is left for the caller to remove.
    * @throws {DockyardError} ERR_STORE_FULL, ERR_STORE_IO
    */
-  async adopt(digest: Digest, sizeBytes: number, path: string): Promise<BlobStat> {
+  async adopt(digest: Digest, sizeBytes: number, path: string): Promise<Adoption> {
     const { complete } = this.#parts;
     return await this.#space.withDiskRoom(0, async () => await complete.adopt(digest, sizeBytes, path));
   }

@@ -13,6 +13,8 @@ export interface HostedUpload {
 export interface HostedChunk {
   readonly body: AsyncIterable<Uint8Array>;
   readonly start?: number | undefined;
+  /** Told of each chunk of the body that will not be read again, so that its memory can serve again. Not told of every one. */
+  readonly recycle?: ((chunk: Uint8Array) => void) | undefined;
 }
 
 /** A blob that was taken. */

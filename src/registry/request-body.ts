@@ -73,6 +73,15 @@ export class RequestBody {
   }
 }
 
+/**
+ * Gives the memory of a chunk of a body back at once; the chunk is empty afterwards. Left to the collector, chunks that pass by
+ * make it mark the whole heap for every forty megabytes, which costs more than all else that a push does.
+ */
+export function recycleChunk({ buffer, byteLength }: Uint8Array): void {
+  // Small chunks may lie in memory that others share.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}
+
 async function within<Result>(timeoutMs: number, work: Promise<Result>): Promise<Result> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(

@@ -9,7 +9,7 @@ import type { FacadeContext, PathOf, RoutedRequest } from './facade-state.ts';
 import type { HostedBlob, HostedChunk, HostedUpload, UploadService } from './hosted-ports.ts';
 import { readContentRange, singleParameter } from './push-parameters.ts';
 import { answerEmpty, type PushDeps } from './push-deps.ts';
-import { RequestBody } from './request-body.ts';
+import { recycleChunk, RequestBody } from './request-body.ts';
 
 type UploadRequest = RoutedRequest<PathOf<'upload'>>;
 
@@ -97,7 +97,7 @@ export class UploadHandler {
   #chunk(ctx: FacadeContext): HostedChunk {
     const body = new RequestBody(ctx.req, ctx.res, this.#deps.pace);
     const range = readContentRange(ctx.req.headers['content-range'], body.declaredBytes);
-    return { body: body.chunks(), start: range?.start };
+    return { body: body.chunks(), start: range?.start, recycle: recycleChunk };
   }
 
   #answerStatus(ctx: FacadeContext, request: UploadRequest, upload: HostedUpload, status: 202 | 204): void {

@@ -30,6 +30,8 @@ export interface UploadChunk {
   readonly body: AsyncIterable<Uint8Array>;
   /** Where the client says that they begin; absent where it says nothing. */
   readonly start?: number | undefined;
+  /** Told of each chunk of the body that will not be read again. Not told of every one. */
+  readonly recycle?: ((chunk: Uint8Array) => void) | undefined;
 }
 
 export class SeedUploads {
@@ -60,7 +62,7 @@ export class SeedUploads {
   async append(id: string, chunk: UploadChunk, context: SeedContext): Promise<UploadStatus> {
     const upload = await this.#open(id, context);
     requireOffset(upload, chunk);
-    await upload.append(chunk.body, { signal: context.signal });
+    await upload.append(chunk.body, { signal: context.signal, recycle: chunk.recycle });
     return statusOf(upload);
   }
 
@@ -74,7 +76,7 @@ export class SeedUploads {
     const upload = await this.#open(id, context);
     if (chunk !== undefined) {
       requireOffset(upload, chunk);
-      await upload.append(chunk.body, { signal, isLast: true });
+      await upload.append(chunk.body, { signal, isLast: true, recycle: chunk.recycle });
     }
     try {
       const stored = await this.#deps.gate.useBlob(digest, async () => {

@@ -48,6 +48,8 @@ export interface StorageOptions {
 export interface AppendOptions extends StorageOptions {
   /** The caller commits right after: then the bytes need not be durable before `commit` answers. */
   readonly isLast?: boolean | undefined;
+  /** Told of each chunk that will not be read again, so that its memory can serve again. Not told of every one. */
+  readonly recycle?: ((chunk: Uint8Array) => void) | undefined;
 }
 
 /** How a blob is verified. */

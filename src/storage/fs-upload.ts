@@ -2,6 +2,7 @@
  * One upload on disk: a file that grows. A small one is hashed as it comes; the hash of a larger one follows on the hash
  * thread, so that a commit seldom has much left to read. After a restart it begins again at the front.
  */
+import type { Adoption } from '../content/complete-blobs.ts';
 import type { DiskFile } from '../content/disk.ts';
 import { isAbsentError } from '../content/errors.ts';
 import type { RunAhead } from '../content/hash-thread.ts';
@@ -38,6 +39,10 @@ export class FsUpload implements Upload {
   #writtenBytes: number;
   /** True until the name of the file is durable. */
   #isNew = true;
+  /** The file may be longer than what was written to it: a write failed, or was taken back. */
+  #hasTail = false;
+  /** Left open by a last append for the commit that follows. */
+  #file: DiskFile | undefined;
   #early: DigestHasher | undefined;
   #late: RunAhead | undefined;
   /** The call that is under way. */
@@ -67,7 +72,13 @@ export class FsUpload implements Upload {
       options.signal?.throwIfAborted();
       // Left by a last append that no commit followed up: whoever goes on was told the offset before it.
       if (this.#writtenBytes !== this.#durableBytes) this.#forgetUnsynced();
-      await this.#withFile(async (file) => await this.#take(file, source, options));
+      const file = await this.#takeFile();
+      try {
+        await this.#take(file, source, options);
+        if (options.isLast === true) this.#file = file;
+      } finally {
+        if (this.#file !== file) await file.close();
+      }
       return this.#durableBytes;
     });
   }
@@ -75,17 +86,18 @@ export class FsUpload implements Upload {
   async commit(digest: Digest, options: StorageOptions = {}): Promise<StoredBlob> {
     return await this.#alone(async () => {
       options.signal?.throwIfAborted();
-      const found = await this.#digest(digest);
-      if (found !== digest) {
+      const sizeBytes = this.#writtenBytes;
+      const [found, synced] = await Promise.allSettled([this.#digest(digest), this.#syncRest()]);
+      if (found.status === 'rejected') throw found.reason;
+      if (found.value !== digest) {
         await this.#end();
-        throw storageError('ERR_DIGEST_MISMATCH', `what was uploaded as ${digest} is ${found}`, {
-          details: { uploadId: this.id, sizeBytes: this.#writtenBytes },
+        throw storageError('ERR_DIGEST_MISMATCH', `what was uploaded as ${digest} is ${found.value}`, {
+          details: { uploadId: this.id, sizeBytes },
         });
       }
-      if (this.#writtenBytes !== this.#durableBytes) await this.#withFile(async (file) => await this.#sync(file));
-      const { record } = this.#deps;
-      const facts = await storageFailure(digest, () => record.adopt(digest, this.#writtenBytes, this.#path));
-      await this.#end();
+      if (synced.status === 'rejected') throw synced.reason;
+      const { facts, isTaken } = await this.#publish(digest, sizeBytes);
+      await this.#end({ isFileGone: isTaken });
       return { digest, sizeBytes: facts.sizeBytes, storedAtMs: facts.addedAtMs };
     });
   }
@@ -98,6 +110,7 @@ export class FsUpload implements Upload {
   /** Waits for the call that is under way, and keeps the bytes for a later process. */
   async leave(): Promise<void> {
     await this.#work?.catch(() => undefined);
+    await this.#closeFile();
     this.dropHash();
   }
 
@@ -132,7 +145,7 @@ export class FsUpload implements Upload {
   }
 
   async #take(file: DiskFile, source: AsyncIterable<Uint8Array>, options: AppendOptions): Promise<void> {
-    const failure = await this.#write(file, source, options.signal);
+    const failure = await this.#write(file, source, options);
     // Whoever commits at once waits for the disk then, once instead of twice.
     if (options.isLast === true && failure === undefined) return;
     try {
@@ -147,14 +160,17 @@ export class FsUpload implements Upload {
   async #write(
     file: DiskFile,
     source: AsyncIterable<Uint8Array>,
-    signal: AbortSignal | undefined,
+    { recycle, signal }: AppendOptions,
   ): Promise<Error | undefined> {
     const { record } = this.#deps;
     const writer = new AppendingWriter(
       {
         file,
         withRoom: (sizeBytes, write) => storageFailure(this.id, () => record.withRoom(sizeBytes, write)),
-        onWritten: (chunks, endBytes) => this.#wrote(chunks, endBytes),
+        onWritten: (chunks, endBytes) => {
+          this.#wrote(chunks, endBytes);
+          if (recycle !== undefined) for (const chunk of chunks) recycle(chunk);
+        },
       },
       this.#writtenBytes,
     );
@@ -172,6 +188,8 @@ export class FsUpload implements Upload {
     } catch (error) {
       failure ??= asError(error);
     }
+    // What of a failed write came to the file is not known.
+    if (failure !== undefined) this.#hasTail = true;
     return failure;
   }
 
@@ -188,14 +206,29 @@ export class FsUpload implements Upload {
 
   /** Makes all that was written durable. */
   async #sync(file: DiskFile): Promise<void> {
-    const { disk, uploadsFolder } = this.#deps.record;
+    await this.#syncBytes(file);
+    await this.#syncName();
+  }
+
+  /** For a commit: the name in this folder need not be durable, since the blob will have another one. */
+  async #syncRest(): Promise<void> {
+    if (this.#writtenBytes === this.#durableBytes) {
+      await this.#closeFile();
+      return;
+    }
+    const file = await this.#takeFile();
     try {
-      // A write that failed may have left something behind the end.
-      await storageFailure(this.id, () => file.truncate(this.#writtenBytes));
+      await this.#syncBytes(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #syncBytes(file: DiskFile): Promise<void> {
+    try {
+      if (this.#hasTail) await storageFailure(this.id, () => file.truncate(this.#writtenBytes));
+      this.#hasTail = false;
       await storageFailure(this.id, () => file.sync());
-      if (this.#isNew) await storageFailure(this.id, () => disk.syncFolder(uploadsFolder));
-      this.#isNew = false;
-      this.#durableBytes = this.#writtenBytes;
     } catch (error) {
       // What an fsync failed for may be lost, whatever a later one says; so it is as if it had never come.
       this.#forgetUnsynced();
@@ -203,9 +236,34 @@ export class FsUpload implements Upload {
     }
   }
 
+  async #syncName(): Promise<void> {
+    const { disk, uploadsFolder } = this.#deps.record;
+    try {
+      if (this.#isNew) await storageFailure(this.id, () => disk.syncFolder(uploadsFolder));
+      this.#isNew = false;
+      this.#durableBytes = this.#writtenBytes;
+    } catch (error) {
+      this.#forgetUnsynced();
+      throw error;
+    }
+  }
+
   #forgetUnsynced(): void {
     this.dropHash();
+    this.#hasTail = true;
     this.#writtenBytes = this.#durableBytes;
+  }
+
+  /** Makes the file the blob. Where that fails the upload goes on, for which its own name has to be durable. */
+  async #publish(digest: Digest, sizeBytes: number): Promise<Adoption> {
+    const { record } = this.#deps;
+    try {
+      return await storageFailure(digest, () => record.adopt(digest, sizeBytes, this.#path));
+    } catch (error) {
+      // The offset tells what became of it.
+      await this.#syncName().catch(() => undefined);
+      throw error;
+    }
   }
 
   async #digest(expected: Digest): Promise<string> {
@@ -220,19 +278,25 @@ export class FsUpload implements Upload {
     return await storageFailure(this.id, () => this.#deps.record.digestOfFile(this.#path, algorithm));
   }
 
-  async #withFile<Result>(work: (file: DiskFile) => Promise<Result>): Promise<Result> {
-    const file = await storageFailure(this.id, () => this.#deps.record.disk.open(this.#path, 'r+'));
-    try {
-      return await work(file);
-    } finally {
-      await file.close();
-    }
+  /** The file, open, which the caller closes. */
+  async #takeFile(): Promise<DiskFile> {
+    const file = this.#file;
+    this.#file = undefined;
+    return file ?? (await storageFailure(this.id, () => this.#deps.record.disk.open(this.#path, 'r+')));
   }
 
-  async #end(): Promise<void> {
+  async #closeFile(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  async #end({ isFileGone = false }: { readonly isFileGone?: boolean } = {}): Promise<void> {
     this.#ended = true;
+    await this.#closeFile();
     this.dropHash();
     this.#deps.onEnd(this.id);
+    if (isFileGone) return;
     try {
       await this.#deps.record.disk.unlink(this.#path);
     } catch (error) {

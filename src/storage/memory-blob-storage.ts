@@ -147,6 +147,7 @@ class MemoryUpload implements Upload {
         const { id } = this;
         const bytes = Buffer.concat([this.#kept().bytes, chunk]);
         this.#medium.uploads.set(id, { id, bytes, changedAtMs: this.#clock.nowMs() });
+        options.recycle?.(chunk);
       }
       options.signal?.throwIfAborted();
       return this.offsetBytes;

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Digest } from '../../src/oci/digest.ts';
-import { startDockerRegistry, type DockerRegistry } from '../support/docker-registry.ts';
+import { startDockerRegistry, type DockerRegistry, type DockerRegistryOptions } from '../support/docker-registry.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { isInstalled, run } from '../support/programs.ts';
 import { onInterruption } from './interruption.ts';
@@ -53,16 +53,17 @@ export class BenchNet implements AsyncDisposable {
 
   /**
    * @param profileFolder where nodes write a CPU profile when they end; default: they write none
+   * @param registryOptions how the registry is started
    * @throws {Error} when a program is not installed
    */
-  static async open(profileFolder?: string): Promise<BenchNet> {
+  static async open(profileFolder?: string, registryOptions: DockerRegistryOptions = {}): Promise<BenchNet> {
     for (const program of ['docker-registry', 'curl', 'openssl']) {
       if (!isInstalled(program))
         throw new Error(`${program} is not installed: apt-get install docker-registry curl openssl`);
     }
     const folder = await mkdtemp(join(tmpdir(), 'dockyard-bench-'));
     try {
-      return new BenchNet(folder, await startDockerRegistry(folder), profileFolder);
+      return new BenchNet(folder, await startDockerRegistry(folder, registryOptions), profileFolder);
     } catch (error) {
       await rm(folder, { recursive: true, force: true });
       throw error;
@@ -90,17 +91,32 @@ export class BenchNet implements AsyncDisposable {
     await mkdir(folder);
     const flags = ['--data', folder, '--upstream', `${UPSTREAM}=${options.upstreamUrl ?? this.registry.url}`];
     if (options.bootstrap !== undefined) flags.push('--bootstrap', await options.bootstrap.process.swarm());
-    const environment =
-      this.#profileFolder === undefined
-        ? {}
-        : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${this.#profileFolder} --cpu-prof-interval=500` };
-    const node = { process: await startProcess(flags, environment), folder };
+    const node = { process: await startProcess(flags, this.#environment()), folder };
     this.#nodes.add(node);
     if (options.bootstrap !== undefined) {
       await node.process.untilMembers(2);
       await options.bootstrap.process.untilMembers(2);
     }
     return node;
+  }
+
+  /**
+   * Starts a seed with an empty folder. What is pushed to it may be collected at once.
+   * @param fill puts into the folder what a seed would have
+   */
+  async startSeed(fill: (folder: string) => Promise<void> = async () => await Promise.resolve()): Promise<BenchNode> {
+    const folder = join(this.#folder, `node-${this.#nextNode++}`);
+    await mkdir(folder);
+    await fill(folder);
+    const flags = ['--data', folder, '--gc-grace', '1ms'];
+    const seed = { process: await NodeProcess.startSeed(flags, undefined, this.#environment()), folder };
+    this.#nodes.add(seed);
+    return seed;
+  }
+
+  /** Removes all that the registry keeps. */
+  async clearRegistry(): Promise<void> {
+    await rm(join(this.#folder, 'storage'), { recursive: true, force: true });
   }
 
   /** Ends a node; its files stay until `removeFiles`. */
@@ -125,6 +141,11 @@ export class BenchNet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await (this.#closing ??= this.#close('SIGTERM'));
+  }
+
+  #environment(): Record<string, string> {
+    if (this.#profileFolder === undefined) return {};
+    return { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${this.#profileFolder} --cpu-prof-interval=500` };
   }
 
   async #close(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -12,10 +12,16 @@ import { onInterruption, untilInterrupted } from './interruption.ts';
 import { crowdMemory, memory } from './memory.ts';
 import { relay } from './relay.ts';
 import { formatTable, saveResult } from './report.ts';
+import { seedPull, seedPush } from './seed-blobs.ts';
+import { seedLists } from './seed-lists.ts';
+import { seedManifests } from './seed-manifests.ts';
+import { seedMemory } from './seed-memory.ts';
 import { small } from './small.ts';
 
+/** Of the registry of a seed. */
+const SEEDS: readonly Bench[] = [seedPush, seedPull, seedManifests, seedMemory, seedLists];
 /** All benchmarks. */
-const BENCHES: readonly Bench[] = [held, relay, image, small, memory, crowdMemory, ...CROWDS];
+const BENCHES: readonly Bench[] = [held, relay, image, small, memory, crowdMemory, ...CROWDS, ...SEEDS];
 /** Those that `all` runs: the ones whose figures the project promises on one machine, in minutes. */
 const ALL: readonly Bench[] = [held, relay, image, small, memory];
 
@@ -33,7 +39,8 @@ function help(): string {
   }
   const names = ALL.map(({ name }) => name).join(', ');
   lines.push(`  ${'all'.padEnd(14)}${names}; a flag reaches those that know it`);
-  lines.push(`  ${'crowds'.padEnd(14)}${CROWDS.map(({ name }) => name).join(', ')}`, '');
+  lines.push(`  ${'crowds'.padEnd(14)}${CROWDS.map(({ name }) => name).join(', ')}`);
+  lines.push(`  ${'seeds'.padEnd(14)}${SEEDS.map(({ name }) => name).join(', ')}`, '');
   lines.push('Exit code: 0 when all bounds hold, 1 when one is missed, 2 for a wrong command.');
   return lines.join('\n');
 }
@@ -43,6 +50,7 @@ function chosen(names: readonly string[]): readonly Bench[] {
   return names.flatMap((name) => {
     if (name === 'all') return ALL;
     if (name === 'crowds') return CROWDS;
+    if (name === 'seeds') return SEEDS;
     const bench = BENCHES.find((other) => other.name === name);
     if (bench === undefined) throw new FlagError(`there is no benchmark ${name}; scripts/bench --help lists them`);
     return [bench];

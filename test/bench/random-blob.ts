@@ -55,7 +55,8 @@ async function pushFile(registryUrl: string, repository: string, path: string, d
   await rm(path);
 }
 
-async function writeRandomFile(path: string, sizeBytes: number): Promise<Digest> {
+/** Makes a file of random bytes, and answers their digest. */
+export async function writeRandomFile(path: string, sizeBytes: number): Promise<Digest> {
   const hash = createHash('sha256');
   await using file = await open(path, 'w');
   for (let at = 0; at < sizeBytes; at += CHUNK_BYTES) {

@@ -112,6 +112,15 @@ export function describeBlobStorage(name: string, suite: StorageSuite): void {
       }
     });
 
+    test('chunks that were given back may change', async () => {
+      await using storage = await empty();
+      const bytes = seededBytes(3 * MIB + 11, 31);
+      const upload = await storage.uploads.create();
+      await upload.append(inChunks(Buffer.from(bytes), 65_536), { isLast: true, recycle: (chunk) => chunk.fill(0) });
+      expect(await upload.commit(digestOf(bytes))).toMatchObject({ sizeBytes: bytes.length });
+      expect(nameOf(await contentOf(storage, digestOf(bytes)))).toBe(nameOf(bytes));
+    });
+
     test('what is not there is answered with undefined or false', async () => {
       await using storage = await empty();
       const digest = digestOf(Buffer.from('nobody pushed this'));

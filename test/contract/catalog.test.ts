@@ -99,6 +99,7 @@ test('a cache never answers with what was changed meanwhile, and stays within it
       await gates.shift()?.promise;
       return value;
     },
+    keys: async (range: KeyRange, limit: number) => await below.keys(range, limit),
     entries: (range: KeyRange) => below.entries(range),
     write: async (changes: KeyValueChange[]) => await below.write(changes),
     close: async () => await below.close(),

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { requirement } from '../skip-reasons.ts';
-import { isInstalled } from './programs.ts';
+import { freePort, isInstalled, until } from './programs.ts';
 
 /** True when docker-registry can be run; states the requirement otherwise. */
 export function requireDockerRegistry(): boolean {
@@ -42,6 +42,8 @@ export interface DockerRegistryOptions {
   readonly auth?: object | undefined;
   /** Default: one that the system chooses. */
   readonly port?: number | undefined;
+  /** As fast as it can be: it logs errors alone, and remembers what it knows of blobs. `requests` stays empty. */
+  readonly isFast?: boolean | undefined;
 }
 
 /**
@@ -52,11 +54,17 @@ export async function startDockerRegistry(
   folder: string,
   options: DockerRegistryOptions = {},
 ): Promise<DockerRegistry> {
+  const isFast = options.isFast === true;
+  // Where it logs errors alone, it does not tell which port the system chose.
+  const chosenPort = options.port ?? (isFast ? await freePort() : 0);
   const config = {
     version: '0.1',
-    log: { level: 'info' },
-    storage: { filesystem: { rootdirectory: join(folder, 'storage') } },
-    http: { addr: `127.0.0.1:${options.port ?? 0}` },
+    log: isFast ? { level: 'error', accesslog: { disabled: true } } : { level: 'info' },
+    storage: {
+      filesystem: { rootdirectory: join(folder, 'storage') },
+      ...(isFast ? { cache: { blobdescriptor: 'inmemory' } } : {}),
+    },
+    http: { addr: `127.0.0.1:${chosenPort}` },
     ...(options.auth === undefined ? {} : { auth: options.auth }),
   };
   const path = join(folder, `config-${process.hrtime.bigint()}.yml`);
@@ -71,13 +79,29 @@ export async function startDockerRegistry(
   const requests: AnsweredRequest[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => requests.push(...parseAccessLine(line)));
   const lines: string[] = [];
+  const running = (port: number): DockerRegistry => {
+    const url = `http://127.0.0.1:${port}`;
+    return { url, port, requests: () => requests, stop, [Symbol.asyncDispose]: stop };
+  };
+  if (isFast) {
+    child.stderr.on('data', (chunk: Buffer) => lines.push(chunk.toString()));
+    const url = `http://127.0.0.1:${chosenPort}/v2/`;
+    await until(
+      () => `docker-registry answers: ${lines.join('')}`,
+      async () =>
+        await fetch(url).then(
+          (answer) => answer.ok,
+          () => false,
+        ),
+    );
+    return running(chosenPort);
+  }
   for await (const line of createInterface({ input: child.stderr })) {
     lines.push(line);
     const port = /listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
     if (port === undefined) continue;
     child.stderr.resume();
-    const url = `http://127.0.0.1:${port}`;
-    return { url, port: Number(port), requests: () => requests, stop, [Symbol.asyncDispose]: stop };
+    return running(Number(port));
   }
   await stop();
   throw new Error(`docker-registry did not start: ${lines.join('\n')}`);

@@ -45,8 +45,12 @@ export class NodeProcess implements AsyncDisposable {
   }
 
   /** Starts a seed likewise. `facadePort` is that of an earlier one that takes up its work again. */
-  static async startSeed(args: readonly string[], facadePort?: number): Promise<NodeProcess> {
-    return await NodeProcess.#start('seed', args, {}, facadePort);
+  static async startSeed(
+    args: readonly string[],
+    facadePort?: number,
+    environment: Record<string, string> = {},
+  ): Promise<NodeProcess> {
+    return await NodeProcess.#start('seed', args, environment, facadePort);
   }
 
   static async #start(
