@@ -1,7 +1,9 @@
 /** How a command that failed says so: one line for what, one for what to do, and an exit code. */
 import { CommanderError } from 'commander';
 import { CONTENT_ERRORS } from '../../src/content/errors.ts';
+import { IMAGE_ERRORS } from '../../src/images/errors.ts';
 import { asError, isAbortError, isDockyardError, type ErrorDescription } from '../../src/oci/error.ts';
+import { OCI_VALUE_ERRORS } from '../../src/oci/errors.ts';
 import { ORIGIN_ERRORS } from '../../src/origin/errors.ts';
 import { SWARM_ERRORS } from '../../src/swarm/errors.ts';
 import { TRACKER_ERRORS } from '../../tracker/errors.ts';
@@ -12,7 +14,9 @@ import type { Terminal } from './terminal.ts';
 const DESCRIPTIONS: Readonly<Record<string, ErrorDescription>> = {
   ...NODE_ERRORS,
   ...CONTENT_ERRORS,
+  ...OCI_VALUE_ERRORS,
   ...ORIGIN_ERRORS,
+  ...IMAGE_ERRORS,
   ...SWARM_ERRORS,
   ...TRACKER_ERRORS,
 };
@@ -21,6 +25,8 @@ const USAGE_CODES: ReadonlySet<string> = new Set([
   'ERR_CONFIG_INVALID',
   'ERR_CONFIG_UNREADABLE',
   'ERR_DATA_ABSENT',
+  'ERR_NAME_INVALID',
+  'ERR_REFERENCE_INVALID',
   'ERR_USAGE',
 ]);
 
