@@ -121,9 +121,9 @@ export function seedRegistryConfig(config: NodeConfig): SeedRegistryConfig {
 
 /** What is told to whoever collects the garbage of a seed. */
 export function collectorConfig(config: NodeConfig): CollectorConfig {
-  const { keepTags, keepNewest, keepPushedWithinMs } = config.retention;
+  const { keepTags, keepNewest, keepPushedWithinMs, keepPulledWithinMs } = config.retention;
   const { graceMs, untagged } = config.gc;
-  return { graceMs, untagged, retention: { keepTags, keepNewest, keepPushedWithinMs } };
+  return { graceMs, untagged, retention: { keepTags, keepNewest, keepPushedWithinMs, keepPulledWithinMs } };
 }
 
 /** When garbage is collected unasked. */

@@ -10,6 +10,7 @@ import { systemClock } from '../../src/origin/clock.ts';
 import { CollectionTimer } from '../../src/seed/collection-timer.ts';
 import { Collector, type CollectOptions } from '../../src/seed/collector.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
+import { PullTimes } from '../../src/seed/pull-times.ts';
 import { PushGate } from '../../src/seed/push-gate.ts';
 import type { CollectionEvent } from '../../src/seed/removal.ts';
 import { SeedPolicy } from '../../src/seed/seed-policy.ts';
@@ -74,7 +75,9 @@ export async function openSeedGround(
   expiry.start();
   const gate = new PushGate();
   const policy = new SeedPolicy(seedRegistryConfig(config));
-  const collector = new Collector({ catalog, storage, gate, policy, clock: systemClock }, collectorConfig(config));
+  const pulls = opening.use(await PullTimes.open({ catalog, clock: systemClock, log }));
+  const collecting = { catalog, storage, gate, policy, pulls, clock: systemClock };
+  const collector = new Collector(collecting, collectorConfig(config));
   opening.use(new CollectionTimer({ collector, log }, collectionTimerConfig(config))).start();
   const opened = opening.move();
   const createRegistry = (transfer: Transfer): SeedRegistry => {
@@ -96,7 +99,7 @@ export async function openSeedGround(
       hashing = hashing.then(async () => await preparePieces(blobs, digest, log));
     };
     const { redirect: redirects } = config.storage.s3;
-    const parts = { catalog, storage, swarm, clock: systemClock, onStored, gate, redirects };
+    const parts = { catalog, storage, swarm, clock: systemClock, onStored, gate, pulls, redirects };
     return new SeedRegistry(parts, seedRegistryConfig(config));
   };
   const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>

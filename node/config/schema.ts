@@ -270,6 +270,10 @@ export const CONFIG_SCHEMA = {
       summary: 'Tags that were pushed so recently are kept; 0 is no such rule.',
       default: 0,
     }),
+    keepPulledWithin: option(duration(), {
+      summary: 'Tags that were pulled or pushed so recently are kept; 0 is no such rule.',
+      default: 0,
+    }),
   }),
   storage: storageOptions,
   notifications: group('Webhooks of a seed.', {

@@ -20,6 +20,8 @@ export interface Page<Key> {
 export interface Repositories {
   has(name: RepositoryName): Promise<boolean>;
   list(page: Page<RepositoryName | string>): Promise<RepositoryName[]>;
+  /** Forgets a repository in which nothing is left, and answers whether it did. Nothing may be put into it meanwhile. */
+  forgetEmpty(name: RepositoryName): Promise<boolean>;
 }
 
 /** That a blob may be seen in a repository. */
@@ -100,6 +102,22 @@ export interface Tags {
   entries(repository: RepositoryName): AsyncIterable<readonly [tag: Tag, entry: TagEntry]>;
 }
 
+/** When a manifest was last asked for. */
+export interface PullTime {
+  readonly digest: Digest;
+  readonly atMs: number;
+}
+
+/** Times of pulls by repository. A loss of power may take the latest. */
+export interface PullRecords {
+  /** Since when times are kept: `nowMs` if nobody asked before. */
+  keptSinceMs(nowMs: number): Promise<number>;
+  get(repository: RepositoryName, digest: Digest): Promise<number | undefined>;
+  /** Keeps times of manifests, as far as those are there; they are forgotten with them. */
+  put(repository: RepositoryName, times: readonly PullTime[]): Promise<void>;
+  list(repository: RepositoryName): AsyncIterable<PullTime>;
+}
+
 /** For which repository an upload was begun. */
 export interface UploadSession {
   readonly repository: RepositoryName;
@@ -120,6 +138,7 @@ export interface Catalog extends AsyncDisposable {
   readonly blobs: BlobLinks;
   readonly manifests: Manifests;
   readonly tags: Tags;
+  readonly pulls: PullRecords;
   readonly sessions: UploadSessions;
   close(): Promise<void>;
 }

@@ -10,6 +10,8 @@ import type {
   ManifestFacts,
   Manifests,
   Page,
+  PullRecords,
+  PullTime,
   Referrer,
   Repositories,
   TagEntry,
@@ -30,6 +32,7 @@ export class KeyedCatalog implements Catalog {
   readonly blobs: BlobLinks;
   readonly manifests: Manifests;
   readonly tags: Tags;
+  readonly pulls: PullRecords;
   readonly sessions: UploadSessions;
   readonly #database: KeyValue;
   /** Changes that depend on what is there, one at a time in each repository. */
@@ -40,6 +43,7 @@ export class KeyedCatalog implements Catalog {
     this.repositories = {
       has: async (name) => (await database.get(KEY.repository(name))) !== undefined,
       list: async (page) => await this.#names(PREFIX.repositories, page, isRepositoryName),
+      forgetEmpty: async (name) => await this.#forgetEmpty(name),
     };
     this.blobs = {
       get: async (repository, digest) => await this.#blob(repository, digest),
@@ -60,6 +64,12 @@ export class KeyedCatalog implements Catalog {
       delete: async (repository, tag) => await this.#deleteTag(repository, tag),
       list: async (repository, page) => await this.#names(PREFIX.tags(repository), page, isTag),
       entries: (repository) => this.#tagEntries(repository),
+    };
+    this.pulls = {
+      keptSinceMs: async (nowMs) => await this.#pullsKeptSinceMs(nowMs),
+      get: async (repository, digest) => await this.#pull(KEY.pull(repository, digest)),
+      put: async (repository, times) => await this.#putPulls(repository, times),
+      list: (repository) => this.#listPulls(repository),
     };
     this.sessions = {
       get: async (id) => {
@@ -200,7 +210,11 @@ export class KeyedCatalog implements Catalog {
       const facts = await this.#facts(repository, digest);
       if (facts === undefined) return undefined;
       const tags = await this.#names(PREFIX.pointers(repository, digest), { limit: Infinity }, isTag);
-      const keys = [KEY.manifest(repository, digest), KEY.manifestBytes(repository, digest)];
+      const keys = [
+        KEY.manifest(repository, digest),
+        KEY.manifestBytes(repository, digest),
+        KEY.pull(repository, digest),
+      ];
       if (facts.subject !== undefined) keys.push(KEY.referrer(repository, facts.subject, digest));
       for (const tag of tags) keys.push(KEY.tag(repository, tag), KEY.pointer(repository, digest, tag));
       await this.#database.write(keys.map((key) => ({ type: 'del', key })));
@@ -219,6 +233,50 @@ export class KeyedCatalog implements Catalog {
     const prefix = PREFIX.referrers(repository, subject);
     for await (const [key, value] of this.#database.entries(keysUnder(prefix, after))) {
       yield { digest: digestIn(key, prefix), ...decodeRecord(RECORD.referrer, key, value) };
+    }
+  }
+
+  async #forgetEmpty(name: RepositoryName): Promise<boolean> {
+    return await this.#locks.run(name, async () => {
+      const key = KEY.repository(name);
+      for (const prefix of [PREFIX.manifests(name), PREFIX.blobs(name), PREFIX.tags(name)]) {
+        for await (const _entry of this.#database.entries(keysUnder(prefix))) return false;
+      }
+      if ((await this.#database.get(key)) === undefined) return false;
+      await this.#database.write([{ type: 'del', key }]);
+      return true;
+    });
+  }
+
+  async #pull(key: string): Promise<number | undefined> {
+    const value = await this.#database.get(key);
+    return value === undefined ? undefined : decodeRecord(RECORD.pull, key, value).atMs;
+  }
+
+  async #pullsKeptSinceMs(nowMs: number): Promise<number> {
+    const key = KEY.pullsKeptSince();
+    const known = await this.#pull(key);
+    if (known !== undefined) return known;
+    await this.#database.write([{ type: 'put', key, value: encodeRecord(RECORD.pull, { atMs: nowMs }) }]);
+    return nowMs;
+  }
+
+  async #putPulls(repository: RepositoryName, times: readonly PullTime[]): Promise<void> {
+    await this.#locks.run(repository, async () => {
+      const changes: KeyValueChange[] = [];
+      for (const { digest, atMs } of times) {
+        if ((await this.#database.get(KEY.manifest(repository, digest))) === undefined) continue;
+        const value = encodeRecord(RECORD.pull, { atMs });
+        changes.push({ type: 'put', key: KEY.pull(repository, digest), value });
+      }
+      if (changes.length > 0) await this.#database.write(changes, { isLossy: true });
+    });
+  }
+
+  async *#listPulls(repository: RepositoryName): AsyncGenerator<PullTime> {
+    const prefix = PREFIX.pulls(repository);
+    for await (const [key, value] of this.#database.entries(keysUnder(prefix))) {
+      yield { digest: digestIn(key, prefix), ...decodeRecord(RECORD.pull, key, value) };
     }
   }
 

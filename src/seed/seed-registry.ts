@@ -1,8 +1,9 @@
 /** The registry of a seed: repositories that were pushed here, over storage of record and the catalog. */
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../oci/digest.ts';
-import { isRepositoryName, type RepositoryName } from '../oci/name.ts';
+import { isRepositoryName } from '../oci/name.ts';
 import type { BlobStorage } from '../storage/blob-storage.ts';
+import type { PullTimes } from './pull-times.ts';
 import type { PushGate } from './push-gate.ts';
 import { SeedBlobs, type SeedBlobsConfig, type SwarmBlobs } from './seed-blobs.ts';
 import { SeedLists } from './seed-lists.ts';
@@ -19,6 +20,8 @@ export interface SeedRegistryDeps {
   readonly clock: { nowMs(): number };
   /** Keeps what is being pushed from being collected. */
   readonly gate: PushGate;
+  /** When manifests were last asked for. */
+  readonly pulls?: PullTimes | undefined;
   /** Told of each blob that this node holds from now on. */
   readonly onStored: (digest: Digest) => void;
 }
@@ -33,8 +36,6 @@ export class SeedRegistry {
   readonly lists: SeedLists;
   readonly #catalog: Catalog;
   readonly #policy: SeedPolicy;
-  /** Repositories that were seen to be there. */
-  readonly #known = new Set<RepositoryName>();
 
   constructor(deps: SeedRegistryDeps, config: SeedRegistryConfig) {
     this.#catalog = deps.catalog;
@@ -52,9 +53,6 @@ export class SeedRegistry {
    */
   async answersFor(nameText: string): Promise<boolean> {
     if (!isRepositoryName(nameText)) return false;
-    if (this.#known.has(nameText) || this.#policy.owns(nameText)) return true;
-    const isThere = await this.#catalog.repositories.has(nameText);
-    if (isThere) this.#known.add(nameText);
-    return isThere;
+    return this.#policy.owns(nameText) || (await this.#catalog.repositories.has(nameText));
   }
 }

@@ -84,12 +84,18 @@ describe('what parts are told', () => {
       ['retention-keep-tags', 'v*'],
       ['retention-keep-newest', '5'],
       ['retention-keep-pushed-within', '7d'],
+      ['retention-keep-pulled-within', '30d'],
     );
     expect(seedRegistryConfig(config).graceMs).toBe(7_200_000);
     expect(collectorConfig(config)).toEqual({
       graceMs: 7_200_000,
       untagged: true,
-      retention: { keepTags: ['v*'], keepNewest: 5, keepPushedWithinMs: 604_800_000 },
+      retention: {
+        keepTags: ['v*'],
+        keepNewest: 5,
+        keepPushedWithinMs: 604_800_000,
+        keepPulledWithinMs: 2_592_000_000,
+      },
     });
   });
 
