@@ -6,6 +6,7 @@ import { asError, isAbortError, isDockyardError, type ErrorDescription } from '.
 import { OCI_VALUE_ERRORS } from '../../src/oci/errors.ts';
 import { ORIGIN_ERRORS } from '../../src/origin/errors.ts';
 import { SWARM_ERRORS } from '../../src/swarm/errors.ts';
+import { TRANSFER_ERRORS } from '../../src/transfer/errors.ts';
 import { TRACKER_ERRORS } from '../../tracker/errors.ts';
 import { NODE_ERRORS } from '../errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -18,6 +19,7 @@ const DESCRIPTIONS: Readonly<Record<string, ErrorDescription>> = {
   ...ORIGIN_ERRORS,
   ...IMAGE_ERRORS,
   ...SWARM_ERRORS,
+  ...TRANSFER_ERRORS,
   ...TRACKER_ERRORS,
 };
 

@@ -12,6 +12,7 @@ import { HELP_LAYOUT } from './help-layout.ts';
 import { addImageCommands } from './image-commands.ts';
 import { addInspectCommand } from './inspect-command.ts';
 import { addMirrorCommands } from './mirror-command.ts';
+import { addPreheatCommand } from './preheat-command.ts';
 import { addProcessCommands } from './process-commands.ts';
 import { addReadCommands } from './read-commands.ts';
 import type { Terminal } from './terminal.ts';
@@ -66,6 +67,7 @@ function createProgram(context: CommandContext): Command {
   addImageCommands(program, context);
   addInspectCommand(program, context);
   addCopyCommand(program, context);
+  addPreheatCommand(program, context);
   addGcCommand(program, context);
   addWebhookCommands(program, context);
   addDoctorCommand(program, context);

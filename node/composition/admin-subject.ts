@@ -25,6 +25,7 @@ export interface AdminSubjectDeps {
   readonly swarmProbe: SwarmProbe;
   /** Of a seed. */
   readonly collect: AdminSubject['collect'];
+  readonly preheat: AdminSubject['preheat'];
   readonly facade: HostPort;
   readonly swarm: { readonly swarm: HostPort; readonly data: HostPort } | undefined;
   /** Known only once the admin server listens. */
@@ -45,6 +46,7 @@ export function createAdminSubject(deps: AdminSubjectDeps): AdminSubject {
     readiness: readinessChecks(deps),
     verify: (options) => deps.content.blobs.verify(options),
     collect: deps.collect,
+    preheat: deps.preheat,
     examine: (options) => examineNode(deps, options),
   };
 }

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import type { Catalog } from '../../src/catalog/catalog.ts';
 import { openCatalog } from '../../src/catalog/open-catalog.ts';
 import type { OpenedContent } from '../../src/content/open-content.ts';
 import type { BlobStore } from '../../src/content/blob-store.ts';
@@ -34,6 +35,8 @@ export interface SeedGround extends AsyncDisposable {
   vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
   /** Removes what nobody needs, or says what it would remove. */
   readonly collect: (options: CollectOptions) => AsyncIterable<CollectionEvent>;
+  /** What it knows of its repositories. */
+  readonly catalog: Pick<Catalog, 'repositories' | 'tags' | 'manifests'>;
   /** Who tells webhooks of what happens. */
   readonly notifier: Notifier;
 }
@@ -105,7 +108,14 @@ export async function openSeedGround(
   const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>
     new VouchedBlobs({ blobs: transfer.blobs, isOfRecord, origin });
   const collect = (options: CollectOptions): AsyncIterable<CollectionEvent> => collector.collect(options);
-  return { createRegistry, vouchedBlobs, collect, notifier, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return {
+    createRegistry,
+    vouchedBlobs,
+    collect,
+    catalog,
+    notifier,
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
 /** Peers ask for the hashes of pieces first; whoever waits for them begins to read the registry meanwhile. */

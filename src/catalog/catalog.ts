@@ -18,10 +18,14 @@ export interface Page<Key> {
 
 /** Repositories come into being with the first thing that is kept in them. */
 export interface Repositories {
+  /** True also of one that was hidden: a name that was pushed here is not given back. */
   has(name: RepositoryName): Promise<boolean>;
   list(page: Page<RepositoryName | string>): Promise<RepositoryName[]>;
-  /** Forgets a repository in which nothing is left, and answers whether it did. Nothing may be put into it meanwhile. */
-  forgetEmpty(name: RepositoryName): Promise<boolean>;
+  /**
+   * Takes a repository in which nothing is left out of the list, until something is put into it again, and answers whether it
+   * did. Nothing may be put into it meanwhile.
+   */
+  hideEmpty(name: RepositoryName): Promise<boolean>;
 }
 
 /** That a blob may be seen in a repository. */

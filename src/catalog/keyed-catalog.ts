@@ -25,6 +25,8 @@ import { CATALOG_VERSION, KEY, keysUnder, PREFIX } from './layout.ts';
 import { decodeRecord, encodeRecord, RECORD } from './records.ts';
 
 const EMPTY = Buffer.alloc(0);
+/** Of a repository in which nothing is left. */
+const HIDDEN = Buffer.from('hidden');
 
 /** Made by `openCatalog`. */
 export class KeyedCatalog implements Catalog {
@@ -43,7 +45,7 @@ export class KeyedCatalog implements Catalog {
     this.repositories = {
       has: async (name) => (await database.get(KEY.repository(name))) !== undefined,
       list: async (page) => await this.#names(PREFIX.repositories, page, isRepositoryName),
-      forgetEmpty: async (name) => await this.#forgetEmpty(name),
+      hideEmpty: async (name) => await this.#hideEmpty(name),
     };
     this.blobs = {
       get: async (repository, digest) => await this.#blob(repository, digest),
@@ -116,9 +118,9 @@ export class KeyedCatalog implements Catalog {
   ): Promise<Name[]> {
     const names: Name[] = [];
     if (limit <= 0) return names;
-    for await (const [key] of this.#database.entries(keysUnder(prefix, after))) {
+    for await (const [key, value] of this.#database.entries(keysUnder(prefix, after))) {
       const name = key.slice(prefix.length);
-      if (isName(name)) names.push(name);
+      if (isName(name) && !value.equals(HIDDEN)) names.push(name);
       if (names.length >= limit) break;
     }
     return names;
@@ -236,14 +238,14 @@ export class KeyedCatalog implements Catalog {
     }
   }
 
-  async #forgetEmpty(name: RepositoryName): Promise<boolean> {
+  async #hideEmpty(name: RepositoryName): Promise<boolean> {
     return await this.#locks.run(name, async () => {
       const key = KEY.repository(name);
       for (const prefix of [PREFIX.manifests(name), PREFIX.blobs(name), PREFIX.tags(name)]) {
         for await (const _entry of this.#database.entries(keysUnder(prefix))) return false;
       }
-      if ((await this.#database.get(key)) === undefined) return false;
-      await this.#database.write([{ type: 'del', key }]);
+      if ((await this.#database.get(key))?.length !== 0) return false;
+      await this.#database.write([{ type: 'put', key, value: HIDDEN }]);
       return true;
     });
   }

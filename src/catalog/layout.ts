@@ -3,7 +3,7 @@
  * belongs together stands together, in order. All keys are ASCII.
  *
  *   v!                                    the version of this layout
- *   r!<name>                              a repository
+ *   r!<name>                              a repository; its value is `hidden` while nothing is in it, else empty
  *   b!<name>NUL<digest>                   a blob that may be seen in it
  *   m!<name>NUL<digest>                   facts of a manifest       d!<name>NUL<digest>   its bytes
  *   s!<name>NUL<subject>NUL<digest>       a manifest that names `subject` as its subject
@@ -13,7 +13,7 @@
  *   w!                                    since when that is kept
  *   u!<upload id>                         for which repository an upload was begun
  *
- * Values are JSON, but for the bytes of manifests and for `p!`, whose values are empty.
+ * Values are JSON, but for the bytes of manifests, for `r!`, and for `p!`, whose values are empty.
  */
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/name.ts';

@@ -102,7 +102,7 @@ export class Collector {
       const isTrue = (): boolean => run.watch.manifestCount(repository) === before;
       if (!(yield* this.#sweep(repository, garbage, isTrue, run))) continue;
       const { repositories } = this.#deps.catalog;
-      await this.#deps.gate.removeFrom(repository, async () => await repositories.forgetEmpty(repository));
+      await this.#deps.gate.removeFrom(repository, async () => await repositories.hideEmpty(repository));
       return;
     }
     yield { kind: 'postponed', repository };

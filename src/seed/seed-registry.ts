@@ -1,7 +1,7 @@
 /** The registry of a seed: repositories that were pushed here, over storage of record and the catalog. */
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../oci/digest.ts';
-import { isRepositoryName } from '../oci/name.ts';
+import { isRepositoryName, type RepositoryName } from '../oci/name.ts';
 import type { BlobStorage } from '../storage/blob-storage.ts';
 import type { PullTimes } from './pull-times.ts';
 import type { PushGate } from './push-gate.ts';
@@ -36,6 +36,8 @@ export class SeedRegistry {
   readonly lists: SeedLists;
   readonly #catalog: Catalog;
   readonly #policy: SeedPolicy;
+  /** Repositories that were seen to be there. */
+  readonly #known = new Set<RepositoryName>();
 
   constructor(deps: SeedRegistryDeps, config: SeedRegistryConfig) {
     this.#catalog = deps.catalog;
@@ -53,6 +55,9 @@ export class SeedRegistry {
    */
   async answersFor(nameText: string): Promise<boolean> {
     if (!isRepositoryName(nameText)) return false;
-    return this.#policy.owns(nameText) || (await this.#catalog.repositories.has(nameText));
+    if (this.#known.has(nameText) || this.#policy.owns(nameText)) return true;
+    const isThere = await this.#catalog.repositories.has(nameText);
+    if (isThere) this.#known.add(nameText);
+    return isThere;
   }
 }

@@ -195,20 +195,22 @@ export function describeCatalog(name: string, makePlace: () => Promise<CatalogPl
       expect(await catalog.repositories.list({ limit: 1 })).toEqual([APP]);
     });
 
-    test('a repository is forgotten when nothing is left in it, and not before', async () => {
+    test('a repository is listed no more when nothing is left in it, until something is put there again', async () => {
       await using catalog = await empty();
       const image = manifestOf('image');
       await catalog.manifests.put(APP, image, [tag('v1')]);
       await catalog.blobs.put(APP, linkOf('layer'));
       await catalog.manifests.put(OTHER, image, []);
-      expect(await catalog.repositories.forgetEmpty(APP)).toBe(false);
+      expect(await catalog.repositories.hideEmpty(APP)).toBe(false);
       await catalog.manifests.delete(APP, image.digest);
-      expect(await catalog.repositories.forgetEmpty(APP)).toBe(false);
+      expect(await catalog.repositories.hideEmpty(APP)).toBe(false);
       await catalog.blobs.delete(APP, linkOf('layer').digest);
-      expect(await catalog.repositories.forgetEmpty(APP)).toBe(true);
-      expect(await catalog.repositories.forgetEmpty(APP)).toBe(false);
-      expect(await catalog.repositories.has(APP)).toBe(false);
+      expect(await catalog.repositories.hideEmpty(APP)).toBe(true);
+      expect(await catalog.repositories.hideEmpty(APP)).toBe(false);
+      expect(await catalog.repositories.has(APP)).toBe(true);
       expect(await catalog.repositories.list({ limit: 10 })).toEqual([OTHER]);
+      await catalog.blobs.put(APP, linkOf('layer'));
+      expect(await catalog.repositories.list({ limit: 10 })).toEqual([APP, OTHER]);
     });
 
     test('times of pulls are kept of manifests that are there, and go with them', async () => {

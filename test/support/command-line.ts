@@ -1,4 +1,4 @@
-/** `dockyard <command>` in this process, as at a terminal that nobody looks at. */
+/** `dockyard <command>` in this process, as at a terminal that nobody looks at unless told otherwise. */
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { PassThrough } from 'node:stream';
@@ -15,8 +15,11 @@ export interface CommandOutcome {
 export async function dockyard(
   args: readonly string[],
   environment: Record<string, string> = {},
+  { isInteractive = false }: { readonly isInteractive?: boolean } = {},
 ): Promise<CommandOutcome> {
   const [out, err] = [new PassThrough(), new PassThrough()];
+  // As far as programs that draw progress bars look.
+  if (isInteractive) Object.assign(err, { isTTY: true, columns: 120, rows: 40 });
   const written = [collect(out), collect(err)] as const;
   const facts = {
     environment,
@@ -27,7 +30,7 @@ export async function dockyard(
     fileSystemSizeBytes: () => 1024 ** 4,
     fileExists: existsSync,
   };
-  const code = await runCommandLine(args, { out, err, isInteractive: false }, facts);
+  const code = await runCommandLine(args, { out, err, isInteractive }, facts);
   out.end();
   err.end();
   return { code, out: await written[0], err: await written[1] };

@@ -7,6 +7,7 @@ import {
   facadeServerConfig,
   linkConfig,
   manifestConfig,
+  minimumCopiesConfig,
   seedRegistryConfig,
   swarmConfig,
   transferConfig,
@@ -33,6 +34,7 @@ describe('what only another kind of node does', () => {
       ],
       'storage.driver is for seeds',
     ],
+    ['node', [['copies-minimum', 'v*=3']], 'copies.minimum is for seeds'],
     ['seed', [['push-to', 'docker.io']], 'push.to is for plain nodes'],
   ] as const)('a %s refuses %j', async ([role, flags, message]) => {
     const config = load(...flags.map(([flag, value]): [string, string] => [flag, value]));
@@ -97,6 +99,12 @@ describe('what parts are told', () => {
         keepPulledWithinMs: 2_592_000_000,
       },
     });
+  });
+
+  test('rules for copies are passed on', () => {
+    expect(minimumCopiesConfig(load())).toEqual({ rules: [], intervalMs: 600_000 });
+    const config = load(['copies-minimum', 'team/**:v*=3'], ['copies-every', '1m']);
+    expect(minimumCopiesConfig(config)).toEqual({ rules: [{ pattern: 'team/**:v*', copies: 3 }], intervalMs: 60_000 });
   });
 
   test('upstreams are passed on with their limits', async () => {
