@@ -110,6 +110,8 @@ class CopyReport implements Disposable {
   readonly #bars: MultiBar | undefined;
   readonly #open = new Map<string, SingleBar>();
   readonly #toldAtMs = new Map<string, number>();
+  /** What is told when the bars are gone. */
+  readonly #failures: string[] = [];
 
   constructor(terminal: Terminal, isJson: boolean) {
     this.#terminal = terminal;
@@ -139,7 +141,10 @@ class CopyReport implements Disposable {
     const { message } = asError(error);
     const code = isDockyardError(error) ? error.code : undefined;
     if (this.#isJson) this.#line({ kind: 'failed', tag, code, message });
-    else this.#print(`dockyard: ${tag}: ${message} (${code})`, this.#terminal.err);
+    else {
+      this.#failures.push(`dockyard: ${tag}: ${message} (${code})\n`);
+      if (this.#bars === undefined) this.#tellFailures();
+    }
   }
 
   end({ sentBytes, failed, counts }: { sentBytes: number; failed: number; counts: ReadonlyMap<string, number> }): void {
@@ -159,14 +164,19 @@ class CopyReport implements Disposable {
 
   [Symbol.dispose](): void {
     this.#bars?.stop();
+    this.#tellFailures();
+  }
+
+  #tellFailures(): void {
+    for (const line of this.#failures.splice(0)) this.#terminal.err.write(line);
   }
 
   #progress({ digest, sentBytes, sizeBytes }: Extract<CopyEvent, { kind: 'progress' }>): void {
     if (this.#bars !== undefined) {
-      const bar = this.#open.get(digest) ?? this.#bars.create(Math.max(1, sizeBytes), 0);
+      const shown = { blob: showDigest(digest), done: `${showSize(sentBytes)} of ${showSize(sizeBytes)}` };
+      const bar = this.#open.get(digest) ?? this.#bars.create(Math.max(1, sizeBytes), sentBytes, shown);
       this.#open.set(digest, bar);
-      const done = `${showSize(sentBytes)} of ${showSize(sizeBytes)}`;
-      bar.update(sentBytes, { blob: showDigest(digest), done });
+      bar.update(sentBytes, shown);
       return;
     }
     if (!this.#isJson) return;
@@ -191,10 +201,9 @@ class CopyReport implements Disposable {
     print(this.#terminal, JSON.stringify(value));
   }
 
-  /** Lines stand above the bars. */
-  #print(line: string, stream = this.#terminal.out): void {
-    if (this.#bars?.isActive === true) this.#bars.log(`${line}\n`);
-    else stream.write(`${line}\n`);
+  /** Where bars show how it goes, lines would only push them about. */
+  #print(line: string): void {
+    if (this.#bars === undefined) print(this.#terminal, line);
   }
 }
 

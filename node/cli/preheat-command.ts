@@ -39,6 +39,8 @@ class PreheatShow implements Disposable {
   readonly #bars: MultiBar | undefined;
   readonly #open = new Map<string, SingleBar>();
   readonly #outcome = { done: 0, failed: 0 };
+  /** What is told of nodes when the bars are gone. */
+  readonly #ended: string[] = [];
   #plan: PreheatPlanReport | undefined;
 
   constructor(terminal: Terminal, isJson: boolean) {
@@ -68,6 +70,7 @@ class PreheatShow implements Disposable {
 
   [Symbol.dispose](): void {
     this.#bars?.stop();
+    for (const line of this.#ended.splice(0)) print(this.#terminal, line);
   }
 
   #begin(plan: PreheatPlanReport): void {
@@ -82,9 +85,11 @@ class PreheatShow implements Disposable {
     const name = address === '' ? peerId : address;
     if (state === 'running') {
       if (this.#bars === undefined) return;
-      const bar = this.#open.get(peerId) ?? this.#bars.create(Math.max(1, this.#plan?.sizeBytes ?? 1), 0);
+      const shown = { node: name, done: showSize(heldBytes) };
+      const bar =
+        this.#open.get(peerId) ?? this.#bars.create(Math.max(1, this.#plan?.sizeBytes ?? 1), heldBytes, shown);
       this.#open.set(peerId, bar);
-      bar.update(heldBytes, { node: name, done: showSize(heldBytes) });
+      bar.update(heldBytes, shown);
       return;
     }
     const bar = this.#open.get(peerId);
@@ -93,7 +98,7 @@ class PreheatShow implements Disposable {
     const held = `${showCount(heldBlobs, 'blob')}, ${showSize(heldBytes)}`;
     const why = state === 'failed' ? `: ${message ?? 'it did not say why'} (${code ?? 'unknown'})` : '';
     const line = `${state === 'done' ? 'ready ' : 'failed'}  ${name}  ${held}${why}`;
-    if (this.#bars?.isActive === true) this.#bars.log(`${line}\n`);
-    else print(this.#terminal, line);
+    if (this.#bars === undefined) print(this.#terminal, line);
+    else this.#ended.push(line);
   }
 }

@@ -151,7 +151,7 @@ describe.skipIf(!hasSkopeo)('the commands for images', () => {
     ]);
   });
 
-  test('a person who looks sees bars, and the lines of what is done above them', async () => {
+  test('a person who looks sees bars, and then what it came to', async () => {
     const image = makeRandomImage(4 * MIB);
     await using source = await NodeProcess.startSeed(['--data', join(folder, 'looked-at')]);
     await pushImage(`${source.facade}/bars/app:1`, image);
@@ -159,8 +159,7 @@ describe.skipIf(!hasSkopeo)('the commands for images', () => {
     const { code, out, err } = await dockyard(args, { DOCKYARD_REGISTRY: seed.facade }, { isInteractive: true });
     expect(code, err).toBe(0);
     expect(out).toMatch(/^2 blobs and 1 manifest sent, 4.0\d MiB; 0 there, 0 mounted\n$/);
-    expect(err).toMatch(/sha256:\w{12} .*100 % 4.0\d MiB of 4.0\d MiB/);
-    expect(err).toContain(`copied   ${image.manifest.digest.slice(0, 19)}  manifest  1`);
+    expect(err).toMatch(/sha256:\w{12} [=-]{40} \d+ %/);
   });
 
   test('an upload that breaks goes on from the byte that the seed has', async () => {
