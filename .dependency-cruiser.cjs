@@ -1,4 +1,4 @@
-// Imports run downward only: node → tracker, registry, appc, notify → transfer, seed → storage, catalog → swarm, torrent, origin, content → oci.
+// Imports run downward only: node → tracker, registry, appc, notify → transfer, seed, images → storage, catalog → swarm, torrent, origin, content → oci.
 // The tracker is a process of its own, and the command line starts it too.
 // Rooms on the same floor do not import each other.
 
@@ -6,7 +6,7 @@
 const floors = [
   ['node'],
   ['tracker', 'src/registry', 'src/appc', 'src/notify'],
-  ['src/transfer', 'src/seed'],
+  ['src/transfer', 'src/seed', 'src/images'],
   // Above content, in whose files the driver for a disk keeps what was pushed: nothing is to lie there twice.
   ['src/storage', 'src/catalog'],
   ['src/swarm', 'src/torrent', 'src/origin', 'src/content'],

@@ -20,6 +20,7 @@ const LAYERS: Readonly<Record<string, string>> = {
   'src/appc': 'App containers',
   'src/notify': 'Webhook notifications',
   'src/seed': 'The registry of a seed',
+  'src/images': 'Images in registries, from the command line',
   'src/transfer': 'Transfers',
   'src/storage': 'Storage of record',
   'src/catalog': 'The catalog',

@@ -15,8 +15,8 @@ const KINDS: Readonly<Record<string, string>> = {
 /** Rooms in the order of the page. */
 const ROOMS: Readonly<Record<string, string>> = {
   'src/registry': 'The registry facade',
-  'src/seed': 'The seed',
   'src/notify': 'Webhook notifications',
+  'src/seed': 'The registry of a seed',
   'src/transfer': 'Transfers',
   'src/swarm': 'The swarm',
   'src/torrent': 'Torrents',

@@ -113,6 +113,16 @@ function addActions(router: Router, { subject, log }: AdminDeps): void {
       if (error !== undefined && !ended.aborted) log.error({ err: error }, 'garbage could not be collected');
     });
   });
+  router.post('/preheat', localOnly, (context) => {
+    const query = new URLSearchParams(context.querystring);
+    const request = {
+      image: query.get('image') ?? '',
+      nodes: query.getAll('node'),
+      platforms: query.getAll('platform'),
+    };
+    const ended = endOfResponse(context);
+    sendLines(context, subject.preheat(request, { signal: ended }));
+  });
   router.post('/webhooks/:name/retry', localOnly, async (context) => {
     context.body = await subject.retryWebhook(context.params['name'] ?? '');
   });

@@ -5,6 +5,7 @@ import type {
   CollectionReport,
   DeadLetterReport,
   PeerReport,
+  PreheatReport,
   PullReport,
   StatusReport,
   TransferReport,
@@ -24,6 +25,16 @@ export interface ReadinessCheck {
   check(options: { signal: AbortSignal }): Promise<string>;
 }
 
+/** What is to be preheated, and where. */
+export interface PreheatRequest {
+  /** As a client of this node names it. */
+  readonly image: string;
+  /** All nodes when empty. */
+  readonly nodes: readonly string[];
+  /** Of an index; all when empty. */
+  readonly platforms: readonly string[];
+}
+
 /** Everything the admin server shows or sets going. */
 export interface AdminSubject {
   status(): Promise<StatusReport>;
@@ -39,6 +50,8 @@ export interface AdminSubject {
   readonly readiness: readonly ReadinessCheck[];
   /** Hashes again all that is held. */
   verify(options: { signal: AbortSignal }): AsyncIterable<VerifyReport>;
+  /** Has nodes fetch an image before it is needed. */
+  preheat(request: PreheatRequest, options: { signal: AbortSignal }): AsyncIterable<PreheatReport>;
   /** Collects garbage, or says what it would remove; absent where there is no storage of record. */
   readonly collect?:
     ((options: { dryRun: boolean; signal: AbortSignal }) => AsyncIterable<CollectionReport>) | undefined;

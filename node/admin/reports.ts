@@ -80,6 +80,34 @@ export interface VerifyReport {
 /** What `gc` removes, one thing to a line. */
 export type CollectionReport = CollectionEvent;
 
+/** What is about to be preheated. */
+export interface PreheatPlanReport {
+  readonly kind: 'plan';
+  readonly image: string;
+  readonly digest: string;
+  readonly manifestCount: number;
+  readonly blobCount: number;
+  readonly sizeBytes: number;
+  readonly nodeCount: number;
+}
+
+/** How preheating goes at one node. */
+export interface PreheatNodeReport {
+  readonly kind: 'node';
+  readonly peerId: string;
+  /** Of its data plane; empty when it tells none. */
+  readonly address: string;
+  readonly state: 'running' | 'done' | 'failed';
+  readonly heldBlobs: number;
+  readonly heldBytes: number;
+  /** Why it failed. */
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+}
+
+/** What `preheat` tells, one thing to a line. */
+export type PreheatReport = PreheatPlanReport | PreheatNodeReport;
+
 /** A webhook endpoint, and how deliveries to it go. */
 export interface WebhookReport {
   readonly name: string;

@@ -2,12 +2,14 @@
 import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { asError, isAbortError, isDockyardError } from '../../src/oci/error.ts';
+import type { PreheatRequest } from '../admin/ports.ts';
 import type {
   BlobReport,
   CheckReport,
   CollectionReport,
   DeadLetterReport,
   PeerReport,
+  PreheatReport,
   PullReport,
   ReadinessReport,
   StatusReport,
@@ -76,6 +78,14 @@ export class AdminClient {
   /** Garbage as it is removed from a seed, or would be. */
   collect(options: { dryRun: boolean; signal?: AbortSignal | undefined }): AsyncIterable<CollectionReport> {
     return this.#lines<CollectionReport>('POST', options.dryRun ? '/gc?dry-run=true' : '/gc', options);
+  }
+
+  /** How it goes at each node. */
+  preheat({ image, nodes, platforms }: PreheatRequest): AsyncIterable<PreheatReport> {
+    const query = new URLSearchParams({ image });
+    for (const node of nodes) query.append('node', node);
+    for (const platform of platforms) query.append('platform', platform);
+    return this.#lines<PreheatReport>('POST', `/preheat?${query.toString()}`);
   }
 
   async #json(method: string, path: string, alsoFine: readonly number[] = []): Promise<unknown> {

@@ -1,9 +1,12 @@
 /** How a command that failed says so: one line for what, one for what to do, and an exit code. */
 import { CommanderError } from 'commander';
 import { CONTENT_ERRORS } from '../../src/content/errors.ts';
+import { IMAGE_ERRORS } from '../../src/images/errors.ts';
 import { asError, isAbortError, isDockyardError, type ErrorDescription } from '../../src/oci/error.ts';
+import { OCI_VALUE_ERRORS } from '../../src/oci/errors.ts';
 import { ORIGIN_ERRORS } from '../../src/origin/errors.ts';
 import { SWARM_ERRORS } from '../../src/swarm/errors.ts';
+import { TRANSFER_ERRORS } from '../../src/transfer/errors.ts';
 import { TRACKER_ERRORS } from '../../tracker/errors.ts';
 import { NODE_ERRORS } from '../errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -12,8 +15,11 @@ import type { Terminal } from './terminal.ts';
 const DESCRIPTIONS: Readonly<Record<string, ErrorDescription>> = {
   ...NODE_ERRORS,
   ...CONTENT_ERRORS,
+  ...OCI_VALUE_ERRORS,
   ...ORIGIN_ERRORS,
+  ...IMAGE_ERRORS,
   ...SWARM_ERRORS,
+  ...TRANSFER_ERRORS,
   ...TRACKER_ERRORS,
 };
 
@@ -21,6 +27,8 @@ const USAGE_CODES: ReadonlySet<string> = new Set([
   'ERR_CONFIG_INVALID',
   'ERR_CONFIG_UNREADABLE',
   'ERR_DATA_ABSENT',
+  'ERR_NAME_INVALID',
+  'ERR_REFERENCE_INVALID',
   'ERR_USAGE',
 ]);
 

@@ -28,6 +28,7 @@ export interface AdminSubjectDeps {
   readonly collect: AdminSubject['collect'];
   /** Of a seed. */
   readonly scrubber: Pick<Scrubber, 'report'> | undefined;
+  readonly preheat: AdminSubject['preheat'];
   readonly facade: HostPort;
   readonly swarm: { readonly swarm: HostPort; readonly data: HostPort } | undefined;
   /** Known only once the admin server listens. */
@@ -48,6 +49,7 @@ export function createAdminSubject(deps: AdminSubjectDeps): AdminSubject {
     readiness: readinessChecks(deps),
     verify: (options) => deps.content.blobs.verify(options),
     collect: deps.collect,
+    preheat: deps.preheat,
     examine: (options) => examineNode(deps, options),
   };
 }

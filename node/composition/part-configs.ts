@@ -6,6 +6,7 @@ import type { UploadExpiryConfig } from '../../src/seed/upload-expiry.ts';
 import type { CollectionTimerConfig } from '../../src/seed/collection-timer.ts';
 import type { CollectorConfig } from '../../src/seed/collector.ts';
 import type { ScrubberConfig } from '../../src/seed/scrubber.ts';
+import type { MinimumCopiesConfig } from '../../src/seed/minimum-copies.ts';
 import type { SeedRegistryConfig } from '../../src/seed/seed-registry.ts';
 import { DEFAULT_FACADE_SERVER_CONFIG, type FacadeServerConfig } from '../../src/registry/facade-server.ts';
 import type { LinkNetworkConfig } from '../../src/swarm/link/link-network.ts';
@@ -122,9 +123,14 @@ export function seedRegistryConfig(config: NodeConfig): SeedRegistryConfig {
 
 /** What is told to whoever collects the garbage of a seed. */
 export function collectorConfig(config: NodeConfig): CollectorConfig {
-  const { keepTags, keepNewest, keepPushedWithinMs } = config.retention;
+  const { keepTags, keepNewest, keepPushedWithinMs, keepPulledWithinMs } = config.retention;
   const { graceMs, untagged } = config.gc;
-  return { graceMs, untagged, retention: { keepTags, keepNewest, keepPushedWithinMs } };
+  return { graceMs, untagged, retention: { keepTags, keepNewest, keepPushedWithinMs, keepPulledWithinMs } };
+}
+
+/** How many copies of images are kept. */
+export function minimumCopiesConfig({ copies }: NodeConfig): MinimumCopiesConfig {
+  return { rules: copies.minimum, intervalMs: copies.everyMs };
 }
 
 /** When garbage is collected unasked. */

@@ -14,6 +14,7 @@ import type { CollectionObserver } from '../../src/seed/collection-observer.ts';
 import { CollectionTimer } from '../../src/seed/collection-timer.ts';
 import { Collector, type CollectOptions } from '../../src/seed/collector.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
+import { PullTimes } from '../../src/seed/pull-times.ts';
 import { PushGate } from '../../src/seed/push-gate.ts';
 import type { CollectionEvent } from '../../src/seed/removal.ts';
 import { Repairer } from '../../src/seed/repairer.ts';
@@ -52,6 +53,8 @@ export interface SeedGround extends AsyncDisposable {
   readonly collect: (options: CollectOptions) => AsyncIterable<CollectionEvent>;
   /** Looks for damage in what is kept; once, and whoever starts it closes it before the transfer layer. */
   startScrubbing(transfer: Transfer): Scrubber;
+  /** What it knows of its repositories. */
+  readonly catalog: Pick<Catalog, 'repositories' | 'tags' | 'manifests'>;
   /** Who tells webhooks of what happens. */
   readonly notifier: Notifier;
 }
@@ -88,15 +91,17 @@ export async function openSeedGround(
   const notifier = opening.use(await openNotifier({ log, metrics }, config, notify));
   const gate = new PushGate();
   const observer = collectionObserver(notifier, metrics);
-  const collector = startCare({ catalog, storage: record.storage, gate, observer, log }, config, opening);
+  const pulls = opening.use(await PullTimes.open({ catalog, clock: systemClock, log }));
+  const collector = startCare({ catalog, storage: record.storage, gate, observer, pulls, log }, config, opening);
   const opened = opening.move();
   return {
     store: record.store,
-    createRegistry: (transfer) => createRegistry({ record, catalog, gate, transfer }, config),
+    createRegistry: (transfer) => createRegistry({ record, catalog, gate, pulls, transfer }, config),
     vouchedBlobs: (transfer, origin) =>
       new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: record.isOfRecord.bind(record), origin }),
     startScrubbing: (transfer) => startScrubbing({ record, catalog, transfer, log, metrics }, config),
     collect: (options) => collector.collect(options),
+    catalog,
     notifier,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
@@ -107,19 +112,20 @@ interface CareParts {
   readonly storage: SeedRecord['storage'];
   readonly gate: PushGate;
   readonly observer: CollectionObserver;
+  readonly pulls: PullTimes;
   readonly log: Logger;
 }
 
 /** Starts what clears away in the background; `opening` closes it. */
 function startCare(
-  { catalog, storage, gate, observer, log }: CareParts,
+  { catalog, storage, gate, observer, pulls, log }: CareParts,
   config: NodeConfig,
   opening: AsyncDisposableStack,
 ): Collector {
   const clock = systemClock;
   opening.use(new UploadExpiry({ catalog, storage, clock, log }, uploadExpiryConfig(config))).start();
   const policy = new SeedPolicy(seedRegistryConfig(config));
-  const collector = new Collector({ catalog, storage, gate, policy, clock, observer }, collectorConfig(config));
+  const collector = new Collector({ catalog, storage, gate, policy, pulls, clock, observer }, collectorConfig(config));
   opening.use(new CollectionTimer({ collector, log }, collectionTimerConfig(config))).start();
   return collector;
 }
@@ -158,10 +164,11 @@ interface RegistryParts {
   readonly record: SeedRecord;
   readonly catalog: Catalog;
   readonly gate: PushGate;
+  readonly pulls: PullTimes;
   readonly transfer: Transfer;
 }
 
-function createRegistry({ record, catalog, gate, transfer }: RegistryParts, config: NodeConfig): SeedRegistry {
+function createRegistry({ record, catalog, gate, pulls, transfer }: RegistryParts, config: NodeConfig): SeedRegistry {
   record.share((digest) => transfer.announce(digest));
   const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
     isHeld: (digest) => record.isHeld(digest),
@@ -172,7 +179,7 @@ function createRegistry({ record, catalog, gate, transfer }: RegistryParts, conf
   const onStored = record.onStored.bind(record);
   const { storage } = record;
   return new SeedRegistry(
-    { catalog, storage, swarm, clock: systemClock, onStored, gate, redirects },
+    { catalog, storage, swarm, clock: systemClock, onStored, gate, pulls, redirects },
     seedRegistryConfig(config),
   );
 }

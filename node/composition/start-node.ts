@@ -12,6 +12,7 @@ import { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
 import { createFacade } from '../../src/registry/facade.ts';
 import { FacadeServer } from '../../src/registry/facade-server.ts';
+import type { MemberDirectory } from '../../src/swarm/member.ts';
 import { OriginListService } from '../../src/transfer/manifest-lists.ts';
 import { OriginManifestService } from '../../src/transfer/manifest-service.ts';
 import { BlobSizeHints } from '../../src/transfer/manifest-sizes.ts';
@@ -37,6 +38,8 @@ import {
 } from './part-configs.ts';
 import { notifyConfig } from './notifications.ts';
 import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
+import { openHosted, type HostedParts } from './hosted-parts.ts';
+import { createPreheating } from './preheating.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
 import { createPushTarget } from './push-target.ts';
 import { openSeedGround, type SeedGround } from './seed-parts.ts';
@@ -122,7 +125,11 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   const transfer = starting.use(createTransfer({ ...ground, ...below, clock: steadyClock }, transferConfig(config)));
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 
-  const facade = starting.use(createServer({ ...ground, origin, transfer, sizes, seed }, () => current.config));
+  const hosted =
+    seed === undefined ? undefined : starting.use(openHosted({ ...ground, seed, transfer, members }, config));
+  const manifests = createManifests({ ...ground, origin, transfer, sizes }, () => current.config);
+  const served = { ...ground, origin, transfer, manifests, seed, hosted };
+  const facade = starting.use(createServer(served, () => current.config));
   const facadeAddress = await listen(facade, config.listen);
   const scrubber = seed === undefined ? undefined : starting.use(seed.startScrubbing(transfer));
 
@@ -135,6 +142,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     transfers: transfer.blobs,
     collect: seed?.collect,
     scrubber,
+    preheat: createPreheating({ transfer, members, manifests, origin, hosted: hosted?.registry }, () => current.config),
     upstreams: new OriginProbe({ origin, config: () => current.config }),
     swarmProbe: createEcho(swarm, transfer),
     facade: facadeAddress,
@@ -160,7 +168,7 @@ function createEcho({ dataPlane, members }: SwarmParts, { peers }: Transfer): Sw
 }
 
 /** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */
-function refuseForeignOptions(role: NodeRole, { notifications, push, storage }: NodeConfig): void {
+function refuseForeignOptions(role: NodeRole, { copies, notifications, push, storage }: NodeConfig): void {
   const refuse = (message: string): never => {
     throw nodeError('ERR_CONFIG_INVALID', message);
   };
@@ -170,6 +178,7 @@ function refuseForeignOptions(role: NodeRole, { notifications, push, storage }: 
   }
   if (storage.driver !== 'filesystem')
     refuse('storage.driver is for seeds: a plain node keeps nothing for good; start it with `dockyard seed`');
+  if (copies.minimum.length > 0) refuse('copies.minimum is for seeds: give it to the seed that takes the pushes');
   if (notifications.endpoints.length > 0)
     refuse('notifications.endpoints are for seeds: give them to the seed that takes the pushes');
 }
@@ -184,19 +193,25 @@ interface Ground {
 interface ServedParts extends Ground {
   readonly origin: OriginRegistry;
   readonly transfer: Transfer;
-  readonly sizes: BlobSizeHints;
+  readonly manifests: OriginManifestService;
   /** What a seed has beside a node. */
   readonly seed: SeedGround | undefined;
+  readonly hosted: HostedParts | undefined;
+}
+
+/** Manifests of upstreams, from wherever they can be had. */
+function createManifests(
+  parts: Ground & { readonly origin: OriginRegistry; readonly transfer: Transfer; readonly sizes: BlobSizeHints },
+  config: () => NodeConfig,
+): OriginManifestService {
+  const { manifests: store, peerManifests: peers } = parts.transfer;
+  return new OriginManifestService({ ...parts, store, peers, clock: systemClock }, manifestConfig(config));
 }
 
 /** The registry for clients, over manifests, blobs and lists. */
 function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServer {
-  const { log, metrics, origin, transfer, sizes, seed } = parts;
-  const { manifests: store, peerManifests: peers } = transfer;
-  const manifests = new OriginManifestService(
-    { origin, store, peers, clock: systemClock, metrics, log, sizes },
-    manifestConfig(config),
-  );
+  const { log, metrics, origin, transfer, manifests, seed, hosted } = parts;
+  const { manifests: store } = transfer;
   const { to } = config().push;
   // A seed keeps what it is given.
   const pushTarget =
@@ -206,8 +221,8 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
       blobs: seed?.vouchedBlobs(transfer, origin) ?? transfer.blobs,
       manifests,
       lists: new OriginListService({ origin }),
-      hosted: seed?.createRegistry(transfer),
-      listener: seed?.notifier,
+      hosted: hosted?.registry,
+      listener: hosted?.listener,
       upstreamNames: () => origin.upstreams,
       pushTarget: () => pushTarget,
       log,

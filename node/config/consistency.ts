@@ -17,6 +17,9 @@ export function findContradictions(
   for (const upstream of config.upstreams) checkCredentials(upstream, problem);
   for (const endpoint of config.notifications.endpoints) checkWebhook(endpoint, problem);
   checkStorage(config.storage, problem);
+  if (config.copies.minimum.length > 0 && config.storage.driver !== 'filesystem') {
+    problem('copies.minimum', 'copies.minimum needs storage.driver filesystem: from a bucket other nodes do not fetch');
+  }
   const { to } = config.push;
   if (to !== undefined && !config.upstreams.some(({ name }) => name === to)) {
     problem('push.to', `push.to '${to}' is not an upstream of this node; add it with --upstream ${to}=URL`);

@@ -178,6 +178,28 @@ export function proxyUrl(): ValueKind<string, ''> {
   return kindOf({ placeholder: 'URL', allowed, suffix: '' }, read, (value) => value);
 }
 
+/** How many copies of the images of a pattern. */
+export interface CopiesValue {
+  readonly pattern: string;
+  readonly copies: number;
+}
+
+/** Copies of images: `NAME:TAG=N`. */
+export function copies(): ValueKind<CopiesValue, ''> {
+  const read = (value: string): CopiesValue | undefined => {
+    const match = /^([^\s=]{1,400})=(\d{1,4})$/.exec(value);
+    const [, pattern, countText] = match ?? [];
+    const count = Number(countText);
+    return pattern === undefined || count < 2 || count > 1000 ? undefined : { pattern, copies: count };
+  };
+  const facts = {
+    placeholder: 'NAME:TAG=N',
+    allowed: 'a pattern of tags and a number of copies from 2 to 1000, such as team/**:v*=3',
+    suffix: '',
+  } as const;
+  return kindOf(facts, read, (value) => `${value.pattern}=${value.copies}`);
+}
+
 /** A header of HTTP requests. */
 export interface HeaderValue {
   readonly name: string;

@@ -13,6 +13,7 @@ import {
 import {
   address,
   choice,
+  copies,
   count,
   duration,
   host,
@@ -284,6 +285,20 @@ export const CONFIG_SCHEMA = {
     keepPushedWithin: option(duration(), {
       summary: 'Tags that were pushed so recently are kept; 0 is no such rule.',
       default: 0,
+    }),
+    keepPulledWithin: option(duration(), {
+      summary: 'Tags that were pulled or pushed so recently are kept; 0 is no such rule.',
+      default: 0,
+    }),
+  }),
+  copies: group('Images of a seed that other nodes hold as well, whether anybody pulls them or not.', {
+    minimum: list(copies(), {
+      summary:
+        'How many nodes hold an image, this seed included: `team/**:v*=3`. Where they are too few, others are asked to fetch it.',
+    }),
+    every: option(duration({ min: 1_000, max: 86_400_000 }), {
+      summary: 'How often the copies are counted, besides after a push.',
+      default: 600_000,
     }),
   }),
   storage: storageOptions,

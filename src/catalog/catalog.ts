@@ -18,8 +18,14 @@ export interface Page<Key> {
 
 /** Repositories come into being with the first thing that is kept in them. */
 export interface Repositories {
+  /** True also of one that was hidden: a name that was pushed here is not given back. */
   has(name: RepositoryName): Promise<boolean>;
   list(page: Page<RepositoryName | string>): Promise<RepositoryName[]>;
+  /**
+   * Takes a repository in which nothing is left out of the list, until something is put into it again, and answers whether it
+   * did. Nothing may be put into it meanwhile.
+   */
+  hideEmpty(name: RepositoryName): Promise<boolean>;
 }
 
 /** That a blob may be seen in a repository. */
@@ -100,6 +106,22 @@ export interface Tags {
   entries(repository: RepositoryName): AsyncIterable<readonly [tag: Tag, entry: TagEntry]>;
 }
 
+/** When a manifest was last asked for. */
+export interface PullTime {
+  readonly digest: Digest;
+  readonly atMs: number;
+}
+
+/** Times of pulls by repository. A loss of power may take the latest. */
+export interface PullRecords {
+  /** Since when times are kept: `nowMs` if nobody asked before. */
+  keptSinceMs(nowMs: number): Promise<number>;
+  get(repository: RepositoryName, digest: Digest): Promise<number | undefined>;
+  /** Keeps times of manifests, as far as those are there; they are forgotten with them. */
+  put(repository: RepositoryName, times: readonly PullTime[]): Promise<void>;
+  list(repository: RepositoryName): AsyncIterable<PullTime>;
+}
+
 /** For which repository an upload was begun. */
 export interface UploadSession {
   readonly repository: RepositoryName;
@@ -120,6 +142,7 @@ export interface Catalog extends AsyncDisposable {
   readonly blobs: BlobLinks;
   readonly manifests: Manifests;
   readonly tags: Tags;
+  readonly pulls: PullRecords;
   readonly sessions: UploadSessions;
   close(): Promise<void>;
 }

@@ -10,6 +10,8 @@ import type {
   ManifestFacts,
   Manifests,
   Page,
+  PullRecords,
+  PullTime,
   Referrer,
   Repositories,
   TagEntry,
@@ -23,6 +25,8 @@ import { CATALOG_VERSION, KEY, keysUnder, PREFIX } from './layout.ts';
 import { decodeRecord, encodeRecord, RECORD } from './records.ts';
 
 const EMPTY = Buffer.alloc(0);
+/** Of a repository in which nothing is left. */
+const HIDDEN = Buffer.from('hidden');
 
 /** Made by `openCatalog`. */
 export class KeyedCatalog implements Catalog {
@@ -30,6 +34,7 @@ export class KeyedCatalog implements Catalog {
   readonly blobs: BlobLinks;
   readonly manifests: Manifests;
   readonly tags: Tags;
+  readonly pulls: PullRecords;
   readonly sessions: UploadSessions;
   readonly #database: KeyValue;
   /** Changes that depend on what is there, one at a time in each repository. */
@@ -39,7 +44,8 @@ export class KeyedCatalog implements Catalog {
     this.#database = database;
     this.repositories = {
       has: async (name) => (await database.get(KEY.repository(name))) !== undefined,
-      list: async (page) => await this.#names(PREFIX.repositories, page, isRepositoryName),
+      list: async (page) => await this.#shownNames(PREFIX.repositories, page, isRepositoryName),
+      hideEmpty: async (name) => await this.#hideEmpty(name),
     };
     this.blobs = {
       get: async (repository, digest) => await this.#blob(repository, digest),
@@ -60,6 +66,12 @@ export class KeyedCatalog implements Catalog {
       delete: async (repository, tag) => await this.#deleteTag(repository, tag),
       list: async (repository, page) => await this.#names(PREFIX.tags(repository), page, isTag),
       entries: (repository) => this.#tagEntries(repository),
+    };
+    this.pulls = {
+      keptSinceMs: async (nowMs) => await this.#pullsKeptSinceMs(nowMs),
+      get: async (repository, digest) => await this.#pull(KEY.pull(repository, digest)),
+      put: async (repository, times) => await this.#putPulls(repository, times),
+      list: (repository) => this.#listPulls(repository),
     };
     this.sessions = {
       get: async (id) => {
@@ -111,6 +123,22 @@ export class KeyedCatalog implements Catalog {
       if (isName(name)) return name;
       throw catalogError('ERR_CATALOG_DAMAGED', `the key ${JSON.stringify(key)} of the catalog names nothing`);
     });
+  }
+
+  /** As `#names`, without those that are marked as hidden. */
+  async #shownNames<Name extends string>(
+    prefix: string,
+    { after, limit }: Page<string>,
+    isName: (text: string) => text is Name,
+  ): Promise<Name[]> {
+    const names: Name[] = [];
+    if (limit <= 0) return names;
+    for await (const [key, value] of this.#database.entries(keysUnder(prefix, after))) {
+      const name = key.slice(prefix.length);
+      if (isName(name) && !value.equals(HIDDEN)) names.push(name);
+      if (names.length >= limit) break;
+    }
+    return names;
   }
 
   async #blob(repository: RepositoryName, digest: Digest): Promise<BlobLink | undefined> {
@@ -199,7 +227,11 @@ export class KeyedCatalog implements Catalog {
       const facts = await this.#facts(repository, digest);
       if (facts === undefined) return undefined;
       const tags = await this.#names(PREFIX.pointers(repository, digest), { limit: Infinity }, isTag);
-      const keys = [KEY.manifest(repository, digest), KEY.manifestBytes(repository, digest)];
+      const keys = [
+        KEY.manifest(repository, digest),
+        KEY.manifestBytes(repository, digest),
+        KEY.pull(repository, digest),
+      ];
       if (facts.subject !== undefined) keys.push(KEY.referrer(repository, facts.subject, digest));
       for (const tag of tags) keys.push(KEY.tag(repository, tag), KEY.pointer(repository, digest, tag));
       await this.#database.write(keys.map((key) => ({ type: 'del', key })));
@@ -218,6 +250,50 @@ export class KeyedCatalog implements Catalog {
     const prefix = PREFIX.referrers(repository, subject);
     for await (const [key, value] of this.#database.entries(keysUnder(prefix, after))) {
       yield { digest: digestIn(key, prefix), ...decodeRecord(RECORD.referrer, key, value) };
+    }
+  }
+
+  async #hideEmpty(name: RepositoryName): Promise<boolean> {
+    return await this.#locks.run(name, async () => {
+      const key = KEY.repository(name);
+      for (const prefix of [PREFIX.manifests(name), PREFIX.blobs(name), PREFIX.tags(name)]) {
+        for await (const _entry of this.#database.entries(keysUnder(prefix))) return false;
+      }
+      if ((await this.#database.get(key))?.length !== 0) return false;
+      await this.#database.write([{ type: 'put', key, value: HIDDEN }]);
+      return true;
+    });
+  }
+
+  async #pull(key: string): Promise<number | undefined> {
+    const value = await this.#database.get(key);
+    return value === undefined ? undefined : decodeRecord(RECORD.pull, key, value).atMs;
+  }
+
+  async #pullsKeptSinceMs(nowMs: number): Promise<number> {
+    const key = KEY.pullsKeptSince();
+    const known = await this.#pull(key);
+    if (known !== undefined) return known;
+    await this.#database.write([{ type: 'put', key, value: encodeRecord(RECORD.pull, { atMs: nowMs }) }]);
+    return nowMs;
+  }
+
+  async #putPulls(repository: RepositoryName, times: readonly PullTime[]): Promise<void> {
+    await this.#locks.run(repository, async () => {
+      const changes: KeyValueChange[] = [];
+      for (const { digest, atMs } of times) {
+        if ((await this.#database.get(KEY.manifest(repository, digest))) === undefined) continue;
+        const value = encodeRecord(RECORD.pull, { atMs });
+        changes.push({ type: 'put', key: KEY.pull(repository, digest), value });
+      }
+      if (changes.length > 0) await this.#database.write(changes, { isLossy: true });
+    });
+  }
+
+  async *#listPulls(repository: RepositoryName): AsyncGenerator<PullTime> {
+    const prefix = PREFIX.pulls(repository);
+    for await (const [key, value] of this.#database.entries(keysUnder(prefix))) {
+      yield { digest: digestIn(key, prefix), ...decodeRecord(RECORD.pull, key, value) };
     }
   }
 

@@ -3,15 +3,17 @@
  * belongs together stands together, in order. All keys are ASCII.
  *
  *   v!                                    the version of this layout
- *   r!<name>                              a repository
+ *   r!<name>                              a repository; its value is `hidden` while nothing is in it, else empty
  *   b!<name>NUL<digest>                   a blob that may be seen in it
  *   m!<name>NUL<digest>                   facts of a manifest       d!<name>NUL<digest>   its bytes
  *   s!<name>NUL<subject>NUL<digest>       a manifest that names `subject` as its subject
  *   t!<name>NUL<tag>                      where a tag points
  *   p!<name>NUL<digest>NUL<tag>           the same from the other end
+ *   a!<name>NUL<digest>                   when a manifest was last asked for
+ *   w!                                    since when that is kept
  *   u!<upload id>                         for which repository an upload was begun
  *
- * Values are JSON, but for the bytes of manifests and for `p!`, whose values are empty.
+ * Values are JSON, but for the bytes of manifests, for `r!`, and for `p!`, whose values are empty.
  */
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/name.ts';
@@ -30,6 +32,8 @@ export const KEY = {
   referrer: (name: RepositoryName, subject: Digest, digest: Digest): string => `s!${name}\0${subject}\0${digest}`,
   tag: (name: RepositoryName, tag: Tag): string => `t!${name}\0${tag}`,
   pointer: (name: RepositoryName, digest: Digest, tag: Tag): string => `p!${name}\0${digest}\0${tag}`,
+  pull: (name: RepositoryName, digest: Digest): string => `a!${name}\0${digest}`,
+  pullsKeptSince: (): string => 'w!',
   upload: (id: string): string => `u!${id}`,
 } as const;
 
@@ -41,6 +45,7 @@ export const PREFIX = {
   manifests: (name: RepositoryName): string => `m!${name}\0`,
   referrers: (name: RepositoryName, subject: Digest): string => `s!${name}\0${subject}\0`,
   tags: (name: RepositoryName): string => `t!${name}\0`,
+  pulls: (name: RepositoryName): string => `a!${name}\0`,
   pointers: (name: RepositoryName, digest: Digest): string => `p!${name}\0${digest}\0`,
 } as const;
 

@@ -25,6 +25,7 @@ export const RECORD = {
   }),
   referrer: z.object({ mediaType: z.string(), sizeBytes: count, artifactType: z.string().optional(), annotations }),
   tag: z.object({ digest, updatedAtMs: timeMs }),
+  pull: z.object({ atMs: timeMs }),
   upload: z.object({
     repository: z.custom<RepositoryName>((value) => typeof value === 'string' && isRepositoryName(value)),
     startedAtMs: timeMs,

@@ -96,8 +96,17 @@ export class OriginRegistry implements AsyncDisposable {
 
   /** What a tag stands for now; `undefined` when the upstream does not have it. */
   async resolveTag(repository: Repository, tag: Tag, options: OriginOptions = {}): Promise<ResolvedTag | undefined> {
+    return await this.statManifest(repository, { kind: 'tag', tag }, options);
+  }
+
+  /** What a manifest is, without reading it where the upstream tells; `undefined` when it does not have it. */
+  async statManifest(
+    repository: Repository,
+    reference: ManifestReference,
+    options: OriginOptions = {},
+  ): Promise<ResolvedTag | undefined> {
     const client = this.#client(repository);
-    const request = this.#request(client, repository, `manifests/${tag}`);
+    const request = this.#request(client, repository, `manifests/${formatManifestReference(reference)}`);
     const head = {
       ...request,
       kind: 'tag',
@@ -107,7 +116,7 @@ export class OriginRegistry implements AsyncDisposable {
     } as const;
     const resolved = await client.perform(head, (answer) => readTagHead(answer), options);
     if (resolved !== 'unclear') return resolved;
-    const manifest = await this.fetchManifest(repository, { kind: 'tag', tag }, options);
+    const manifest = await this.fetchManifest(repository, reference, options);
     return manifest === undefined ? undefined : { ...manifest, sizeBytes: manifest.bytes.length };
   }
 
@@ -172,7 +181,20 @@ export class OriginRegistry implements AsyncDisposable {
   ): Promise<OriginList | undefined> {
     const client = this.#client(repository);
     const what = list.kind === 'tags' ? 'tags/list' : `referrers/${list.digest}`;
-    const request = this.#request(client, repository, what + listSearch(search));
+    return await this.#list(client, this.#request(client, repository, what + listSearch(search)), options);
+  }
+
+  /** A page of the names of an upstream's repositories, its prefix included; `undefined` when it does not list them (404). */
+  async catalog(upstream: string, search: string, options: OriginOptions = {}): Promise<OriginList | undefined> {
+    const request = { path: `_catalog${listSearch(search)}`, scope: 'registry:catalog:*' };
+    return await this.#list(this.#client({ upstream }), request, options);
+  }
+
+  async #list(
+    client: UpstreamClient,
+    request: { readonly path: string; readonly scope: string },
+    options: OriginOptions,
+  ): Promise<OriginList | undefined> {
     const get = {
       ...request,
       kind: 'list',
@@ -206,12 +228,10 @@ export class OriginRegistry implements AsyncDisposable {
     if (!this.#clients.has(client.config.name)) this.#deps.metrics.forget(client.config.name);
   }
 
-  #client(repository: Repository): UpstreamClient {
-    const client = this.#clients.get(repository.upstream);
+  #client({ upstream }: Pick<Repository, 'upstream'>): UpstreamClient {
+    const client = this.#clients.get(upstream);
     if (client !== undefined) return client;
-    throw originError('ERR_UPSTREAM_UNKNOWN', `no upstream '${repository.upstream}' is configured`, {
-      details: { upstream: repository.upstream },
-    });
+    throw originError('ERR_UPSTREAM_UNKNOWN', `no upstream '${upstream}' is configured`, { details: { upstream } });
   }
 
   #request(client: UpstreamClient, repository: Repository, rest: string): { path: string; scope: string } {

@@ -16,6 +16,8 @@ export interface PassedRequest {
   readonly rest: string;
   /** Those of the client that are about the content; lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Where the upstream said to go on, in place of `rest`: `continueAt` of an earlier answer, with a query of one's own. */
+  readonly at?: URL | undefined;
   /** Absent where there is none. */
   readonly body?: AsyncIterable<Uint8Array> | undefined;
 }
@@ -25,6 +27,8 @@ export interface PassedAnswer {
   readonly status: number;
   /** Those that clients need, lower-case names; `location` is a path at this node, or a URL elsewhere. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Where the upstream itself says to go on. */
+  readonly continueAt?: URL | undefined;
   /** At most 64 KiB: answers to pushes are errors at most. */
   readonly bytes: Buffer;
 }
@@ -40,6 +44,7 @@ const ANSWER_HEADERS = [
   'oci-subject',
   'oci-tag',
   'range',
+  'retry-after',
   'warning',
 ];
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -63,6 +68,7 @@ export async function passPush(
   const source = request.body === undefined ? undefined : watchSource(request.body);
   const sent = {
     method: request.method,
+    at: request.at,
     path: `${fullName}/${request.rest}`,
     scope: `repository:${fullName}:${action}`,
     headers: request.headers,
@@ -80,7 +86,8 @@ export async function passPush(
     }
     const isHead = request.method === 'HEAD';
     const bytes = isHead ? Buffer.alloc(0) : await readBounded(answer, MAX_ANSWER_BYTES, client.config.name);
-    return { status: answer.status, headers: answerHeaders(answer, { name, fullName }), bytes };
+    const continueAt = URL.parse(answer.header('location') ?? '', answer.url.href) ?? undefined;
+    return { status: answer.status, headers: answerHeaders(answer, { name, fullName }), continueAt, bytes };
   } catch (error) {
     throw error instanceof TransientFailure ? error.final : error;
   }

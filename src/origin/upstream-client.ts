@@ -52,6 +52,8 @@ export interface UpstreamRequest {
 export interface PassingRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly path: string;
+  /** In place of `path`, where the upstream said to go on. */
+  readonly at?: URL | undefined;
   readonly scope: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: AsyncIterable<Uint8Array> | undefined;
@@ -187,7 +189,15 @@ export class UpstreamClient {
     if (known !== undefined || request.body === undefined || this.#isOpenToAll) return known;
     const { connectTimeoutMs, progressTimeoutMs } = this.config;
     const timeoutMs = Math.max(connectTimeoutMs, progressTimeoutMs);
-    const probe = { ...request, method: 'GET', path: '', headers: {}, body: undefined, timeoutMs } as const;
+    const probe = {
+      ...request,
+      method: 'GET',
+      path: '',
+      at: undefined,
+      headers: {},
+      body: undefined,
+      timeoutMs,
+    } as const;
     const answer = await this.#passOnce(probe, undefined, options);
     await answer.discard();
     this.#isOpenToAll = answer.status === 200;
@@ -199,7 +209,8 @@ export class UpstreamClient {
     authorization: string | undefined,
     options: { signal?: AbortSignal | undefined },
   ): Promise<HttpAnswer> {
-    const url = new URL(this.#base + request.path);
+    const url = request.at ?? new URL(this.#base + request.path);
+    if (!this.#isOwn(url)) throw this.#leadsElsewhere(url);
     const headers = authorization === undefined ? request.headers : { ...request.headers, authorization };
     const { method, body, timeoutMs: progressTimeoutMs } = request;
     const sent = { method, url, headers, upstream: this.config.name, progressTimeoutMs };
@@ -335,6 +346,15 @@ export class UpstreamClient {
       const answer = await exchange(this.#dispatchers.trusted(url), { ...sent, url, headers }, options);
       this.#reached();
       return answer;
+    });
+  }
+
+  /** Bodies and credentials of pushes are given to the upstream alone. */
+  #leadsElsewhere(url: URL): DockyardError {
+    const { name } = this.config;
+    const details = { upstream: name, host: url.host };
+    return originError('ERR_ORIGIN_UNSAFE_TARGET', `upstream '${name}' wants a push to go on at ${url.host}`, {
+      details,
     });
   }
 

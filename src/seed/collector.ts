@@ -12,6 +12,7 @@ import type { RepositoryName } from '../oci/name.ts';
 import type { BlobStorage } from '../storage/blob-storage.ts';
 import type { CollectionObserver, CollectionOutcome } from './collection-observer.ts';
 import { seedError } from './errors.ts';
+import type { PullTimes } from './pull-times.ts';
 import type { PushGate, PushWatch } from './push-gate.ts';
 import type { CollectionEvent, Removal } from './removal.ts';
 import { isOld, RepositoryGarbage, type CollectionRules } from './repository-garbage.ts';
@@ -25,6 +26,8 @@ export interface CollectorDeps {
   readonly policy: Pick<SeedPolicy, 'isImmutable'>;
   readonly clock: { nowMs(): number };
   readonly observer?: CollectionObserver | undefined;
+  /** When manifests were last asked for; without it only pushes count. */
+  readonly pulls?: Pick<PullTimes, 'read' | 'last'> | undefined;
 }
 
 export interface CollectorConfig {
@@ -110,7 +113,10 @@ export class Collector {
         return;
       }
       const isTrue = (): boolean => run.watch.manifestCount(repository) === before;
-      if (yield* this.#sweep(repository, garbage, isTrue, run)) return;
+      if (!(yield* this.#sweep(repository, garbage, isTrue, run))) continue;
+      const { repositories } = this.#deps.catalog;
+      await this.#deps.gate.removeFrom(repository, async () => await repositories.hideEmpty(repository));
+      return;
     }
     yield { kind: 'postponed', repository };
   }
@@ -142,7 +148,11 @@ export class Collector {
     const { blobs, manifests, tags } = this.#deps.catalog;
     const { repository, digest } = removal;
     if (removal.kind === 'tag') return (await tags.delete(repository, removal.tag)) !== undefined;
-    if (removal.kind === 'manifest') return (await manifests.delete(repository, digest)) !== undefined;
+    if (removal.kind === 'manifest') {
+      // Whoever asked for it since may rely on it.
+      const pulledAtMs = (await this.#deps.pulls?.last(repository, digest)) ?? 0;
+      return isOld(pulledAtMs, rules) && (await manifests.delete(repository, digest)) !== undefined;
+    }
     // It may have been pushed, mounted or asked for since.
     const link = await blobs.get(repository, digest);
     return link !== undefined && isOld(link.linkedAtMs, rules) && (await blobs.delete(repository, digest));
@@ -195,8 +205,8 @@ export class Collector {
   }
 
   async #find(repository: RepositoryName, { rules }: Run): Promise<RepositoryGarbage> {
-    const { catalog, policy } = this.#deps;
-    return await RepositoryGarbage.find({ catalog, policy, retention: this.#retention }, rules, repository);
+    const { catalog, policy, pulls } = this.#deps;
+    return await RepositoryGarbage.find({ catalog, policy, pulls, retention: this.#retention }, rules, repository);
   }
 
   async *#repositories({ signal }: Run): AsyncGenerator<RepositoryName> {

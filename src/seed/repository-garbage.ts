@@ -3,6 +3,7 @@ import type { BlobLink, Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import { indexesFirst, liveManifests, type ManifestNode } from './live-manifests.ts';
+import type { PullTimes } from './pull-times.ts';
 import type { Removal } from './removal.ts';
 import type { DatedTag, Retention } from './retention.ts';
 import type { SeedPolicy } from './seed-policy.ts';
@@ -11,6 +12,8 @@ export interface RepositoryGarbageDeps {
   readonly catalog: Pick<Catalog, 'blobs' | 'manifests' | 'tags'>;
   readonly retention: Retention;
   readonly policy: Pick<SeedPolicy, 'isImmutable'>;
+  /** When manifests were last asked for; without it only pushes count. */
+  readonly pulls?: Pick<PullTimes, 'read'> | undefined;
 }
 
 /** By what a run decides. */
@@ -80,22 +83,26 @@ export class RepositoryGarbage {
   }
 
   async #judgeManifests(): Promise<void> {
-    const { catalog, policy, retention } = this.#deps;
+    const { catalog, policy, pulls, retention } = this.#deps;
     const { nowMs, untagged } = this.#rules;
     const repository = this.#repository;
+    const pulled = await pulls?.read(repository);
     const nodes = new Map<Digest, ManifestNode>();
     for await (const { digest, sizeBytes, pushedAtMs, subject, manifests } of catalog.manifests.list(repository)) {
       nodes.set(digest, { sizeBytes, pushedAtMs, subject, manifests });
     }
     const tags: DatedTag[] = [];
-    for await (const [tag, entry] of catalog.tags.entries(repository)) tags.push({ tag, ...entry });
+    for await (const [tag, entry] of catalog.tags.entries(repository))
+      tags.push({ tag, ...entry, pulledAtMs: pulled?.of(entry.digest) });
     this.#tags = retention
       .dropped(repository, tags, { nowMs, isThere: (digest) => nodes.has(digest) })
       .filter(({ tag }) => !policy.isImmutable(repository, tag));
     if (!untagged) return;
     const dropped = new Set(this.#tags.map(({ tag }) => tag));
     const roots = new Set(tags.filter(({ tag }) => !dropped.has(tag)).map(({ digest }) => digest));
-    for (const [digest, { pushedAtMs }] of nodes) if (!isOld(pushedAtMs, this.#rules)) roots.add(digest);
+    for (const [digest, { pushedAtMs }] of nodes) {
+      if (!isOld(Math.max(pushedAtMs, pulled?.of(digest) ?? 0), this.#rules)) roots.add(digest);
+    }
     const live = liveManifests(nodes, roots);
     this.#dead = new Map([...nodes].filter(([digest]) => !live.has(digest)));
   }

@@ -11,6 +11,8 @@ export interface RetentionConfig {
   readonly keepNewest: number;
   /** Tags that were pushed so recently; 0 is no rule. */
   readonly keepPushedWithinMs: number;
+  /** Tags whose manifest was pulled or that were pushed so recently; 0 is no rule. */
+  readonly keepPulledWithinMs: number;
 }
 
 /** A tag as retention looks at it. */
@@ -18,6 +20,8 @@ export interface DatedTag {
   readonly tag: Tag;
   readonly digest: Digest;
   readonly updatedAtMs: number;
+  /** When the manifest was last asked for; needed by a rule about pulls. */
+  readonly pulledAtMs?: number | undefined;
 }
 
 /** Tags by which older clients attach signatures and the like to a manifest: `sha256-<hex>`, `sha256-<hex>.sig`. */
@@ -35,8 +39,8 @@ export class Retention {
 
   /** False when there is no rule. */
   get hasRules(): boolean {
-    const { keepNewest, keepPushedWithinMs } = this.#config;
-    return this.#patterns.length > 0 || keepNewest > 0 || keepPushedWithinMs > 0;
+    const { keepNewest, keepPushedWithinMs, keepPulledWithinMs } = this.#config;
+    return this.#patterns.length > 0 || keepNewest > 0 || keepPushedWithinMs > 0 || keepPulledWithinMs > 0;
   }
 
   /**
@@ -54,11 +58,12 @@ export class Retention {
       const subject = subjectOf(tag);
       return subject === undefined || !isThere(subject);
     });
-    const { keepNewest, keepPushedWithinMs } = this.#config;
+    const { keepNewest, keepPushedWithinMs, keepPulledWithinMs } = this.#config;
     return ordinary
       .toSorted((one, other) => other.updatedAtMs - one.updatedAtMs || (one.tag < other.tag ? -1 : 1))
       .slice(keepNewest)
       .filter(({ updatedAtMs }) => updatedAtMs <= nowMs - keepPushedWithinMs)
+      .filter(({ updatedAtMs, pulledAtMs = 0 }) => Math.max(updatedAtMs, pulledAtMs) <= nowMs - keepPulledWithinMs)
       .filter(({ tag }) => !this.#patterns.some((pattern) => pattern(repository, tag)));
   }
 }

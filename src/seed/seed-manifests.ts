@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { ManifestReference, RepositoryName, Tag } from '../oci/name.ts';
 import type { BlobStorage } from '../storage/blob-storage.ts';
 import { seedError } from './errors.ts';
+import type { PullTimes } from './pull-times.ts';
 import { readPushedManifest, type PushedManifest } from './pushed-manifest.ts';
 import type { PushGate } from './push-gate.ts';
 import type { SeedContext } from './seed-blobs.ts';
@@ -15,6 +16,8 @@ export interface SeedManifestsDeps {
   readonly policy: SeedPolicy;
   readonly gate: Pick<PushGate, 'addManifest'>;
   readonly clock: { nowMs(): number };
+  /** Told of each manifest that is asked for. */
+  readonly pulls?: Pick<PullTimes, 'note'> | undefined;
 }
 
 /** A manifest for a client. */
@@ -65,7 +68,10 @@ export class SeedManifests {
     const { name } = repository;
     const digest =
       reference.kind === 'digest' ? reference.digest : (await catalog.tags.get(name, reference.tag))?.digest;
-    return digest === undefined ? undefined : await catalog.manifests.get(name, digest);
+    const found = digest === undefined ? undefined : await catalog.manifests.get(name, digest);
+    // A question by HEAD as well: nodes learn by it what a tag stands for, and clients whether they have to push.
+    if (found !== undefined) this.#deps.pulls?.note(name, found.digest);
+    return found;
   }
 
   /**

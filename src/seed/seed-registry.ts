@@ -2,6 +2,7 @@
 import type { Catalog } from '../catalog/catalog.ts';
 import { isRepositoryName, type RepositoryName } from '../oci/name.ts';
 import type { BlobStorage, StoredBlob } from '../storage/blob-storage.ts';
+import type { PullTimes } from './pull-times.ts';
 import type { PushGate } from './push-gate.ts';
 import { SeedBlobs, type SeedBlobsConfig, type SwarmBlobs } from './seed-blobs.ts';
 import { SeedLists } from './seed-lists.ts';
@@ -18,6 +19,8 @@ export interface SeedRegistryDeps {
   readonly clock: { nowMs(): number };
   /** Keeps what is being pushed from being collected. */
   readonly gate: PushGate;
+  /** When manifests were last asked for. */
+  readonly pulls?: PullTimes | undefined;
   /** Told of each blob that this node holds from now on. */
   readonly onStored: (blob: StoredBlob) => void;
 }

@@ -127,6 +127,17 @@ export class BlobTransfer implements AsyncDisposable {
     await journey.lend(run);
   }
 
+  /** How far the journey of a blob is; `undefined` when there is none. */
+  progress(digest: Digest): { readonly heldPieces: number; readonly pieceCount: number } | undefined {
+    const progress = this.#journeys.get(digest)?.progress;
+    return progress === undefined ? undefined : { heldPieces: progress.held, pieceCount: progress.count };
+  }
+
+  /** Resolves when a blob has no journey any more. */
+  async settled(digest: Digest): Promise<void> {
+    await this.#journeys.get(digest)?.ended;
+  }
+
   /** Journeys under way, and those that ended lately, newest last. */
   reports(): { running: (PullReport & { heldPieces: number; pieceCount: number })[]; ended: readonly PullReport[] } {
     const running = [...this.#journeys.values()].map((journey) => ({

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore } from '../content/blob-store.ts';
+import { systemClock } from '../origin/clock.ts';
 import type { ManifestStore } from '../content/manifest-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { LinkIdentity, VerifySignature } from '../swarm/link/handshake.ts';
@@ -19,6 +20,8 @@ import { RecentPieces } from './local-pieces.ts';
 import type { OriginBlobs } from './origin-feed.ts';
 import { PeerManifestExchange, SharingManifestStore } from './peer-manifests.ts';
 import { Peers } from './peers.ts';
+import { Preheat } from './preheat.ts';
+import { PreheatDesk } from './preheat-desk.ts';
 import { RateLimit } from './rate-limit.ts';
 import { Rendezvous } from './rendezvous.ts';
 import { SmallBlobs } from './small-blobs.ts';
@@ -111,6 +114,8 @@ export interface Transfer extends AsyncDisposable {
   /** The manifest store that offers to peers what is put into it. */
   readonly manifests: ManifestStore;
   readonly peers: Peers;
+  /** Has nodes fetch images before they are needed. */
+  readonly preheat: Preheat;
   /** Tells others that this node holds all of a blob that it did not fetch. */
   announce(digest: Digest): void;
   /** To be called when members come or go. */
@@ -118,9 +123,7 @@ export interface Transfer extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const MAX_RENDEZVOUS_DIGESTS = 200_000;
-const MAX_RENDEZVOUS_PARTICIPANTS = 256;
-const GATHERING_TTL_MS = 30_000;
+const RENDEZVOUS = { maxDigests: 200_000, maxParticipants: 256, gatheringTtlMs: 30_000 } as const;
 
 /** Puts the transfer layer together over an open data plane. */
 export function createTransfer(deps: TransferDeps, config: TransferConfig): Transfer {
@@ -132,14 +135,7 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   const metrics = new TransferMetrics(deps.metrics);
   const peers = new Peers({ members, links: dataPlane.links }, config);
   hub.onFetchingOverAccepted((link) => peers.dialBack(link));
-  const rendezvous = new Rendezvous(
-    {
-      maxDigests: MAX_RENDEZVOUS_DIGESTS,
-      maxParticipants: MAX_RENDEZVOUS_PARTICIPANTS,
-      gatheringTtlMs: GATHERING_TTL_MS,
-    },
-    random,
-  );
+  const rendezvous = new Rendezvous(RENDEZVOUS, random);
   const search = new HolderSearch({ peers, rendezvous, discoveries, nowMs, log }, config);
   const announcer = new Announcer({
     members,
@@ -164,13 +160,26 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   new HomeDesk({ identity, hub, store, peers, rendezvous, nowMs, begin, lend, small }, config);
   const peerManifests = new PeerManifestExchange({ hub, peers, store: deps.manifests, clock, log, signal });
   const manifests = new SharingManifestStore({ below: deps.manifests, exchange: peerManifests, log });
+  const desk = new PreheatDesk({ hub, store, blobs, nowMs, log });
+  const preheat = new Preheat({ members, peers, manifests: peerManifests, desk, clock: systemClock });
   for (const held of store.list()) announcer.hold(held.digest);
   const close = async (): Promise<void> => {
     stopping.abort();
     announcer.close();
+    await desk.close();
     await blobs.close();
   };
   const onMembersChanged = (): void => announcer.onMembersChanged();
   const announce = onComplete;
-  return { blobs, peerManifests, manifests, peers, announce, onMembersChanged, close, [Symbol.asyncDispose]: close };
+  return {
+    blobs,
+    peerManifests,
+    manifests,
+    peers,
+    preheat,
+    announce,
+    onMembersChanged,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }

@@ -81,6 +81,21 @@ export class PeerManifestExchange {
     }
   }
 
+  /**
+   * Gives a manifest to one member, if it lacks it.
+   * @throws {DockyardError} ERR_LINK_TIMEOUT, ERR_LINK_FAILED, or what the member answers
+   */
+  async giveManifest(
+    member: Parameters<Peers['ask']>[0],
+    { digest, mediaType, bytes }: StoredManifest,
+    options: { signal: AbortSignal; timeoutMs: number },
+  ): Promise<void> {
+    const { peers } = this.#deps;
+    const answer = await peers.ask(member, 'offer-manifest', { digest, mediaType }, options);
+    if (asRecord(answer.value)['wanted'] !== true) return;
+    await peers.ask(member, 'offer-manifest', { digest, mediaType }, { ...options, bytes });
+  }
+
   /** Offers what this node heard of a tag to the tag's homes. */
   async offerTag(repository: Repository, tag: Tag, stored: StoredTag): Promise<void> {
     const offer = { upstream: repository.upstream, name: repository.name, tag, ...stored };

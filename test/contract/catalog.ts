@@ -195,6 +195,46 @@ export function describeCatalog(name: string, makePlace: () => Promise<CatalogPl
       expect(await catalog.repositories.list({ limit: 1 })).toEqual([APP]);
     });
 
+    test('a repository is listed no more when nothing is left in it, until something is put there again', async () => {
+      await using catalog = await empty();
+      const image = manifestOf('image');
+      await catalog.manifests.put(APP, image, [tag('v1')]);
+      await catalog.blobs.put(APP, linkOf('layer'));
+      await catalog.manifests.put(OTHER, image, []);
+      expect(await catalog.repositories.hideEmpty(APP)).toBe(false);
+      await catalog.manifests.delete(APP, image.digest);
+      expect(await catalog.repositories.hideEmpty(APP)).toBe(false);
+      await catalog.blobs.delete(APP, linkOf('layer').digest);
+      expect(await catalog.repositories.hideEmpty(APP)).toBe(true);
+      expect(await catalog.repositories.hideEmpty(APP)).toBe(false);
+      expect(await catalog.repositories.has(APP)).toBe(true);
+      expect(await catalog.repositories.list({ limit: 10 })).toEqual([OTHER]);
+      await catalog.blobs.put(APP, linkOf('layer'));
+      expect(await catalog.repositories.list({ limit: 10 })).toEqual([APP, OTHER]);
+    });
+
+    test('times of pulls are kept of manifests that are there, and go with them', async () => {
+      const place = await makePlace();
+      const [image, gone] = [manifestOf('image'), manifestOf('gone')];
+      {
+        await using catalog = await place.open();
+        expect(await catalog.pulls.keptSinceMs(5)).toBe(5);
+        await catalog.manifests.put(APP, image, []);
+        await catalog.pulls.put(
+          APP,
+          [image, gone].map(({ digest }) => ({ digest, atMs: 7 })),
+        );
+        await catalog.pulls.put(APP, [{ digest: image.digest, atMs: 9 }]);
+      }
+      await using catalog = await place.open();
+      expect(await catalog.pulls.keptSinceMs(6)).toBe(5);
+      expect(await catalog.pulls.get(APP, image.digest)).toBe(9);
+      expect(await listAll(catalog.pulls.list(APP))).toEqual([{ digest: image.digest, atMs: 9 }]);
+      expect(await listAll(catalog.pulls.list(OTHER))).toEqual([]);
+      await catalog.manifests.delete(APP, image.digest);
+      expect(await catalog.pulls.get(APP, image.digest)).toBeUndefined();
+    });
+
     test('an upload is remembered until it is forgotten', async () => {
       await using catalog = await empty();
       await catalog.sessions.put('id', { repository: APP, startedAtMs: 7 });

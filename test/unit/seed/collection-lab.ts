@@ -11,6 +11,7 @@ import { isDockyardError } from '../../../src/oci/error.ts';
 import { parseManifestReference, type RepositoryName, type Tag } from '../../../src/oci/name.ts';
 import { HOSTED_HERE } from '../../../src/oci/repository.ts';
 import { Collector } from '../../../src/seed/collector.ts';
+import { PullTimes } from '../../../src/seed/pull-times.ts';
 import { PushGate } from '../../../src/seed/push-gate.ts';
 import type { SeedContext } from '../../../src/seed/seed-blobs.ts';
 import { SeedPolicy } from '../../../src/seed/seed-policy.ts';
@@ -66,6 +67,14 @@ export async function diskStorage(clock: LabClock): Promise<LabStorage> {
   return { storage, [Symbol.asyncDispose]: async () => await opened.disposeAsync() };
 }
 
+interface LabParts {
+  readonly catalog: Catalog;
+  readonly storage: BlobStorage;
+  readonly clock: LabClock;
+  /** Without it, pulls do not count, as in the model. */
+  readonly pulls?: PullTimes | undefined;
+}
+
 /** Does what clients and operators do. Steps that cannot be done then (a tag that is not there) answer false. */
 export class CollectionLab {
   readonly rules: LabRules;
@@ -75,18 +84,14 @@ export class CollectionLab {
   readonly #seed: SeedRegistry;
   readonly #collector: Collector;
 
-  constructor(
-    { catalog, storage, clock }: { catalog: Catalog; storage: BlobStorage; clock: LabClock },
-    rules: LabRules,
-    turn: () => Promise<void>,
-  ) {
+  constructor({ catalog, storage, clock, pulls }: LabParts, rules: LabRules, turn: () => Promise<void>) {
     this.rules = rules;
     this.clock = clock;
     [this.#catalog, this.#storage] = [catalog, storage];
     const slow = { catalog: slowCatalog(catalog, turn), storage: slowStorage(storage, turn) };
     const policy = { names: [], immutableTags: [], allowDelete: true, graceMs: rules.graceMs };
     const swarm = { isHeld: () => false, open: async () => await Promise.resolve(undefined) };
-    const parts = { ...slow, clock, gate: new PushGate() };
+    const parts = { ...slow, clock, gate: new PushGate(), pulls };
     this.#seed = new SeedRegistry({ ...parts, swarm, onStored: () => undefined }, policy);
     const { graceMs, untagged, retention } = rules;
     this.#collector = new Collector(
@@ -98,6 +103,7 @@ export class CollectionLab {
           keepTags: retention === undefined ? [] : ['v*'],
           keepNewest: 0,
           keepPushedWithinMs: 0,
+          keepPulledWithinMs: 0,
           ...retention,
         },
       },
@@ -154,6 +160,11 @@ export class CollectionLab {
     return true;
   }
 
+  /** The names of repositories, as clients see them. */
+  async repositoryNames(): Promise<unknown> {
+    return JSON.parse((await this.#seed.lists.repositories('')).bytes.toString('utf8'));
+  }
+
   async deleteManifest(name: RepositoryName, reference: string): Promise<boolean> {
     return await succeeds(this.#seed.manifests.delete(parseManifestReference(reference), contextOf(name)));
   }
@@ -189,6 +200,7 @@ export async function withLab(
   rules: LabRules,
   turns: () => number,
   work: (lab: CollectionLab) => Promise<void>,
+  { countsPulls = false }: { countsPulls?: boolean } = {},
 ): Promise<void> {
   const clock = new LabClock();
   await using opened = await openStorage(clock);
@@ -196,7 +208,10 @@ export async function withLab(
   const turn = async (): Promise<void> => {
     for (let left = turns(); left > 0; left -= 1) await nextTurn();
   };
-  await work(new CollectionLab({ catalog, storage: opened.storage, clock }, rules, turn));
+  await using pulls = countsPulls
+    ? await PullTimes.open({ catalog, clock, log: pino({ level: 'silent' }) })
+    : undefined;
+  await work(new CollectionLab({ catalog, storage: opened.storage, clock, pulls }, rules, turn));
 }
 
 function contextOf(name: RepositoryName): SeedContext {
@@ -215,10 +230,11 @@ async function succeeds(work: Promise<unknown>): Promise<boolean> {
 }
 
 function slowCatalog(catalog: Catalog, turn: () => Promise<void>): Catalog {
-  const { blobs, manifests, tags, repositories, sessions } = catalog;
+  const { blobs, manifests, pulls, tags, repositories, sessions } = catalog;
   return {
     repositories: { ...repositories, list: async (...args) => (await turn(), await repositories.list(...args)) },
     sessions,
+    pulls,
     blobs: {
       ...blobs,
       get: async (...args) => (await turn(), await blobs.get(...args)),

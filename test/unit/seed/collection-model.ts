@@ -26,7 +26,9 @@ export interface PlainRules {
   readonly graceMs: number;
   readonly untagged: boolean;
   /** Tags that begin with `v` are kept, and so many newest, and those pushed within so long; no rule when undefined. */
-  readonly retention: { readonly keepNewest: number; readonly keepPushedWithinMs: number } | undefined;
+  readonly retention:
+    | { readonly keepNewest: number; readonly keepPushedWithinMs: number; readonly keepPulledWithinMs?: number }
+    | undefined;
 }
 
 export const NAMES = ['a', 'team/b', 'team/c'] as RepositoryName[];

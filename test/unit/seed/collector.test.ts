@@ -57,6 +57,51 @@ describe('a collection', () => {
     });
   });
 
+  test('keeps what was pulled within the time, by whichever tag, and drops the rest', async () => {
+    const DAY_MS = 24 * HOUR_MS;
+    const retention = { keepNewest: 0, keepPushedWithinMs: 0, keepPulledWithinMs: 30 * DAY_MS };
+    const work = async (lab: CollectionLab): Promise<void> => {
+      const [one, other] = [MANIFESTS[0], MANIFESTS[1]] as [ModelManifest, ModelManifest];
+      for (const tag of ['a', 'b']) await lab.pushImage(APP, one, tag);
+      await lab.pushImage(APP, other, 'c');
+      lab.clock.atMs += 20 * DAY_MS;
+      expect(await lab.pull(APP, 'b')).toBe(true);
+      lab.clock.atMs += 20 * DAY_MS;
+      const events = (await lab.collect()).map((event) => JSON.parse(event) as { kind: string; tag?: string });
+      expect(events.filter(({ kind }) => kind === 'tag')).toMatchObject([{ tag: 'c' }]);
+      expect(await lab.pull(APP, 'a')).toBe(true);
+    };
+    await withLab(memoryStorage, { ...RULES, untagged: true, retention }, () => 0, work, { countsPulls: true });
+  });
+
+  test('leaves a manifest without a tag to whoever asked for it a short while ago', async () => {
+    const work = async (lab: CollectionLab): Promise<void> => {
+      await lab.pushImage(APP, IMAGE, 'v1');
+      lab.clock.atMs += 2 * GRACE_MS;
+      expect(await lab.pull(APP, 'v1')).toBe(true);
+      await lab.deleteManifest(APP, 'v1');
+      lab.clock.atMs += GRACE_MS;
+      expect(await lab.collect()).toEqual([]);
+      lab.clock.atMs += 1;
+      expect((await lab.collect()).join()).toContain(IMAGE.digest);
+    };
+    await withLab(memoryStorage, { ...RULES, untagged: true }, () => 0, work, { countsPulls: true });
+  });
+
+  test('takes a repository out of the list when nothing is left in it', async () => {
+    await withSeed({ untagged: true }, async (lab) => {
+      await lab.pushImage(APP, IMAGE, 'v1');
+      await lab.pushImage(OTHER, IMAGE, 'v1');
+      await lab.deleteManifest(APP, IMAGE.digest);
+      expect(await lab.repositoryNames()).toEqual({ repositories: [APP, OTHER].toSorted() });
+      lab.clock.atMs += 2 * GRACE_MS;
+      await lab.collect();
+      expect(await lab.repositoryNames()).toEqual({ repositories: [OTHER] });
+      expect(await lab.pushImage(APP, IMAGE, 'v1')).toBe(true);
+      expect(await lab.repositoryNames()).toEqual({ repositories: [APP, OTHER].toSorted() });
+    });
+  });
+
   test('leaves manifests without a tag alone unless told to take them', async () => {
     for (const untagged of [false, true]) {
       await withSeed({ untagged }, async (lab) => {

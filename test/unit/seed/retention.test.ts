@@ -5,7 +5,7 @@ import { Retention, type DatedTag, type RetentionConfig } from '../../../src/see
 
 const IMAGE = digestOf(Buffer.from('image'));
 const APP = parseRepositoryName('team/app');
-const NO_RULES: RetentionConfig = { keepTags: [], keepNewest: 0, keepPushedWithinMs: 0 };
+const NO_RULES: RetentionConfig = { keepTags: [], keepNewest: 0, keepPushedWithinMs: 0, keepPulledWithinMs: 0 };
 
 const dated = (tag: string, updatedAtMs: number): DatedTag => ({ tag: tag as Tag, digest: IMAGE, updatedAtMs });
 const TAGS = [dated('latest', 900), dated('v1.0', 100), dated('main-1', 200), dated('main-2', 800), dated('v2.0', 850)];
@@ -29,9 +29,16 @@ describe('rules for tags', () => {
     ['the newest two', { keepNewest: 2 }, ['main-2', 'main-1', 'v1.0']],
     ['more than there are', { keepNewest: 100 }, []],
     ['those pushed lately', { keepPushedWithinMs: 200 }, ['main-2', 'main-1', 'v1.0']],
+    ['those pushed within the time of pulls', { keepPulledWithinMs: 200 }, ['main-2', 'main-1', 'v1.0']],
     ['what any of the rules keeps', { keepTags: ['v*'], keepNewest: 1, keepPushedWithinMs: 300 }, ['main-1']],
   ])('%s keeps what it says, and the rest is dropped', (_, config, expected) => {
     expect(dropped(config)).toEqual(expected);
+  });
+
+  test('a rule for pulls keeps what was pulled, however old', () => {
+    const tags = [{ ...dated('v1', 100), pulledAtMs: 950 }, { ...dated('v2', 100), pulledAtMs: 800 }, dated('v3', 100)];
+    expect(dropped({ keepPulledWithinMs: 100 }, tags)).toEqual(['v2', 'v3']);
+    expect(dropped({ keepNewest: 1 }, tags)).toEqual(['v2', 'v3']);
   });
 
   test('what is attached to an image by its tag stays with it, and takes no place among the newest', () => {

@@ -1,12 +1,13 @@
 /** A node made up for tests of the admin server and the commands. */
 import { notifyError } from '../../../../src/notify/errors.ts';
-import type { AdminSubject, ReadinessCheck } from '../../../../node/admin/ports.ts';
+import type { AdminSubject, PreheatRequest, ReadinessCheck } from '../../../../node/admin/ports.ts';
 import type {
   BlobReport,
   CheckReport,
   CollectionReport,
   DeadLetterReport,
   PeerReport,
+  PreheatReport,
   PullReport,
   StatusReport,
   TransferReport,
@@ -91,6 +92,24 @@ export class FakeSubject implements AdminSubject {
 
   blobs(): Iterable<BlobReport> {
     return this.heldBlobs;
+  }
+
+  readonly preheated: PreheatRequest[] = [];
+
+  async *preheat(request: PreheatRequest): AsyncGenerator<PreheatReport> {
+    this.preheated.push(request);
+    if (this.failWith !== undefined) throw this.failWith;
+    const plan = { digest: digest('a'), manifestCount: 1, blobCount: 2, sizeBytes: 4096, nodeCount: 2 };
+    yield await Promise.resolve({ kind: 'plan', image: request.image, ...plan });
+    const [good, bad] = [
+      { peerId: 'me', address: '10.0.0.1:5003' },
+      { peerId: 'other', address: '' },
+    ];
+    yield { kind: 'node', ...good, state: 'running', heldBlobs: 1, heldBytes: 1024 };
+    yield { kind: 'node', ...good, state: 'done', heldBlobs: 2, heldBytes: 4096 };
+    if (request.nodes.includes('good')) return;
+    const why = { code: 'ERR_PREHEAT_NOT_KEPT', message: 'the store is full' };
+    yield { kind: 'node', ...bad, state: 'failed', heldBlobs: 1, heldBytes: 1024, ...why };
   }
 
   readonly revived: string[] = [];

@@ -12,6 +12,7 @@ import { AdminServer } from '../../../../node/admin/admin-server.ts';
 import { runCommandLine } from '../../../../node/cli/run.ts';
 import { flatOptions } from '../../../../node/config/tree.ts';
 import { parseSwarmKey } from '../../../../src/swarm/swarm-key.ts';
+import { transferError } from '../../../../src/transfer/errors.ts';
 import { freeRefusedPort } from '../../../support/refused-port.ts';
 import { FakeSubject } from '../admin/fake-subject.ts';
 import { makeFacts } from '../config/facts.ts';
@@ -49,6 +50,38 @@ async function run(args: readonly string[], environment: Record<string, string> 
   const text = (stream: PassThrough): string => (stream.read() as Buffer | null)?.toString() ?? '';
   return { code, out: text(out), err: text(err) };
 }
+
+describe('preheating', () => {
+  test('tells how it went at each node, and fails when one failed', async () => {
+    const { code, out } = await run(['preheat', 'seed.lan/team/app:1', '--admin', admin]);
+    expect(code).toBe(1);
+    expect(out).toBe(
+      [
+        'sha256:aaaaaaaaaaaa, 2 blobs, 4.00 KiB, to 2 nodes',
+        'ready   10.0.0.1:5003  2 blobs, 4.00 KiB',
+        'failed  other  1 blob, 1.00 KiB: the store is full (ERR_PREHEAT_NOT_KEPT)',
+        '1 node ready, 1 failed\n',
+      ].join('\n'),
+    );
+  });
+
+  test('passes on which nodes and platforms are meant, and is JSON where programs read', async () => {
+    const args = ['preheat', 'team/app', '--nodes', 'good', 'zone-a', '--platform', 'linux/arm64', '--json'];
+    const { code, out } = await run([...args, '--admin', admin]);
+    expect(code).toBe(0);
+    const request = { image: 'team/app', nodes: ['good', 'zone-a'], platforms: ['linux/arm64'] };
+    expect(subject.preheated).toEqual([request]);
+    const lines = out.trimEnd().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { kind: string }).kind)).toEqual(['plan', 'node', 'node', 'total']);
+  });
+
+  test('of what is not there says so', async () => {
+    subject.failWith = transferError('ERR_PREHEAT_UNKNOWN', 'team/app has no v9');
+    const { code, err } = await run(['preheat', 'team/app:v9', '--admin', admin]);
+    expect(code).toBe(1);
+    expect(err).toContain('team/app has no v9');
+  });
+});
 
 describe('reading a node', () => {
   test('status tells what is held and who is there', async () => {

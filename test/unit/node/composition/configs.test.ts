@@ -7,6 +7,7 @@ import {
   facadeServerConfig,
   linkConfig,
   manifestConfig,
+  minimumCopiesConfig,
   seedRegistryConfig,
   swarmConfig,
   transferConfig,
@@ -33,6 +34,7 @@ describe('what only another kind of node does', () => {
       ],
       'storage.driver is for seeds',
     ],
+    ['node', [['copies-minimum', 'v*=3']], 'copies.minimum is for seeds'],
     ['seed', [['push-to', 'docker.io']], 'push.to is for plain nodes'],
   ] as const)('a %s refuses %j', async ([role, flags, message]) => {
     const config = load(...flags.map(([flag, value]): [string, string] => [flag, value]));
@@ -84,13 +86,25 @@ describe('what parts are told', () => {
       ['retention-keep-tags', 'v*'],
       ['retention-keep-newest', '5'],
       ['retention-keep-pushed-within', '7d'],
+      ['retention-keep-pulled-within', '30d'],
     );
     expect(seedRegistryConfig(config).graceMs).toBe(7_200_000);
     expect(collectorConfig(config)).toEqual({
       graceMs: 7_200_000,
       untagged: true,
-      retention: { keepTags: ['v*'], keepNewest: 5, keepPushedWithinMs: 604_800_000 },
+      retention: {
+        keepTags: ['v*'],
+        keepNewest: 5,
+        keepPushedWithinMs: 604_800_000,
+        keepPulledWithinMs: 2_592_000_000,
+      },
     });
+  });
+
+  test('rules for copies are passed on', () => {
+    expect(minimumCopiesConfig(load())).toEqual({ rules: [], intervalMs: 600_000 });
+    const config = load(['copies-minimum', 'team/**:v*=3'], ['copies-every', '1m']);
+    expect(minimumCopiesConfig(config)).toEqual({ rules: [{ pattern: 'team/**:v*', copies: 3 }], intervalMs: 60_000 });
   });
 
   test('upstreams are passed on with their limits', async () => {

@@ -136,3 +136,16 @@ describe('a bucket', () => {
     expect(problemOf(`storage: { ${storage} }`)).toContain(message);
   });
 });
+
+describe('copies', () => {
+  test.each(['v*', 'v*=1', 'v*=1001', '=3', 'v*=three', 'a b=3'])('%j is no rule', (rule) => {
+    expect(problemOf(`copies: { minimum: ['${rule}'] }`)).toContain('a pattern of tags and a number of copies');
+  });
+
+  test('need a seed whose blobs other nodes can fetch', () => {
+    const bucket = 'storage: { driver: s3, s3: { bucket: images } }';
+    expect(problemOf(`copies: { minimum: ['v*=3'] }\n${bucket}\n`)).toContain(
+      'copies.minimum needs storage.driver filesystem',
+    );
+  });
+});

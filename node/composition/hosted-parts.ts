@@ -1,0 +1,68 @@
+/** What a seed serves of its own over the swarm: its registry, who is told of events, and the copies that it keeps at other nodes. */
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { HOSTED_HERE } from '../../src/oci/repository.ts';
+import type { RegistryListener } from '../../src/registry/registry-events.ts';
+import { MinimumCopies } from '../../src/seed/minimum-copies.ts';
+import type { SeedRegistry } from '../../src/seed/seed-registry.ts';
+import type { MemberDirectory } from '../../src/swarm/member.ts';
+import { ensureCopies } from '../../src/transfer/copies.ts';
+import type { Transfer } from '../../src/transfer/open-transfer.ts';
+import { readImage, type FindManifest } from '../../src/transfer/preheat-image.ts';
+import type { NodeConfig } from '../config/schema.ts';
+import { minimumCopiesConfig } from './part-configs.ts';
+import type { SeedGround } from './seed-parts.ts';
+
+export interface HostedDeps {
+  readonly seed: SeedGround;
+  readonly transfer: Transfer;
+  readonly members: MemberDirectory;
+  readonly metrics: Registry;
+  readonly log: Logger;
+}
+
+/** Closed by whoever opened it, before the transfer layer. */
+export interface HostedParts extends AsyncDisposable {
+  readonly registry: SeedRegistry;
+  /** Told of what happens in the repositories of the seed. */
+  readonly listener: RegistryListener;
+}
+
+/** Puts them together and begins to keep copies. */
+export function openHosted(deps: HostedDeps, config: NodeConfig): HostedParts {
+  const { seed, transfer } = deps;
+  const registry = seed.createRegistry(transfer);
+  const copies = keepCopies(deps, config);
+  const listener: RegistryListener = {
+    onEvent: async (event) => {
+      if (event.action === 'push' && event.manifestBytes !== undefined) copies.onPush(event.repository);
+      await seed.notifier.onEvent(event);
+    },
+  };
+  return { registry, listener, [Symbol.asyncDispose]: async () => await copies.close() };
+}
+
+/** Its catalog says what is wanted, the swarm makes it so. */
+function keepCopies({ seed, transfer, members, metrics, log }: HostedDeps, config: NodeConfig): MinimumCopies {
+  const onFailure = (peer: string, err: Error): void =>
+    log.info({ err, peer }, 'a node could not be given a copy of an image');
+  const copies = new MinimumCopies(
+    {
+      catalog: seed.catalog,
+      ensure: async ({ repository: name, digest }, wanted, { signal }) => {
+        const repository = { upstream: HOSTED_HERE, name };
+        const image = { repository, reference: { kind: 'digest', digest }, platforms: [] } as const;
+        // From the catalog, since to ask the registry would count as a pull.
+        const find: FindManifest = async (reference) =>
+          reference.kind === 'digest' ? await seed.catalog.manifests.get(name, reference.digest) : undefined;
+        const read = await readImage(find, image, signal);
+        return await ensureCopies({ preheat: transfer.preheat, members, onFailure }, read, wanted, { signal });
+      },
+      metrics,
+      log,
+    },
+    minimumCopiesConfig(config),
+  );
+  copies.start();
+  return copies;
+}
