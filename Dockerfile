@@ -21,10 +21,10 @@ COPY --from=build /build/dist ./dist
 COPY LICENSE ./
 RUN ln -s /opt/dockyard/dist/node/main.js /usr/local/bin/dockyard
 USER dockyard
-ENV NODE_ENV=production DOCKYARD_DATA=/var/lib/dockyard
+ENV NODE_ENV=production DOCKYARD_DATA=/var/lib/dockyard DOCKYARD_TRACKER_DATA=/var/lib/dockyard/tracker
 VOLUME /var/lib/dockyard
-# Facade, admin, swarm (control, data), tracker.
-EXPOSE 5000 5001 5002 5003 6969
+# Facade, admin, swarm (control, data), tracker, its page.
+EXPOSE 5000 5001 5002 5003 6969 6969/udp 6970
 # Inside a container loopback is the container's own; the admin address stays there unless it is set.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:5001/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

@@ -6,7 +6,7 @@ import { formatHostPort, type HostPort } from './config/address.ts';
 import { nodeError } from './errors.ts';
 
 /** What an address is listened on for. */
-export type ListenPurpose = 'registry' | 'admin' | 'swarm' | 'data' | 'tracker';
+export type ListenPurpose = 'registry' | 'admin' | 'swarm' | 'data' | 'tracker' | 'trackerPage';
 
 type Failure = (message: string, options: { cause: unknown }) => DockyardError;
 
@@ -22,6 +22,7 @@ const PURPOSES: Readonly<
   swarm: { purpose: 'for the swarm', flag: '--swarm HOST:PORT', fail: onSwarm },
   data: { purpose: 'for pieces between nodes', flag: '--swarm-data HOST:PORT', fail: onSwarm },
   tracker: { purpose: 'for the tracker', flag: '--listen HOST:PORT', fail: onTracker },
+  trackerPage: { purpose: 'for the page of the tracker', flag: '--admin HOST:PORT', fail: onTracker },
 };
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -1,25 +1,30 @@
 /**
- * A BitTorrent tracker over HTTP and UDP, around the server of bittorrent-tracker: a second way for nodes to find holders,
- * and the meeting point of ordinary torrent clients. Bounded in memory; what it is sent wrongly is answered with a reason.
+ * A BitTorrent tracker over HTTP and UDP: a second way for nodes to find holders, and the meeting point of ordinary torrent
+ * clients. Bounded in memory, kept over restarts; what it is sent wrongly is answered with a reason. Wires the parts together.
  */
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { isIPv6 } from 'node:net';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import Server from 'bittorrent-tracker/server';
+import { randomBytes } from 'node:crypto';
+import { access, constants, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { asError } from '../src/oci/error.ts';
+import type { TrackerProof } from '../src/swarm/tracker-proof.ts';
+import { TrackerAdminServer } from './admin-server.ts';
+import { Admission } from './admission.ts';
+import { ConnectionIds } from './connection-ids.ts';
 import { trackerError } from './errors.ts';
+import { HttpTracker } from './http-tracker.ts';
+import { PeerTable, type PeerTableStats } from './peer-table.ts';
+import type { RateLimits } from './rate-limiter.ts';
+import { readRegisteredFile } from './registered-file.ts';
+import { Registrations } from './registrations.ts';
+import { readStateFile } from './state-file.ts';
+import { StateKeeper } from './state-keeper.ts';
+import { declareTableMetrics, RequestCounter, StateMetrics } from './tracker-metrics.ts';
+import { UdpTracker } from './udp-tracker.ts';
 
-/** Peers kept of one blob; the least recently announced is forgotten first. */
-const MAX_PEERS_PER_TORRENT = 10_000;
-
-/** Blobs tracked at once; announces of further ones are refused. About 1 KiB each, and 0.5 KiB for each peer. */
-const MAX_TORRENTS = 100_000;
-
-/** A request over HTTP is complete within this time, or its connection is closed. */
-const HTTP_REQUEST_TIMEOUT_MS = 5_000;
+const STATE_FILE = 'tracker.state';
 
 /** Tries for a port that is free over TCP and UDP alike, when any port will do. */
 const PORT_TRIES = 10;
@@ -27,95 +32,110 @@ const PORT_TRIES = 10;
 export interface TrackerDeps {
   readonly log: Logger;
   readonly metrics: Registry;
+  /** By which holders of the swarm key vouch for info-hashes. */
+  readonly proof?: TrackerProof | undefined;
+}
+
+interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
 }
 
 export interface TrackerConfig {
-  readonly listen: { readonly host: string; readonly port: number };
+  /** TCP and UDP alike; port 0 takes one that is free for both. */
+  readonly listen: ListenAddress;
+  /** Page, metrics, registering. */
+  readonly admin: ListenAddress;
+  /** The folder in which peers and registrations are kept; `undefined` keeps nothing. */
+  readonly dataDirectory: string | undefined;
+  /** Serves registered info-hashes alone, and those that a holder of the swarm key vouches for. */
+  readonly isClosed: boolean;
+  /** The operator's file of info-hashes. */
+  readonly registeredFile: string | undefined;
   /** How often clients are told to announce. */
   readonly intervalMs: number;
   /** How long a peer is kept after its last announce; more than the interval. */
   readonly peerTtlMs: number;
-}
-
-export const TRACKER_DEFAULTS: Pick<TrackerConfig, 'intervalMs' | 'peerTtlMs'> = {
-  intervalMs: 120_000,
-  peerTtlMs: 300_000,
-};
-
-/** Numbers for an operator. */
-export interface TrackerStats {
-  readonly torrents: number;
-  /** Peers that hold all of a blob, and peers that look for it or hold a part; one counts once for each blob. */
-  readonly complete: number;
-  readonly incomplete: number;
+  /** How long an info-hash is served after a holder of the key vouched for it. */
+  readonly registrationTtlMs: number;
+  readonly maxTorrents: number;
+  readonly maxPeers: number;
+  readonly maxConnections: number;
+  readonly rates: RateLimits;
 }
 
 /** A running tracker. Whoever opens it closes it. */
 export class DockyardTracker implements AsyncDisposable {
-  readonly #server: Server;
-  readonly #udp: Socket;
-  readonly #sweeper: NodeJS.Timeout;
   readonly #deps: TrackerDeps;
-  #torrents = 0;
+  readonly #config: TrackerConfig;
+  readonly #table: PeerTable;
+  readonly #registrations: Registrations;
+  readonly #requests: RequestCounter;
+  readonly #admission: Admission;
+  readonly #running = new AsyncDisposableStack();
+  #keeper: StateKeeper | undefined;
+  #sweeping = false;
   #closing: Promise<void> | undefined;
+  #port = 0;
+  #adminPort = 0;
 
   private constructor(deps: TrackerDeps, config: TrackerConfig) {
     this.#deps = deps;
-    this.#server = new Server({
-      interval: config.intervalMs,
-      peersCacheTtl: config.peerTtlMs,
-      peersCacheLength: MAX_PEERS_PER_TORRENT,
-      trustProxy: false,
-      http: true,
-      // The library binds both families to one host, which fails for every address but a wildcard: the socket is ours.
-      udp: false,
-      ws: false,
-      // Its page of statistics shows what clients send without escaping it.
-      stats: false,
-      filter: (infoHash, _params, callback) => callback(this.#refusal(infoHash)),
+    this.#config = config;
+    const { maxTorrents, maxPeers, peerTtlMs, registrationTtlMs, isClosed, rates } = config;
+    const nowMs = (): number => Date.now();
+    this.#table = new PeerTable({ nowMs, random: Math.random }, { maxTorrents, maxPeers, peerTtlMs });
+    this.#registrations = new Registrations(nowMs, { ttlMs: registrationTtlMs, max: maxTorrents });
+    this.#admission = new Admission(
+      { nowMs, registrations: this.#registrations, proof: deps.proof },
+      { isClosed, rates },
+    );
+    this.#requests = new RequestCounter(deps.metrics);
+    declareTableMetrics(deps.metrics, {
+      stats: () => this.stats(),
+      registered: () => this.#registrations.counts(),
     });
-    const family = isIPv6(config.listen.host) ? 'udp6' : 'udp4';
-    this.#udp = createSocket(family);
-    if (family === 'udp6') this.#server.udp6 = this.#udp;
-    else this.#server.udp4 = this.#udp;
-    this.#sweeper = setInterval(() => this.#sweep(), config.peerTtlMs / 2);
-    this.#listenToEvents();
-    this.#declareMetrics();
   }
 
-  /** @throws {DockyardError} ERR_TRACKER_LISTEN */
+  /** @throws {DockyardError} ERR_TRACKER_LISTEN, ERR_TRACKER_STATE, ERR_TRACKER_REGISTERED */
   static async open(deps: TrackerDeps, config: TrackerConfig): Promise<DockyardTracker> {
-    const { host, port } = config.listen;
-    for (let tries = 1; ; tries += 1) {
-      const tracker = new DockyardTracker(deps, config);
-      try {
-        await tracker.#listen(host, port);
-        return tracker;
-      } catch (error) {
-        await tracker.close();
-        if (port === 0 && tries < PORT_TRIES && (error as NodeJS.ErrnoException).code === 'EADDRINUSE') continue;
-        throw trackerError('ERR_TRACKER_LISTEN', `cannot listen on ${host}:${port} for the tracker`, { cause: error });
-      }
+    const tracker = new DockyardTracker(deps, config);
+    try {
+      await tracker.#start();
+      return tracker;
+    } catch (error) {
+      await tracker.close();
+      throw error;
     }
   }
 
-  /** The port of both listeners. */
+  /** The port of HTTP and UDP. */
   get port(): number {
-    return (this.#server.http.address() as AddressInfo).port;
+    return this.#port;
   }
 
-  stats(): TrackerStats {
-    const swarms = Object.values(this.#server.torrents);
-    return {
-      torrents: swarms.length,
-      complete: swarms.reduce((sum, swarm) => sum + swarm.complete, 0),
-      incomplete: swarms.reduce((sum, swarm) => sum + swarm.incomplete, 0),
-    };
+  get adminPort(): number {
+    return this.#adminPort;
   }
 
-  /** Closes both listeners and all connections. Idempotent. */
+  stats(): PeerTableStats {
+    return this.#table.stats();
+  }
+
+  /** Reads the operator's file of info-hashes again. @throws {DockyardError} ERR_TRACKER_REGISTERED */
+  async reload(): Promise<void> {
+    const { registeredFile } = this.#config;
+    if (registeredFile === undefined) return;
+    this.#registrations.replaceFiled(await readRegisteredFile(registeredFile));
+    this.#deps.log.info(
+      { path: registeredFile, ...this.#registrations.counts() },
+      'tracker read registered info-hashes',
+    );
+  }
+
+  /** Closes listeners and connections, and writes the state. Idempotent. */
   async close(): Promise<void> {
-    this.#closing ??= this.#stop();
+    this.#closing ??= this.#running.disposeAsync();
     await this.#closing;
   }
 
@@ -123,110 +143,123 @@ export class DockyardTracker implements AsyncDisposable {
     await this.close();
   }
 
-  async #listen(host: string, port: number): Promise<void> {
-    this.#server.http.requestTimeout = HTTP_REQUEST_TIMEOUT_MS;
-    this.#server.http.headersTimeout = HTTP_REQUEST_TIMEOUT_MS;
-    this.#server.http.listen(port, host);
-    await once(this.#server.http, 'listening');
-    this.#udp.bind(this.port, host);
-    await once(this.#udp, 'listening');
-    this.#deps.log.info({ host, port: this.port }, 'tracker listening');
-  }
-
-  #listenToEvents(): void {
-    // Errors while listening are reported by the attempt to listen; later ones end no service.
-    this.#server.on('error', (error: Error) => this.#deps.log.debug({ err: error }, 'tracker listener failed'));
-    this.#server.on('warning', (error: Error) => this.#deps.log.debug({ err: error }, 'tracker refused a request'));
-    this.#udp.on('error', (error) => this.#deps.log.debug({ err: error }, 'tracker UDP listener failed'));
-    this.#udp.on('message', (message, from) => this.#server.onUdpRequest(message, from));
-    this.#server.http.on('request', (request, response) => this.#serveOwnPages(request, response));
-  }
-
-  /** Ahead of the library, which answers everything else, and leaves alone what is answered. */
-  #serveOwnPages(request: IncomingMessage, response: ServerResponse): void {
-    const path = (request.url ?? '').split('?', 1)[0];
-    if (path === '/livez') response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
-    if (path === '/stats')
-      response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(this.stats())}\n`);
-    if (path === '/metrics') this.#serveMetrics(response);
-    // All torrents at once: an answer without bound, and of no use to a client that knows its own.
-    if (path === '/scrape' && !(request.url ?? '').includes('info_hash='))
-      response.writeHead(200).end('d14:failure reason19:info_hash is missinge');
-  }
-
-  #serveMetrics(response: ServerResponse): void {
-    const { metrics, log } = this.#deps;
-    // The head goes out before the text is gathered: it is what tells the library that this request is answered.
-    response.writeHead(200, { 'content-type': metrics.contentType });
-    response.flushHeaders();
-    metrics.metrics().then(
-      (text) => response.end(text),
-      (error: unknown) => {
-        log.error({ err: error }, 'metrics failed');
-        response.destroy();
+  async #start(): Promise<void> {
+    const { log } = this.#deps;
+    await this.reload();
+    const statePath = await this.#readState();
+    // Written last, and only by a tracker that had its port: a second one by mistake leaves the file to the first.
+    this.#running.defer(async () => this.#keeper?.close());
+    const { host } = this.#config.listen;
+    this.#port = await this.#listen();
+    if (statePath !== undefined) this.#keeper = this.#keepState(statePath);
+    const admin = new TrackerAdminServer(
+      {
+        table: this.#table,
+        registrations: this.#registrations,
+        metrics: this.#deps.metrics,
+        log,
+        keep: async () => this.#keeper?.save(),
       },
+      this.#config,
+    );
+    this.#running.defer(async () => admin.close());
+    const adminAt = this.#config.admin;
+    this.#adminPort = await admin.listen(adminAt.host, adminAt.port).catch((error: unknown) => {
+      throw trackerError(
+        'ERR_TRACKER_LISTEN',
+        `cannot listen on ${adminAt.host}:${adminAt.port} for the page of the tracker`,
+        {
+          cause: error,
+          details: { purpose: 'admin' },
+        },
+      );
+    });
+    const sweeper = setInterval(() => void this.#sweep(), Math.max(1_000, this.#config.peerTtlMs / 5));
+    this.#running.defer(() => clearInterval(sweeper));
+    log.info(
+      { host, port: this.#port, adminPort: this.#adminPort, closed: this.#config.isClosed },
+      'tracker listening',
     );
   }
 
-  #refusal(infoHash: string): Error | undefined {
-    if (this.#server.torrents[infoHash] !== undefined) return undefined;
-    if (this.#torrents >= MAX_TORRENTS) return new Error('this tracker has no room for further torrents');
-    this.#torrents += 1;
-    return undefined;
-  }
-
-  /** Forgets peers whose time is over, and torrents without peers: the library would keep both for ever. */
-  #sweep(): void {
-    const { torrents } = this.#server;
-    for (const [infoHash, swarm] of Object.entries(torrents)) {
-      for (const key of [...swarm.peers.keys]) swarm.peers.peek(key);
-      if (swarm.peers.keys.length === 0) delete torrents[infoHash];
+  /** Takes up what was kept; answers where it is kept. */
+  async #readState(): Promise<string | undefined> {
+    const { dataDirectory } = this.#config;
+    if (dataDirectory === undefined) return undefined;
+    const path = join(dataDirectory, STATE_FILE);
+    const state = { table: this.#table, registrations: this.#registrations };
+    try {
+      await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
+      await access(dataDirectory, constants.W_OK);
+      const reading = await readStateFile(path, state);
+      if (reading !== undefined && reading.lostBytes > 0)
+        this.#deps.log.warn({ path, ...reading }, 'tracker state was damaged; what was readable is taken up');
+      else if (reading !== undefined) this.#deps.log.info({ path, ...reading }, 'tracker state read');
+      return path;
+    } catch (error) {
+      const reason = asError(error).message;
+      throw trackerError('ERR_TRACKER_STATE', `cannot keep the tracker's state in ${dataDirectory}: ${reason}`, {
+        cause: error,
+      });
     }
-    this.#torrents = Object.keys(torrents).length;
   }
 
-  #declareMetrics(): void {
-    const registers = [this.#deps.metrics];
-    const stats = (): TrackerStats => this.stats();
-    new Gauge({
-      name: 'dockyard_tracker_torrents',
-      help: 'Blobs that the tracker knows peers of.',
-      registers,
-      collect() {
-        this.set(stats().torrents);
-      },
-    });
-    new Gauge({
-      name: 'dockyard_tracker_peers',
-      help: 'Peers that the tracker knows, once for each blob, by whether they hold all of it.',
-      labelNames: ['state'],
-      registers,
-      collect() {
-        const { complete, incomplete } = stats();
-        this.set({ state: 'complete' }, complete);
-        this.set({ state: 'incomplete' }, incomplete);
-      },
-    });
-    const requests = new Counter({
-      name: 'dockyard_tracker_requests_total',
-      help: 'Requests to the tracker by outcome; refused ones were malformed or beyond its limits.',
-      labelNames: ['outcome'],
-      registers,
-    });
-    for (const event of ['start', 'update', 'complete', 'stop'])
-      this.#server.on(event, () => requests.inc({ outcome: event }));
-    this.#server.on('warning', () => requests.inc({ outcome: 'refused' }));
+  #keepState(path: string): StateKeeper {
+    const { log, metrics } = this.#deps;
+    return new StateKeeper(
+      { table: this.#table, registrations: this.#registrations, log, metrics: new StateMetrics(metrics) },
+      { path, refreshMs: this.#config.peerTtlMs / 5 },
+    );
   }
 
-  async #stop(): Promise<void> {
-    clearInterval(this.#sweeper);
-    const closed = new Promise<void>((resolve) => this.#server.close(resolve));
-    this.#server.http.closeAllConnections();
-    await closed;
+  /** Listens over TCP and UDP on one port, and answers it. */
+  async #listen(): Promise<number> {
+    const { host, port } = this.#config.listen;
+    for (let tries = 1; ; tries += 1) {
+      await using opening = new AsyncDisposableStack();
+      try {
+        const found = await this.#listenOnce(host, port, opening);
+        this.#running.use(opening.move());
+        return found;
+      } catch (error) {
+        if (port === 0 && tries < PORT_TRIES && (error as NodeJS.ErrnoException).code === 'EADDRINUSE') continue;
+        throw trackerError('ERR_TRACKER_LISTEN', `cannot listen on ${host}:${port} for the tracker`, { cause: error });
+      }
+    }
+  }
+
+  async #listenOnce(host: string, port: number, opening: AsyncDisposableStack): Promise<number> {
+    const deps = {
+      table: this.#table,
+      admission: this.#admission,
+      requests: this.#requests,
+      log: this.#deps.log,
+    };
+    const http = new HttpTracker(deps, this.#config);
+    opening.defer(async () => http.close());
+    const found = await http.listen(host, port);
+    const connectionIds = new ConnectionIds(() => Date.now(), randomBytes(32));
+    const udp = new UdpTracker({ ...deps, connectionIds }, this.#config);
+    opening.defer(async () => udp.close());
+    await udp.listen(host, found);
+    return found;
+  }
+
+  async #sweep(): Promise<void> {
+    if (this.#sweeping) return;
+    this.#sweeping = true;
+    try {
+      this.#registrations.sweep();
+      await this.#table.sweep(async () => {
+        await pause();
+      });
+    } finally {
+      this.#sweeping = false;
+    }
   }
 }
 
-/** Starts a tracker. @throws {DockyardError} ERR_TRACKER_LISTEN */
+/** Starts a tracker. @throws {DockyardError} ERR_TRACKER_LISTEN, ERR_TRACKER_STATE, ERR_TRACKER_REGISTERED */
 export async function openTracker(deps: TrackerDeps, config: TrackerConfig): Promise<DockyardTracker> {
   return await DockyardTracker.open(deps, config);
 }

@@ -1,14 +1,15 @@
-/** The flags of `dockyard node`, from the configuration schema, and what was given of them. */
+/** The flags of `dockyard node` and `dockyard tracker`, from their configuration schemas, and what was given of them. */
 import { Option, type Command } from 'commander';
-import { loadConfig, type LoadedConfig } from '../config/load.ts';
+import { loadConfig, loadTrackerConfig, type ConfigInputs, type LoadedConfig } from '../config/load.ts';
 import type { ProcessFacts } from '../config/option.ts';
 import type { GivenFlag } from '../config/texts.ts';
-import { flatOptions, type OptionPath } from '../config/tree.ts';
+import type { TrackerOptions } from '../config/tracker-schema.ts';
+import { flatOptions, NODE_OPTIONS, TRACKER_OPTIONS, type OptionPath, type OptionSet } from '../config/tree.ts';
 
-/** Adds a flag for every option of the schema, and `--config`. */
-export function addNodeFlags(command: Command): Command {
+/** Adds a flag for every option of a schema, a node's unless told, and `--config`. */
+export function addNodeFlags(command: Command, set: OptionSet = NODE_OPTIONS): Command {
   command.option('--config <FILE>', 'a YAML file with any of the options below (docs/CONFIGURATION.md)');
-  for (const found of flatOptions()) {
+  for (const found of flatOptions(set)) {
     const { spec } = found;
     const placeholder = spec.type === 'named' ? 'NAME=URL' : spec.kind.placeholder;
     const defaultText = spec.defaultText.replaceAll('`', '');
@@ -33,14 +34,23 @@ function groupTitle(path: OptionPath): string {
 
 /** Loads the configuration that a command with these flags was given. @throws {DockyardError} ERR_CONFIG_INVALID, ERR_CONFIG_UNREADABLE */
 export function loadGivenConfig(command: Command, facts: ProcessFacts): LoadedConfig {
+  return loadConfig(givenInputs(command, NODE_OPTIONS, facts));
+}
+
+/** Likewise for a tracker. @throws as `loadGivenConfig` */
+export function loadGivenTrackerConfig(command: Command, facts: ProcessFacts): LoadedConfig<TrackerOptions> {
+  return loadTrackerConfig(givenInputs(command, TRACKER_OPTIONS, facts));
+}
+
+function givenInputs(command: Command, set: OptionSet, facts: ProcessFacts): ConfigInputs {
   const given = command.opts<Record<string, unknown>>();
   const flags: GivenFlag[] = [];
-  for (const { flag } of flatOptions()) {
+  for (const { flag } of flatOptions(set)) {
     const values = given[attributeOf(flag)];
     if (Array.isArray(values)) flags.push({ flag, values: values.map(String) });
   }
   const file = given['config'];
-  return loadConfig({ flags, file: typeof file === 'string' ? file : undefined, facts });
+  return { flags, file: typeof file === 'string' ? file : undefined, facts };
 }
 
 /** The name under which commander keeps the value of a flag. */

@@ -1,25 +1,16 @@
-/** `node` and `tracker`: the commands that run until they are stopped. `key` and `config check`, which prepare them. */
+/** `node` and `seed`: the commands that run until they are stopped. `key` and `config check`, which prepare them. */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { pino } from 'pino';
-import { collectDefaultMetrics, Registry } from 'prom-client';
-import { isDockyardError } from '../../src/oci/error.ts';
 import { generateSwarmKey } from '../../src/swarm/swarm-key.ts';
-import { openTracker, TRACKER_DEFAULTS } from '../../tracker/tracker.ts';
-import { createLog } from '../composition/log.ts';
 import { readNamedFiles } from '../composition/preflight.ts';
 import { runNode } from '../composition/run-node.ts';
-import { formatHostPort, parseHostPort } from '../config/address.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { effectiveYaml } from '../config/effective.ts';
-import { nodeError } from '../errors.ts';
-import { listenFailure } from '../listen-failure.ts';
 import type { CommandContext } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { addNodeFlags, loadGivenConfig } from './node-flags.ts';
 import { print } from './terminal.ts';
-
-const DEFAULT_TRACKER_LISTEN = '0.0.0.0:6969';
 
 /** Adds the commands. */
 export function addProcessCommands(program: Command, context: CommandContext): void {
@@ -38,11 +29,6 @@ export function addProcessCommands(program: Command, context: CommandContext): v
     });
   }
   program
-    .command('tracker')
-    .description('run a tracker: a second way for nodes to find each other')
-    .option('--listen <HOST:PORT>', 'where it listens, over TCP and UDP', DEFAULT_TRACKER_LISTEN)
-    .action(async ({ listen }: { listen: string }) => await runTracker(listen, context));
-  program
     .command('key')
     .description('print a new swarm key: dockyard key > swarm.key')
     .action(() => {
@@ -55,26 +41,4 @@ export function addProcessCommands(program: Command, context: CommandContext): v
     await readNamedFiles(loaded.config, pino({ level: 'silent' }));
     print(terminal, effectiveYaml(loaded).trimEnd());
   });
-}
-
-async function runTracker(listen: string, { terminal, facts }: CommandContext): Promise<void> {
-  const address = parseHostPort(listen);
-  if (address === undefined) throw nodeError('ERR_USAGE', `--listen: '${listen}' is not HOST:PORT`);
-  const metrics = new Registry();
-  collectDefaultMetrics({ register: metrics });
-  const log = createLog({ level: 'info', format: facts.isTerminal ? 'pretty' : 'json' });
-  const { promise: ended, resolve: end } = Promise.withResolvers<string>();
-  process.once('SIGTERM', end).once('SIGINT', end);
-  await using tracker = await openTracker({ log, metrics }, { listen: address, ...TRACKER_DEFAULTS }).catch(
-    (error: unknown) => {
-      throw isDockyardError(error, 'ERR_TRACKER_LISTEN') ? listenFailure('tracker', address, error.cause) : error;
-    },
-  );
-  const place = formatHostPort({ host: address.host, port: tracker.port });
-  print(
-    terminal,
-    `Dockyard tracker on http://${place}/announce and udp://${place} · give nodes --tracker http://<this host>:${tracker.port}/announce`,
-  );
-  const signal = await ended;
-  log.info({ signal, ...tracker.stats() }, 'tracker stopping');
 }

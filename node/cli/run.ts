@@ -16,6 +16,7 @@ import { addPreheatCommand } from './preheat-command.ts';
 import { addProcessCommands } from './process-commands.ts';
 import { addReadCommands } from './read-commands.ts';
 import type { Terminal } from './terminal.ts';
+import { addTrackerCommands } from './tracker-command.ts';
 import { addWebhookCommands } from './webhook-command.ts';
 import { addVerifyCommand } from './verify-command.ts';
 
@@ -62,6 +63,7 @@ function createProgram(context: CommandContext): Command {
     .showHelpAfterError('  `dockyard --help` lists the commands.')
     .exitOverride();
   addProcessCommands(program, context);
+  addTrackerCommands(program, context);
   addReadCommands(program, context);
   addVerifyCommand(program, context);
   addImageCommands(program, context);

@@ -12,7 +12,6 @@ import { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
 import { createFacade } from '../../src/registry/facade.ts';
 import { FacadeServer } from '../../src/registry/facade-server.ts';
-import type { MemberDirectory } from '../../src/swarm/member.ts';
 import { OriginListService } from '../../src/transfer/manifest-lists.ts';
 import { OriginManifestService } from '../../src/transfer/manifest-service.ts';
 import { BlobSizeHints } from '../../src/transfer/manifest-sizes.ts';

@@ -7,23 +7,25 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Docum
 import type { ConfigEntry, ConfigProblem, SourceReading, ValueSource } from './entry.ts';
 import { nearestWord } from './nearest.ts';
 import type { AnySpec, GroupOptions, NamedSpec } from './option.ts';
-import { CONFIG_TREE, flatOptions, formatOptionPath, type OptionPath } from './tree.ts';
+import { flatOptions, formatOptionPath, NODE_OPTIONS, type OptionPath, type OptionSet } from './tree.ts';
 
 /** Reads the options in the text of a configuration file. `file` is its absolute path. */
-export function readFileText(text: string, file: string): SourceReading {
-  return new FileReader(text, file).read();
+export function readFileText(text: string, file: string, set: OptionSet = NODE_OPTIONS): SourceReading {
+  return new FileReader(text, file, set).read();
 }
 
 class FileReader {
   readonly #file: string;
+  readonly #set: OptionSet;
   readonly #lines = new LineCounter();
   readonly #document: Document.Parsed;
   readonly #entries: ConfigEntry[] = [];
   readonly #problems: ConfigProblem[] = [];
   readonly #names = new Map<string, string[]>();
 
-  constructor(text: string, file: string) {
+  constructor(text: string, file: string, set: OptionSet) {
     this.#file = file;
+    this.#set = set;
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
   }
 
@@ -31,7 +33,7 @@ class FileReader {
     for (const fault of [...this.#document.errors, ...this.#document.warnings]) {
       this.#problem(fault.pos[0], `not valid YAML: ${fault.message}`);
     }
-    if (this.#problems.length === 0) this.#readGroup(this.#document.contents, CONFIG_TREE, []);
+    if (this.#problems.length === 0) this.#readGroup(this.#document.contents, this.#set.tree, []);
     return { entries: this.#entries, problems: this.#problems, names: this.#names };
   }
 
@@ -75,7 +77,7 @@ class FileReader {
 
   #unknown(key: string, options: GroupOptions, path: OptionPath, offset: number): void {
     const full = [...path, key];
-    const everywhere = flatOptions().map((known) => known.key);
+    const everywhere = flatOptions(this.#set).map((known) => known.key);
     const near = nearestWord(key, Object.keys(options));
     const hint =
       everywhere.find((known) => known.endsWith(`.${key}`)) ??

@@ -13,7 +13,8 @@ import type { ProcessFacts } from './option.ts';
 import { resolveTree } from './resolve.ts';
 import type { NodeConfig } from './schema.ts';
 import { readFlags, readForeignVariables, readVariables, type GivenFlag } from './texts.ts';
-import { formatOptionPath } from './tree.ts';
+import { findTrackerContradictions, type TrackerOptions } from './tracker-schema.ts';
+import { formatOptionPath, NODE_OPTIONS, TRACKER_OPTIONS, type OptionSet } from './tree.ts';
 
 /** A configuration file is a few lines; what is larger is something else. */
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -27,26 +28,45 @@ export interface ConfigInputs {
 }
 
 /** A configuration, and the source of every value that is no default, by dotted name. */
-export interface LoadedConfig {
-  readonly config: NodeConfig;
+export interface LoadedConfig<Config = NodeConfig> {
+  readonly config: Config;
   readonly sources: ReadonlyMap<string, ValueSource>;
   /** The file that was read, absolute; `undefined` when there was none. */
   readonly file: string | undefined;
 }
 
+/** What must hold between the values of a configuration. */
+type FindContradictions<Config> = (
+  config: Config,
+  sources: ReadonlyMap<string, ValueSource>,
+) => readonly ConfigProblem[];
+
 /**
- * Reads and checks all sources.
+ * Reads and checks all sources of a node's configuration.
  * @throws {DockyardError} ERR_CONFIG_INVALID, with a line for every problem; ERR_CONFIG_UNREADABLE
  */
 export function loadConfig(inputs: ConfigInputs): LoadedConfig {
+  return load(inputs, NODE_OPTIONS, findContradictions);
+}
+
+/** Reads and checks all sources of a tracker's configuration. @throws as `loadConfig` */
+export function loadTrackerConfig(inputs: ConfigInputs): LoadedConfig<TrackerOptions> {
+  return load(inputs, TRACKER_OPTIONS, findTrackerContradictions);
+}
+
+function load<Config>(
+  inputs: ConfigInputs,
+  set: OptionSet,
+  contradictionsOf: FindContradictions<Config>,
+): LoadedConfig<Config> {
   const { facts } = inputs;
-  const file = inputs.file ?? (facts.environment['DOCKYARD_CONFIG'] || undefined);
+  const file = inputs.file ?? (facts.environment[`${set.variablePrefix}CONFIG`] || undefined);
   const path = file === undefined ? undefined : resolve(facts.workingDirectory, file);
   const readings: readonly SourceReading[] = [
-    readForeignVariables(facts.environment, facts.workingDirectory),
-    ...(path === undefined ? [] : [readFileText(readText(path), path)]),
-    readVariables(facts.environment, facts.workingDirectory),
-    readFlags(inputs.flags, facts.workingDirectory),
+    readForeignVariables(facts.environment, facts.workingDirectory, set),
+    ...(path === undefined ? [] : [readFileText(readText(path), path, set)]),
+    readVariables(facts.environment, facts.workingDirectory, set),
+    readFlags(inputs.flags, facts.workingDirectory, set),
   ];
   const entries = new Map<string, ConfigEntry>();
   for (const entry of readings.flatMap((reading) => reading.entries)) entries.set(formatOptionPath(entry.path), entry);
@@ -55,11 +75,11 @@ export function loadConfig(inputs: ConfigInputs): LoadedConfig {
   for (const [key, given] of readings.toReversed().flatMap((reading) => [...reading.names])) {
     names.set(key, [...(names.get(key) ?? []), ...given]);
   }
-  const tree = resolveTree([...entries.values()], names, facts);
+  const tree = resolveTree([...entries.values()], names, facts, set.tree);
   refuse([...readings.flatMap((reading) => reading.problems), ...tree.problems]);
   // The tree was built from the schema that the type follows from, and no value is missing where there is no problem.
-  const config = tree.values as unknown as NodeConfig;
-  refuse(findContradictions(config, tree.sources));
+  const config = tree.values as unknown as Config;
+  refuse(contradictionsOf(config, tree.sources));
   return { config, sources: tree.sources, file: path };
 }
 

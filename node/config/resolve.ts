@@ -18,8 +18,9 @@ export function resolveTree(
   entries: readonly ConfigEntry[],
   names: ReadonlyMap<string, readonly string[]>,
   facts: ProcessFacts,
+  tree: GroupOptions = CONFIG_TREE,
 ): ResolvedTree {
-  return new Resolver(entries, names, facts).resolve();
+  return new Resolver(entries, names, facts).resolve(tree);
 }
 
 class Resolver {
@@ -34,8 +35,8 @@ class Resolver {
     this.#facts = facts;
   }
 
-  resolve(): ResolvedTree {
-    const values = this.#group(CONFIG_TREE, [], new Map());
+  resolve(tree: GroupOptions): ResolvedTree {
+    const values = this.#group(tree, [], new Map());
     const sources = new Map([...this.#entries].map(([key, entry]) => [key, entry.source]));
     return { values, problems: this.#problems, sources };
   }

@@ -1,5 +1,5 @@
 /** Reads options from flags and environment variables: texts by name. */
-import { flatOptions, type FlatOption } from './tree.ts';
+import { flatOptions, NODE_OPTIONS, type FlatOption, type OptionSet } from './tree.ts';
 import { nearestWord } from './nearest.ts';
 import type { ConfigEntry, ConfigProblem, SourceReading, ValueSource } from './entry.ts';
 
@@ -11,7 +11,7 @@ export interface GivenFlag {
 }
 
 /** Variables that begin like ours and are not options. */
-const OTHER_VARIABLES = new Set(['DOCKYARD_CONFIG', 'DOCKYARD_ADMIN_URL', 'DOCKYARD_DEBUG']);
+const OTHER_VARIABLES = new Set(['DOCKYARD_CONFIG', 'DOCKYARD_ADMIN_URL', 'DOCKYARD_DEBUG', 'DOCKYARD_TRACKER_CONFIG']);
 
 /**
  * Kubernetes tells each container of every service in variables named after it; a service called `dockyard` or
@@ -22,8 +22,12 @@ const KUBERNETES_VARIABLE =
   /^DOCKYARD_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 
 /** Reads the options among the flags. Other flags are not ours to judge: the command line parser knows them. */
-export function readFlags(flags: readonly GivenFlag[], baseDirectory: string): SourceReading {
-  const byFlag = new Map(flatOptions().map((found) => [found.flag, found]));
+export function readFlags(
+  flags: readonly GivenFlag[],
+  baseDirectory: string,
+  set: OptionSet = NODE_OPTIONS,
+): SourceReading {
+  const byFlag = new Map(flatOptions(set).map((found) => [found.flag, found]));
   const reading = new ReadingBuilder(baseDirectory);
   for (const { flag, values } of flags) {
     const found = byFlag.get(flag);
@@ -36,12 +40,14 @@ export function readFlags(flags: readonly GivenFlag[], baseDirectory: string): S
 export function readVariables(
   environment: Readonly<Record<string, string | undefined>>,
   baseDirectory: string,
+  set: OptionSet = NODE_OPTIONS,
 ): SourceReading {
-  const options = flatOptions();
+  const options = flatOptions(set);
   const byVariable = new Map(options.map((found) => [found.variable, found]));
   const reading = new ReadingBuilder(baseDirectory);
   for (const [name, value] of Object.entries(environment)) {
-    if (!name.startsWith('DOCKYARD_') || value === undefined || value === '') continue;
+    if (!name.startsWith(set.variablePrefix) || value === undefined || value === '') continue;
+    if (set.otherPrefix !== undefined && name.startsWith(set.otherPrefix)) continue;
     const found = byVariable.get(name);
     const source: ValueSource = { kind: 'variable', name };
     if (found !== undefined) reading.add(found, found.repeatable ? splitList(value) : [value], source);
@@ -57,9 +63,10 @@ export function readVariables(
 export function readForeignVariables(
   environment: Readonly<Record<string, string | undefined>>,
   baseDirectory: string,
+  set: OptionSet = NODE_OPTIONS,
 ): SourceReading {
   const reading = new ReadingBuilder(baseDirectory);
-  for (const found of flatOptions()) {
+  for (const found of flatOptions(set)) {
     if (found.spec.type !== 'option') continue;
     const name = found.spec.foreignVariables.find((variable) => (environment[variable] ?? '') !== '');
     if (name !== undefined) reading.add(found, [environment[name] ?? ''], { kind: 'variable', name });

@@ -1,9 +1,30 @@
 /** Walks the tree of options: names, flags and variables of each, for readers of any source and for the documents. */
 import { CONFIG_SCHEMA } from './schema.ts';
+import { TRACKER_SCHEMA } from './tracker-schema.ts';
 import type { AnySpec, GroupOptions, LeafSpec, NamedSpec } from './option.ts';
 
 /** The tree with the types of its options erased. */
 export const CONFIG_TREE: GroupOptions = CONFIG_SCHEMA;
+
+/** The options of one process, and what the names of their variables begin with. */
+export interface OptionSet {
+  readonly tree: GroupOptions;
+  readonly variablePrefix: string;
+  /** Variables that begin so are of another process, though they begin like these too. */
+  readonly otherPrefix?: string;
+}
+
+const TRACKER_PREFIX = 'DOCKYARD_TRACKER_';
+
+/** Of a node or seed. */
+export const NODE_OPTIONS: OptionSet = {
+  tree: CONFIG_TREE,
+  variablePrefix: 'DOCKYARD_',
+  otherPrefix: TRACKER_PREFIX,
+};
+
+/** Of a tracker. */
+export const TRACKER_OPTIONS: OptionSet = { tree: TRACKER_SCHEMA, variablePrefix: TRACKER_PREFIX };
 
 /** Parts of a dotted name: `['upstreams', 'ghcr.io', 'url']`. */
 export type OptionPath = readonly string[];
@@ -27,16 +48,16 @@ export function formatOptionPath(path: OptionPath): string {
 }
 
 /** All options that have a flag and a variable; those under a name stand in the file alone. */
-export function flatOptions(tree: GroupOptions = CONFIG_TREE, prefix: OptionPath = []): FlatOption[] {
-  return Object.entries(tree).flatMap(([name, spec]) => {
+export function flatOptions(set: OptionSet = NODE_OPTIONS, prefix: OptionPath = []): FlatOption[] {
+  return Object.entries(set.tree).flatMap(([name, spec]) => {
     const path = [...prefix, name];
-    if (spec.type === 'group') return flatOptions(spec.options, path);
+    if (spec.type === 'group') return flatOptions({ ...set, tree: spec.options }, path);
     return [
       {
         path,
         key: path.join('.'),
         flag: spec.flag ?? path.map((part) => withSeparator(part, '-').toLowerCase()).join('-'),
-        variable: `DOCKYARD_${path.map((part) => withSeparator(part, '_').toUpperCase()).join('_')}`,
+        variable: `${set.variablePrefix}${path.map((part) => withSeparator(part, '_').toUpperCase()).join('_')}`,
         spec,
         repeatable: spec.type !== 'option',
       },

@@ -15,6 +15,7 @@ import type { SelfDescription } from './membership-state.ts';
 import { announcedHosts } from './socket-address.ts';
 import type { SwarmKey } from './swarm-key.ts';
 import { TrackerDiscovery } from './tracker-discovery.ts';
+import { TrackerProof } from './tracker-proof.ts';
 
 export interface SwarmDeps {
   readonly identity: Identity;
@@ -91,8 +92,13 @@ export async function openSwarm(deps: SwarmDeps, config: SwarmConfig): Promise<S
   const discoveries: HolderDiscovery[] = [];
   if (host.dht !== undefined)
     discoveries.push(starting.use(new DhtDiscovery({ ...deps, log, dht: host.dht, members })));
-  if (config.trackers.length > 0)
-    discoveries.push(starting.use(new TrackerDiscovery({ ...deps, log, members }, { trackers: config.trackers })));
+  if (config.trackers.length > 0) {
+    const proof = deps.swarmKey === undefined ? undefined : new TrackerProof(deps.swarmKey);
+    // The tracker compares the time in a proof with its own: no steady clock will do.
+    const prove = proof === undefined ? undefined : (infoHash: Uint8Array) => proof.prove(infoHash, Date.now());
+    const trackers = new TrackerDiscovery({ ...deps, log, members, prove }, { trackers: config.trackers });
+    discoveries.push(starting.use(trackers));
+  }
   const running = starting.move();
   const close = async (): Promise<void> => running.disposeAsync();
   return {

@@ -16,6 +16,19 @@ export interface TrackerAnnounce {
   readonly leftBytes: number;
   /** How many peers the answer should hold. */
   readonly wantedPeers: number;
+  /** By which a closed tracker knows that a holder of the swarm key announces: see tracker-proof.ts. */
+  readonly proof?: string | undefined;
+}
+
+/** What a tracker that works says to an announce that it does not take. */
+export class TrackerRefusal extends Error {
+  /** After how long it may be tried again, where the tracker says so. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(reason: string, retryAfterMs?: number) {
+    super(`it refused: ${reason}`);
+    this.retryAfterMs = retryAfterMs;
+  }
 }
 
 /** What a tracker answers. */
@@ -25,12 +38,15 @@ export interface TrackerAnswer {
   readonly peers: readonly SocketAddress[];
 }
 
-/** Reads the answer to an announce, as bencoded values. @throws {Error} saying what is wrong with it */
+/** Reads the answer to an announce, as bencoded values. @throws {TrackerRefusal}; {Error} saying what is wrong with it */
 export function readAnswer(answer: BencodeValue): TrackerAnswer {
   if (!(answer instanceof Map)) throw new Error('its answer is no dictionary');
   const failure = answer.get('failure reason');
   if (failure !== undefined)
-    throw new Error(`it refused: ${Buffer.isBuffer(failure) ? printable(failure) : 'no reason given'}`);
+    throw new TrackerRefusal(
+      Buffer.isBuffer(failure) ? printable(failure) : 'no reason given',
+      retryAfterMs(answer.get('retry in')),
+    );
   const interval = answer.get('interval');
   if (typeof interval !== 'number' || interval < 0) throw new Error('its answer has no interval');
   const peers = [...readPeers(answer.get('peers'), 4), ...readPeers(answer.get('peers6'), 16)];
@@ -62,6 +78,13 @@ function sixText(host: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, index) => host.readUInt16BE(2 * index).toString(16));
   const mapped = groups.slice(0, 6).join(':') === '0:0:0:0:0:ffff' ? host.subarray(12).join('.') : '';
   return isIPv4(mapped) ? mapped : groups.join(':');
+}
+
+/** Minutes, as a number or as text; `never` is for as long as can be said. @see BEP 31 */
+function retryAfterMs(value: BencodeValue | undefined): number | undefined {
+  const text = Buffer.isBuffer(value) ? value.toString('latin1') : typeof value === 'number' ? String(value) : '';
+  if (text === 'never') return Infinity;
+  return /^\d{1,6}$/.test(text) ? Number(text) * 60_000 : undefined;
 }
 
 function printable(bytes: Buffer): string {

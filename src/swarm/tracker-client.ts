@@ -30,7 +30,7 @@ export function parseTrackerUrl(text: string): URL {
   return url;
 }
 
-/** Announces, and returns the answer. @throws {DockyardError} ERR_TRACKER_FAILED; the signal's reason */
+/** Announces, and returns the answer. @throws {DockyardError} ERR_TRACKER_FAILED, a TrackerRefusal its cause where it refused; the signal's reason */
 export async function announceToTracker(
   url: URL,
   announce: TrackerAnnounce,
@@ -71,6 +71,7 @@ function announceUrl(url: URL, announce: TrackerAnnounce): string {
     numwant: String(announce.wantedPeers),
   });
   if (announce.event !== 'update') query.set('event', announce.event);
+  if (announce.proof !== undefined) query.set('proof', announce.proof);
   // Raw bytes, which URLSearchParams would encode as text.
   const raw = `info_hash=${percentEncode(announce.infoHash)}&peer_id=${percentEncode(announce.peerId)}`;
   return `${url.href}${url.search === '' ? '?' : '&'}${raw}&${query.toString()}`;

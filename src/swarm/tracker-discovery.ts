@@ -1,7 +1,7 @@
 /**
  * Holders through BitTorrent trackers: the first 20 bytes of a blob's SHA-256 are the info-hash under which holders
  * announce the port of their data plane. All trackers are asked at once; one that fails is left alone for a while, so a
- * dead tracker costs nothing.
+ * dead tracker costs nothing, and whoever reaches one tracker that a holder reaches too finds it: see decisions/0003.
  */
 import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -11,7 +11,7 @@ import { AnnounceQueue } from './announce-queue.ts';
 import type { Clock } from './clock.ts';
 import type { HolderDiscovery, MemberDirectory, SocketAddress } from './member.ts';
 import { formatSocketAddress } from './socket-address.ts';
-import type { TrackerAnnounce, TrackerAnswer } from './tracker-answer.ts';
+import { TrackerRefusal, type TrackerAnnounce, type TrackerAnswer } from './tracker-answer.ts';
 import { announceToTracker, parseTrackerUrl } from './tracker-client.ts';
 
 /** Blobs that this node announces at most; beyond, the one announced longest ago is dropped. */
@@ -39,12 +39,15 @@ export interface TrackerDiscoveryDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
+  /** The proof by which a closed tracker lets an info-hash in; absent in a swarm without a key. */
+  readonly prove?: ((infoHash: Uint8Array) => string) | undefined;
 }
 
 interface Tracker {
   readonly url: URL;
   failures: number;
   pausedUntilMs: number;
+  hasRefused: boolean;
 }
 
 /** Whoever opens it closes it. */
@@ -60,7 +63,12 @@ export class TrackerDiscovery implements HolderDiscovery, AsyncDisposable {
   /** @throws {DockyardError} ERR_TRACKER_FAILED when a URL is none of a tracker */
   constructor(deps: TrackerDiscoveryDeps, config: { readonly trackers: readonly string[] }) {
     this.#deps = deps;
-    this.#trackers = config.trackers.map((text) => ({ url: parseTrackerUrl(text), failures: 0, pausedUntilMs: 0 }));
+    this.#trackers = config.trackers.map((text) => ({
+      url: parseTrackerUrl(text),
+      failures: 0,
+      pausedUntilMs: 0,
+      hasRefused: false,
+    }));
     // Azureus style: two letters, a version; the rest tells nodes apart. @see BEP 20
     this.#peerId = Buffer.concat([
       Buffer.from('-DY0001-'),
@@ -139,7 +147,9 @@ export class TrackerDiscovery implements HolderDiscovery, AsyncDisposable {
 
   #say(key: Uint8Array, event: TrackerAnnounce['event'], leftBytes: number): TrackerAnnounce {
     const port = this.#deps.members.self.dataAddresses[0]?.port ?? 0;
-    return { infoHash: key.subarray(0, 20), peerId: this.#peerId, port, event, leftBytes, wantedPeers: WANTED_PEERS };
+    const infoHash = key.subarray(0, 20);
+    const proof = this.#deps.prove?.(infoHash);
+    return { infoHash, peerId: this.#peerId, port, event, leftBytes, wantedPeers: WANTED_PEERS, proof };
   }
 
   async #toldAll(announce: TrackerAnnounce, signal: AbortSignal): Promise<void> {
@@ -175,14 +185,26 @@ export class TrackerDiscovery implements HolderDiscovery, AsyncDisposable {
       return { tracker, answer };
     } catch (error) {
       if (signal.aborted) return { tracker };
-      this.#announces.inc({ outcome: isAbortError(error) ? 'timeout' : 'failed' });
-      this.#pause(tracker, error);
+      const refusal = error instanceof Error && error.cause instanceof TrackerRefusal ? error.cause : undefined;
+      this.#announces.inc({ outcome: refusal !== undefined ? 'refused' : isAbortError(error) ? 'timeout' : 'failed' });
+      // A tracker that refuses one blob may take others, unless it says when to come again.
+      if (refusal === undefined || refusal.retryAfterMs !== undefined)
+        this.#pause(tracker, error, refusal?.retryAfterMs);
+      else this.#noteRefusal(tracker, refusal);
       return { tracker };
     }
   }
 
-  #pause(tracker: Tracker, error: unknown): void {
-    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** tracker.failures, MAX_PAUSE_MS);
+  #noteRefusal(tracker: Tracker, refusal: TrackerRefusal): void {
+    const facts = { tracker: tracker.url.host, err: refusal };
+    if (tracker.hasRefused) this.#deps.log.debug(facts, 'tracker refused a blob again');
+    else this.#deps.log.warn(facts, 'tracker refused a blob');
+    tracker.hasRefused = true;
+  }
+
+  #pause(tracker: Tracker, error: unknown, askedMs = 0): void {
+    const ownMs = Math.min(FIRST_PAUSE_MS * 2 ** tracker.failures, MAX_PAUSE_MS);
+    const pauseMs = Math.max(ownMs, Math.min(askedMs, MAX_INTERVAL_MS));
     tracker.pausedUntilMs = this.#deps.clock.nowMs() + pauseMs;
     tracker.failures += 1;
     const facts = { tracker: tracker.url.host, pauseMs, err: error };

@@ -1,9 +1,9 @@
-/** Announces over UDP: a connection id first, then the announce; each is sent again while no answer comes. @see BEP 15 */
+/** Announces over UDP: a connection id first, then the announce; each is sent again while no answer comes. @see BEP 15, 41 */
 import { randomInt } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { compactPeers, type TrackerAnnounce, type TrackerAnswer } from './tracker-answer.ts';
+import { compactPeers, TrackerRefusal, type TrackerAnnounce, type TrackerAnswer } from './tracker-answer.ts';
 
 const PROTOCOL_ID = 0x41727101980n;
 const ACTION = { connect: 0, announce: 1, error: 3 } as const;
@@ -11,6 +11,10 @@ const EVENTS = { update: 0, started: 2, stopped: 3 } as const;
 
 /** A datagram may be lost: it is sent again after this time, until the caller's signal ends it. */
 const RESEND_MS = 1_000;
+
+/** An option that carries path and query of the announce URL, in pieces of this size at most. */
+const URL_DATA = 2;
+const MAX_OPTION_BYTES = 255;
 
 /** @throws {Error} saying what the tracker answered; the signal's reason */
 export async function announceOverUdp(
@@ -30,7 +34,7 @@ export async function announceOverUdp(
       socket,
       ACTION.announce,
       connected.readBigUInt64BE(8),
-      announceBody(announce),
+      Buffer.concat([announceBody(announce), urlData(url, announce)]),
       options.signal,
     );
     if (answer.length < 20) throw new Error('its answer is too short');
@@ -65,12 +69,26 @@ async function ask(
       if (answer.length < 8 || answer.readUInt32BE(4) !== transaction) continue;
       const answered = answer.readUInt32BE(0);
       if (answered === ACTION.error)
-        throw new Error(`it refused: ${answer.toString('latin1', 8, 208).replaceAll(/[^\x20-\x7e]/g, '?')}`);
+        throw new TrackerRefusal(answer.toString('latin1', 8, 208).replaceAll(/[^\x20-\x7e]/g, '?'));
       if (answered === action) return answer;
     }
   } finally {
     clearInterval(resend);
   }
+}
+
+/** Path and query of the URL with the proof, as far as there is anything to say. */
+function urlData(url: URL, { proof }: TrackerAnnounce): Buffer {
+  const query = new URLSearchParams(url.search);
+  if (proof !== undefined) query.set('proof', proof);
+  if (query.size === 0) return Buffer.alloc(0);
+  const text = Buffer.from(`${url.pathname === '' ? '/announce' : url.pathname}?${query.toString()}`);
+  const options: Buffer[] = [];
+  for (let at = 0; at < text.length; at += MAX_OPTION_BYTES) {
+    const part = text.subarray(at, at + MAX_OPTION_BYTES);
+    options.push(Buffer.of(URL_DATA, part.length), part);
+  }
+  return Buffer.concat(options);
 }
 
 function announceBody(announce: TrackerAnnounce): Buffer {

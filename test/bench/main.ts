@@ -17,13 +17,14 @@ import { seedLists } from './seed-lists.ts';
 import { seedManifests } from './seed-manifests.ts';
 import { seedMemory } from './seed-memory.ts';
 import { small } from './small.ts';
+import { tracker } from './tracker.ts';
 
 /** Of the registry of a seed. */
 const SEEDS: readonly Bench[] = [seedPush, seedPull, seedManifests, seedMemory, seedLists];
 /** All benchmarks. */
-const BENCHES: readonly Bench[] = [held, relay, image, small, memory, crowdMemory, ...CROWDS, ...SEEDS];
+const BENCHES: readonly Bench[] = [held, relay, image, small, memory, tracker, crowdMemory, ...CROWDS, ...SEEDS];
 /** Those that `all` runs: the ones whose figures the project promises on one machine, in minutes. */
-const ALL: readonly Bench[] = [held, relay, image, small, memory];
+const ALL: readonly Bench[] = [held, relay, image, small, memory, tracker];
 
 interface Job {
   readonly bench: Bench;

@@ -37,8 +37,9 @@ async function findSoon(
 }
 
 async function startTracker(): Promise<{ port: number; child: ChildProcess }> {
-  const script = new URL('../../tracker/main.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, [script, '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const script = new URL('../../node/main.ts', import.meta.url).pathname;
+  const flags = ['tracker', '--listen', '127.0.0.1:0', '--log-level', 'warn'];
+  const child = spawn(process.execPath, [script, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   closers.push(async () => {
     child.kill('SIGTERM');
@@ -47,7 +48,7 @@ async function startTracker(): Promise<{ port: number; child: ChildProcess }> {
   const [line] = (await once(createInterface({ input: child.stdout }), 'line', {
     signal: AbortSignal.timeout(20_000),
   })) as [string];
-  return { port: (JSON.parse(line) as { port: number }).port, child };
+  return { port: Number(/:(\d+)\/announce/.exec(line)?.[1]), child };
 }
 
 function discoveryOf(peerId: string, port: number, trackers: string[]): TrackerDiscovery {
