@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { requirement } from '../skip-reasons.ts';
 import { until } from '../support/programs.ts';
-import { makeTestTorrent, requireTorrentClients, TorrentClient } from '../support/torrent-clients.ts';
+import { makeTestTorrent, requireTorrentClients, TorrentClient } from '../support/tracker-clients.ts';
 import { TrackerProcess } from '../support/tracker-process.ts';
 
 /** Clients take no peers on loopback. */
