@@ -2,27 +2,38 @@
 import { CommanderError } from 'commander';
 import { CONTENT_ERRORS } from '../../src/content/errors.ts';
 import { asError, isAbortError, isDockyardError, type ErrorDescription } from '../../src/oci/error.ts';
+import { OCI_VALUE_ERRORS } from '../../src/oci/errors.ts';
 import { ORIGIN_ERRORS } from '../../src/origin/errors.ts';
 import { SWARM_ERRORS } from '../../src/swarm/errors.ts';
 import { TRACKER_ERRORS } from '../../tracker/errors.ts';
-import { NODE_ERRORS } from '../errors.ts';
+import { FETCH_ERRORS, NODE_ERRORS } from '../errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
 const DESCRIPTIONS: Readonly<Record<string, ErrorDescription>> = {
   ...NODE_ERRORS,
+  ...FETCH_ERRORS,
   ...CONTENT_ERRORS,
   ...ORIGIN_ERRORS,
   ...SWARM_ERRORS,
   ...TRACKER_ERRORS,
+  ...OCI_VALUE_ERRORS,
 };
 
-const USAGE_CODES: ReadonlySet<string> = new Set([
-  'ERR_CONFIG_INVALID',
-  'ERR_CONFIG_UNREADABLE',
-  'ERR_DATA_ABSENT',
-  'ERR_USAGE',
-]);
+/** What a code comes to; those that are not here are plain failures. */
+const EXIT_OF_CODE: ReadonlyMap<string, ExitCode> = new Map(
+  (
+    [
+      [EXIT.usage, 'ERR_CONFIG_INVALID ERR_CONFIG_UNREADABLE ERR_DATA_ABSENT ERR_USAGE ERR_OUTPUT_EXISTS'],
+      [EXIT.usage, 'ERR_DIGEST_INVALID ERR_NAME_INVALID ERR_REFERENCE_INVALID ERR_UPSTREAM_INVALID'],
+      [EXIT.unreachable, 'ERR_ADMIN_UNREACHABLE'],
+      [EXIT.absent, 'ERR_FETCH_ABSENT ERR_FETCH_UNSUPPORTED ERR_ORIGIN_DENIED'],
+      [EXIT.mismatch, 'ERR_FETCH_MISMATCH ERR_CONTENT_MISMATCH ERR_MANIFEST_INVALID ERR_ORIGIN_BAD_ANSWER'],
+      [EXIT.unavailable, 'ERR_ORIGIN_UNAVAILABLE ERR_ORIGIN_STALLED ERR_ORIGIN_RATE_LIMITED ERR_FETCH_BUSY'],
+      [EXIT.interrupted, 'ERR_FETCH_INTERRUPTED'],
+    ] as const
+  ).flatMap(([exit, codes]) => codes.split(' ').map((code) => [code, exit] as const)),
+);
 
 /** Tells of an error and answers the exit code. Stacks are shown with `--debug` (or DOCKYARD_DEBUG) alone. */
 export function reportFailure(error: unknown, terminal: Terminal, options: { readonly debug: boolean }): ExitCode {
@@ -33,8 +44,7 @@ export function reportFailure(error: unknown, terminal: Terminal, options: { rea
   if (!isDockyardError(error)) return EXIT.failed;
   const remedy = DESCRIPTIONS[error.code]?.remedy;
   if (remedy !== undefined) terminal.err.write(`  ${remedy}\n`);
-  if (error.code === 'ERR_ADMIN_UNREACHABLE') return EXIT.unreachable;
-  return USAGE_CODES.has(error.code) ? EXIT.usage : EXIT.failed;
+  return EXIT_OF_CODE.get(error.code) ?? EXIT.failed;
 }
 
 function describe(error: unknown): string {

@@ -5,10 +5,13 @@ import type { ProcessFacts } from '../config/option.ts';
 import type { GivenFlag } from '../config/texts.ts';
 import { flatOptions, type OptionPath } from '../config/tree.ts';
 
-/** Adds a flag for every option of the schema, and `--config`. */
-export function addNodeFlags(command: Command): Command {
+/**
+ * Adds a flag for every option of the schema, and `--config`.
+ * @param isWanted which options; all when left out
+ */
+export function addNodeFlags(command: Command, isWanted: (path: OptionPath) => boolean = () => true): Command {
   command.option('--config <FILE>', 'a YAML file with any of the options below (docs/CONFIGURATION.md)');
-  for (const found of flatOptions()) {
+  for (const found of flatOptions().filter(({ path }) => isWanted(path))) {
     const { spec } = found;
     const placeholder = spec.type === 'named' ? 'NAME=URL' : spec.kind.placeholder;
     const defaultText = spec.defaultText.replaceAll('`', '');

@@ -6,6 +6,7 @@ import type { CommandContext } from './context.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import { reportFailure } from './failure.ts';
+import { addFetchCommand } from './fetch-command.ts';
 import { addGcCommand } from './gc-command.ts';
 import { HELP_LAYOUT } from './help-layout.ts';
 import { addMirrorCommands } from './mirror-command.ts';
@@ -60,6 +61,7 @@ function createProgram(context: CommandContext): Command {
   addProcessCommands(program, context);
   addReadCommands(program, context);
   addVerifyCommand(program, context);
+  addFetchCommand(program, context);
   addGcCommand(program, context);
   addWebhookCommands(program, context);
   addDoctorCommand(program, context);
