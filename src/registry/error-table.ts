@@ -26,6 +26,12 @@ const STORE_FAILED: PublicError = {
   ...BUSY,
   message: "the storage of this node cannot deliver now; see the node's log",
 };
+const TORRENT_FAILED: PublicError = {
+  ...BUSY,
+  message: "this node cannot make or share torrents now; see the node's log",
+};
+// What cannot be made a torrent of has none.
+const TORRENT_REFUSED: PublicError = { status: 404, code: 'UNSUPPORTED' };
 
 /** From the code of an error to its public form. */
 export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
@@ -131,6 +137,18 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_LINK_REFUSED: SWARM_FAILED,
   ERR_LINK_PROTOCOL: SWARM_FAILED,
   ERR_LINK_TIMEOUT: SWARM_FAILED,
+  // torrent
+  ERR_METAINFO_INVALID: TORRENT_REFUSED,
+  ERR_METAINFO_TOO_LARGE: TORRENT_REFUSED,
+  ERR_METAINFO_UNSAFE: TORRENT_REFUSED,
+  ERR_METAINFO_EMPTY: TORRENT_REFUSED,
+  ERR_MAGNET_INVALID: TORRENT_REFUSED,
+  ERR_TORRENT_UNSUITABLE: TORRENT_REFUSED,
+  ERR_TORRENT_FULL: { ...BUSY, message: 'this node shares as many torrents as it is to share' },
+  ERR_TORRENT_LISTEN: TORRENT_FAILED,
+  ERR_TORRENT_FAILED: TORRENT_FAILED,
+  ERR_TORRENT_CLOSED: TORRENT_FAILED,
+  ERR_TORRENT_MISMATCH: TORRENT_FAILED,
   // content
   ERR_CONTENT_MISMATCH: { ...BAD_UPSTREAM, message: 'the content did not match its digest' },
   ERR_STORE_FULL: { ...BUSY, retryAfterSeconds: 30, message: 'the storage of this node is full' },
