@@ -5,6 +5,7 @@ import { asError, isAbortError, isDockyardError, type ErrorDescription } from '.
 import { OCI_VALUE_ERRORS } from '../../src/oci/errors.ts';
 import { ORIGIN_ERRORS } from '../../src/origin/errors.ts';
 import { SWARM_ERRORS } from '../../src/swarm/errors.ts';
+import { TORRENT_ERRORS } from '../../src/torrent/errors.ts';
 import { TRACKER_ERRORS } from '../../tracker/errors.ts';
 import { FETCH_ERRORS, NODE_ERRORS } from '../errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -17,6 +18,7 @@ const DESCRIPTIONS: Readonly<Record<string, ErrorDescription>> = {
   ...ORIGIN_ERRORS,
   ...SWARM_ERRORS,
   ...TRACKER_ERRORS,
+  ...TORRENT_ERRORS,
   ...OCI_VALUE_ERRORS,
 };
 
@@ -29,6 +31,9 @@ const EXIT_OF_CODE: ReadonlyMap<string, ExitCode> = new Map(
       [EXIT.unreachable, 'ERR_ADMIN_UNREACHABLE'],
       [EXIT.absent, 'ERR_FETCH_ABSENT ERR_FETCH_UNSUPPORTED ERR_ORIGIN_DENIED'],
       [EXIT.mismatch, 'ERR_FETCH_MISMATCH ERR_CONTENT_MISMATCH ERR_MANIFEST_INVALID ERR_ORIGIN_BAD_ANSWER'],
+      [EXIT.mismatch, 'ERR_METAINFO_INVALID ERR_METAINFO_TOO_LARGE ERR_METAINFO_UNSAFE ERR_METAINFO_EMPTY'],
+      [EXIT.mismatch, 'ERR_TORRENT_MISMATCH'],
+      [EXIT.usage, 'ERR_MAGNET_INVALID ERR_TORRENT_LISTEN'],
       [EXIT.unavailable, 'ERR_ORIGIN_UNAVAILABLE ERR_ORIGIN_STALLED ERR_ORIGIN_RATE_LIMITED ERR_FETCH_BUSY'],
       [EXIT.interrupted, 'ERR_FETCH_INTERRUPTED'],
     ] as const

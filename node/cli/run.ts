@@ -13,6 +13,7 @@ import { addMirrorCommands } from './mirror-command.ts';
 import { addProcessCommands } from './process-commands.ts';
 import { addReadCommands } from './read-commands.ts';
 import type { Terminal } from './terminal.ts';
+import { addTorrentCommands } from './torrent-command.ts';
 import { addWebhookCommands } from './webhook-command.ts';
 import { addVerifyCommand } from './verify-command.ts';
 
@@ -62,6 +63,7 @@ function createProgram(context: CommandContext): Command {
   addReadCommands(program, context);
   addVerifyCommand(program, context);
   addFetchCommand(program, context);
+  addTorrentCommands(program, context);
   addGcCommand(program, context);
   addWebhookCommands(program, context);
   addDoctorCommand(program, context);

@@ -1,4 +1,4 @@
-/** A single file as the place of a fetch. Until it is whole and verified it lies in a folder beside it, `FILE.part`. */
+/** A single file as the place of a fetch. Until it is whole and verified it lies in a folder beside it. */
 import { lstat, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isAbsentError } from '../../src/content/errors.ts';
@@ -57,5 +57,5 @@ export async function openWorkBeside(path: string): Promise<WorkFolder> {
   } catch (error) {
     throw outputFailure(error, dirname(path));
   }
-  return await WorkFolder.open(`${path}.part`);
+  return await WorkFolder.open(`${path}.dockyard-fetch`);
 }

@@ -110,7 +110,7 @@ describe.skipIf(!hasRegistry || !hasSkopeo)('dockyard fetch and a registry', () 
       place: path,
     });
     expect((await readFile(path)).equals(bytes)).toBe(true);
-    expect(existsSync(`${path}.part`)).toBe(false);
+    expect(existsSync(`${path}.dockyard-fetch`)).toBe(false);
   });
 
   test('after kill -9 nothing that had come is fetched again', async () => {
