@@ -46,6 +46,11 @@ export function formatMagnet({ info, trackerTiers, webSeeds }: Metainfo): string
   return `magnet:?xt=urn:btih:${info.infoHash}${hints.join('')}`;
 }
 
+/** A magnet link for the engine, with what it needs alone. */
+export function formatMagnetHash({ infoHash, trackers }: Magnet): string {
+  return `magnet:?xt=urn:btih:${infoHash}${trackers.map((url) => `&tr=${encodeURIComponent(url)}`).join('')}`;
+}
+
 function readTopic(topic: string): string | undefined {
   const [, code = ''] = /^urn:btih:([a-z0-9]+)$/.exec(topic.toLowerCase()) ?? [];
   if (/^[0-9a-f]{40}$/.test(code)) return code;
