@@ -17,9 +17,12 @@ import { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
+import { APPC_NAMESPACE } from '../../src/appc/server/aci-key.ts';
+import type { SideDoor } from '../../src/registry/side-door.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import type { NodeConfig } from '../config/schema.ts';
+import { createAppcDoor } from './appc-parts.ts';
 import { collectionTimerConfig, collectorConfig, seedRegistryConfig, uploadExpiryConfig } from './part-configs.ts';
 import { openNotifier } from './notifications.ts';
 import type { NamedFiles } from './preflight.ts';
@@ -28,13 +31,19 @@ import { openRecordStorage } from './record-storage.ts';
 /** What is opened before the transfer layer, and closed after it. */
 export interface SeedGround extends AsyncDisposable {
   /** Puts the registry together over what fetches and shares. */
-  createRegistry(transfer: Transfer): SeedRegistry;
+  createRegistry(transfer: Transfer): ServedSeed;
   /** Blobs of upstreams, without those that only repositories of this seed have. */
   vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
   /** Removes what nobody needs, or says what it would remove. */
   readonly collect: (options: CollectOptions) => AsyncIterable<CollectionEvent>;
   /** Who tells webhooks of what happens. */
   readonly notifier: Notifier;
+}
+
+/** What a facade serves of a seed. */
+export interface ServedSeed {
+  readonly hosted: SeedRegistry;
+  readonly sideDoors: readonly SideDoor[];
 }
 
 export interface SeedGroundDeps {
@@ -53,7 +62,7 @@ const CATALOG_FOLDER = 'catalog';
 export async function openSeedGround(
   { content, log, metrics }: SeedGroundDeps,
   config: NodeConfig,
-  { notify, bucket }: Pick<NamedFiles, 'notify' | 'bucket'>,
+  { appc, notify, bucket }: Pick<NamedFiles, 'appc' | 'notify' | 'bucket'>,
 ): Promise<SeedGround> {
   const { record, blobs } = content;
   await using opening = new AsyncDisposableStack();
@@ -77,7 +86,7 @@ export async function openSeedGround(
   const collector = new Collector({ catalog, storage, gate, policy, clock: systemClock }, collectorConfig(config));
   opening.use(new CollectionTimer({ collector, log }, collectionTimerConfig(config))).start();
   const opened = opening.move();
-  const createRegistry = (transfer: Transfer): SeedRegistry => {
+  const createRegistry = (transfer: Transfer): ServedSeed => {
     // One after the other: a crowd of pushes is not to open a crowd of files.
     let hashing = Promise.resolve();
     const isHeld = (digest: Digest): boolean => blobs.stat(digest) !== undefined;
@@ -97,7 +106,13 @@ export async function openSeedGround(
     };
     const { redirect: redirects } = config.storage.s3;
     const parts = { catalog, storage, swarm, clock: systemClock, onStored, gate, redirects };
-    return new SeedRegistry(parts, seedRegistryConfig(config));
+    const registryConfig = seedRegistryConfig(config);
+    if (appc === undefined) return { hosted: new SeedRegistry(parts, registryConfig), sideDoors: [] };
+    // Images of the other kind go in by their own door only, where they are checked.
+    const hosted = new SeedRegistry(parts, { ...registryConfig, reservedNamespaces: [APPC_NAMESPACE] });
+    const behindDoor = new SeedRegistry(parts, registryConfig);
+    const { blobs: opened, manifests, uploads } = behindDoor;
+    return { hosted, sideDoors: [createAppcDoor({ uploads, manifests, blobs: opened, catalog, log }, appc)] };
   };
   const vouchedBlobs = (transfer: Transfer, origin: OriginRegistry): VouchedBlobs =>
     new VouchedBlobs({ blobs: transfer.blobs, isOfRecord, origin });

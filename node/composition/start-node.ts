@@ -157,7 +157,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
 }
 
 /** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */
-function refuseForeignOptions(role: NodeRole, { notifications, push, storage }: NodeConfig): void {
+function refuseForeignOptions(role: NodeRole, { appc, notifications, push, storage }: NodeConfig): void {
   const refuse = (message: string): never => {
     throw nodeError('ERR_CONFIG_INVALID', message);
   };
@@ -167,6 +167,7 @@ function refuseForeignOptions(role: NodeRole, { notifications, push, storage }: 
   }
   if (storage.driver !== 'filesystem')
     refuse('storage.driver is for seeds: a plain node keeps nothing for good; start it with `dockyard seed`');
+  if (appc.enabled) refuse('appc.enabled is for seeds: start it with `dockyard seed`');
   if (notifications.endpoints.length > 0)
     refuse('notifications.endpoints are for seeds: give them to the seed that takes the pushes');
 }
@@ -198,12 +199,14 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
   // A seed keeps what it is given.
   const pushTarget =
     to === undefined || seed !== undefined ? undefined : createPushTarget({ origin, manifests: store }, to);
+  const served = seed?.createRegistry(transfer);
   const facade = createFacade(
     {
       blobs: seed?.vouchedBlobs(transfer, origin) ?? transfer.blobs,
       manifests,
       lists: new OriginListService({ origin }),
-      hosted: seed?.createRegistry(transfer),
+      hosted: served?.hosted,
+      sideDoors: served?.sideDoors,
       listener: seed?.notifier,
       upstreamNames: () => origin.upstreams,
       pushTarget: () => pushTarget,

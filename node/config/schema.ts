@@ -26,6 +26,7 @@ import {
   url,
 } from './kinds.ts';
 import { group, list, option, optional, optionFrom, type Resolved } from './option.ts';
+import { appcOptions } from './appc-options.ts';
 import { storageOptions } from './storage-options.ts';
 import { upstreams } from './upstream-options.ts';
 import { webhookEndpoints } from './webhook-options.ts';
@@ -272,6 +273,7 @@ export const CONFIG_SCHEMA = {
     }),
   }),
   storage: storageOptions,
+  appc: appcOptions,
   notifications: group('Webhooks of a seed.', {
     includeReferences: option(toggle(), {
       summary: 'Whether events of manifests name what the manifest refers to.',

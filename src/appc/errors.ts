@@ -46,6 +46,14 @@ export const APPC_ERRORS = {
     meaning: 'A file of public keys cannot be read, or holds none.',
     remedy: 'Give the output of `gpg --export` or `gpg --export --armor`.',
   },
+  ERR_PUSHERS_INVALID: {
+    meaning: 'The file of those who may push app container images cannot be used.',
+    remedy: 'Write a line `name:password` for each; lines that begin with `#` are passed over.',
+  },
+  ERR_UPLOAD_STEP: {
+    meaning: 'A step of a push of an app container image came in the wrong order, or its upload is over.',
+    remedy: 'Begin the push again.',
+  },
   ERR_DISCOVERY_FAILED: {
     meaning: 'No page at the name of an app container image, or above it, says where the image is to be had.',
     remedy: 'Check the name; its pages need `ac-discovery` tags, and https unless plain http is allowed.',

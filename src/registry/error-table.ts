@@ -106,6 +106,8 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_SIGNATURE_INVALID: { status: 400, code: 'MANIFEST_INVALID' },
   ERR_SIGNATURE_MISSING: { status: 400, code: 'MANIFEST_INVALID' },
   ERR_KEY_INVALID: { ...BUSY, message: 'this node cannot read the keys that it trusts' },
+  ERR_PUSHERS_INVALID: { ...BUSY, message: 'this node cannot read who may push to it' },
+  ERR_UPLOAD_STEP: { status: 400, code: 'BLOB_UPLOAD_INVALID' },
   ERR_DISCOVERY_FAILED: { ...BAD_UPSTREAM, message: 'no page says where the image is to be had' },
   ERR_ACI_DOWNLOAD: { ...BAD_UPSTREAM, message: 'the image cannot be fetched from where it is' },
   // seed

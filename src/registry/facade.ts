@@ -17,6 +17,7 @@ import { errorResponse } from './middleware/error-response.ts';
 import { requestId } from './middleware/request-id.ts';
 import type { BlobService, ListService, ManifestService } from './ports.ts';
 import { dispatch } from './routes.ts';
+import { sideDoors, type SideDoor } from './side-door.ts';
 
 /** Collaborators of the facade. */
 export interface FacadeDeps {
@@ -31,6 +32,8 @@ export interface FacadeDeps {
   readonly listener?: RegistryListener | undefined;
   /** The seed that pushes are passed on to; asked at every request, so that a reload takes effect. */
   readonly pushTarget?: (() => PushTarget | undefined) | undefined;
+  /** Rooms that answer paths beside the registry's own. */
+  readonly sideDoors?: readonly SideDoor[] | undefined;
   readonly log: Logger;
   readonly metrics: Registry;
   readonly clock: MonotonicClock;
@@ -59,6 +62,7 @@ export function createFacade(deps: FacadeDeps, config: FacadeConfig): Facade {
   app.use(requestId(deps.newRequestId));
   app.use(accessLog({ log, metrics, clock: deps.clock }));
   app.use(errorResponse());
+  app.use(sideDoors(deps.sideDoors ?? [], { log, metrics }, config));
   app.use(dispatch({ ...deps, log, metrics }, config));
   // Only what Koa itself raises comes here, a socket that broke while an answer was written above all.
   app.on('error', (error: unknown) => {

@@ -14,6 +14,7 @@ import type { AppReference } from '../values/app-reference.ts';
 import type { ImageId } from '../values/image-id.ts';
 import { verifyAci, type VerifiedAci } from '../verify-aci.ts';
 import type { AciEndpoint } from './discovery.ts';
+import { torrentLinkOf } from './torrent-link.ts';
 import { badStatus, finalFailure, isPassingTrouble, readDocument, type WebClient } from './web-client.ts';
 
 /** Where the bytes go. It may outlive the process; then the next one goes on where this one ended. */
@@ -101,6 +102,20 @@ export class AciDownload {
       { limits: this.#config.limits, signal, nowMs: this.#deps.clock.nowMs() },
     );
     return { ...verified, signature: found };
+  }
+
+  /**
+   * Where the server says that the file can be had by BitTorrent; `undefined` when it says nothing.
+   * @throws {DockyardError} ERR_ACI_UNKNOWN, ERR_ACI_DOWNLOAD, and those of ORIGIN_ERRORS
+   */
+  async findTorrent(
+    { aci: url, site }: AciEndpoint,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<URL | undefined> {
+    const answer = await this.#deps.web.send({ url, site, method: 'HEAD', signal });
+    await answer.discard();
+    if (answer.status !== 200) throw badStatus(url, answer.status);
+    return torrentLinkOf(answer.headerValues('link'), answer.url);
   }
 
   async #signature({ signature: url, site }: AciEndpoint, signal: AbortSignal | undefined) {

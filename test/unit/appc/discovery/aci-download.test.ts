@@ -167,6 +167,28 @@ describe('a signature', () => {
   });
 });
 
+describe('the torrent of a file', () => {
+  test.each([
+    ['', undefined],
+    ['</t/x.torrent>; rel=describedby; type="application/x-bittorrent"', '/t/x.torrent'],
+    ['<a>; rel="next", </t/x.torrent>; type=application/x-bittorrent; rel="describedby"', '/t/x.torrent'],
+    ['<a>; title="<b>, c"; rel=describedby, </t/x.torrent>; rel=duplicate; type="application/x-bittorrent"', undefined],
+    ['<file:///etc/passwd>; rel=describedby; type="application/x-bittorrent"', undefined],
+  ])('is named by the header %j', async (link, path) => {
+    site.pages.set('/app.aci', (_, response) => response.writeHead(200, { link }).end());
+    const origin = new URL(site.origin);
+    const endpoint = { aci: new URL('/app.aci', origin), signature: origin, site: origin };
+    expect((await download.findTorrent(endpoint))?.pathname).toBe(path);
+  });
+
+  test('is not looked for where the file is not', async () => {
+    site.pages.delete('/app.aci');
+    const origin = new URL(site.origin);
+    const endpoint = { aci: new URL('/app.aci', origin), signature: origin, site: origin };
+    await expect(download.findTorrent(endpoint)).rejects.toMatchObject({ code: 'ERR_ACI_UNKNOWN' });
+  });
+});
+
 describe('a server that gives something else', () => {
   test.each<[string, Page, string]>([
     ['nothing', (_, response) => response.writeHead(404).end(), 'ERR_ACI_UNKNOWN'],
