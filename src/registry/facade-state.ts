@@ -8,7 +8,7 @@ import type { BodyPace } from './request-body.ts';
 import type { BlobService, ListService, ManifestService, RequestContext } from './ports.ts';
 
 /** The name of a route in metrics and logs. */
-export type RouteName = DistributionPath['kind'] | 'other';
+export type RouteName = DistributionPath['kind'] | 'torrent' | 'other';
 
 /** Facts of one request, kept in `ctx.state`. */
 export interface FacadeState {
