@@ -41,6 +41,7 @@ import { planReload, type ReloadPlan } from './reload.ts';
 import { createPushTarget } from './push-target.ts';
 import { openSeedGround, type SeedGround } from './seed-parts.ts';
 import { openSwarmParts } from './swarm-parts.ts';
+import { openTorrents, type Torrents } from './torrents.ts';
 import { originConfig } from './upstream-table.ts';
 
 /** What the process supplies. */
@@ -119,9 +120,13 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   const transfer = starting.use(createTransfer({ ...ground, ...below, clock: steadyClock }, transferConfig(config)));
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 
-  const facade = starting.use(createServer({ ...ground, origin, transfer, sizes, seed }, () => current.config));
+  const torrents = starting.use(await openTorrents({ ...ground, store: content.blobs, memory }, () => current.config));
+  const parts = { ...ground, origin, transfer, sizes, seed, torrents };
+  const facade = starting.use(createServer(parts, () => current.config));
   const facadeAddress = await listen(facade, config.listen);
 
+  const { hub } = dataPlane;
+  const echo = { hub, peers: transfer.peers, members, clock: steadyClock, randomBytes, random };
   const subject = createAdminSubject({
     version,
     config: () => current.config,
@@ -131,14 +136,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     transfers: transfer.blobs,
     collect: seed?.collect,
     upstreams: new OriginProbe({ origin, config: () => current.config }),
-    swarmProbe: new SwarmEcho({
-      hub: dataPlane.hub,
-      peers: transfer.peers,
-      members,
-      clock: steadyClock,
-      randomBytes,
-      random,
-    }),
+    swarmProbe: new SwarmEcho(echo),
     facade: facadeAddress,
     swarm: swarm.addresses,
     admin: () => admin.address,
@@ -150,7 +148,8 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     addresses: { facade: facadeAddress, admin: admin.address, swarm: undefined, data: undefined, ...swarm.addresses },
     peerId: swarm.peerId,
     config: () => current.config,
-    reload: (next) => applyReload(next, current, { origin, credentials, dataPlane, notifier: seed?.notifier, log }),
+    reload: (next) =>
+      applyReload(next, current, { origin, credentials, dataPlane, notifier: seed?.notifier, torrents, log }),
     close,
     [Symbol.asyncDispose]: () => close(0),
   };
@@ -185,11 +184,12 @@ interface ServedParts extends Ground {
   readonly sizes: BlobSizeHints;
   /** What a seed has beside a node. */
   readonly seed: SeedGround | undefined;
+  readonly torrents: Torrents | undefined;
 }
 
 /** The registry for clients, over manifests, blobs and lists. */
 function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServer {
-  const { log, metrics, origin, transfer, sizes, seed } = parts;
+  const { log, metrics, origin, transfer, sizes, seed, torrents } = parts;
   const { manifests: store, peerManifests: peers } = transfer;
   const manifests = new OriginManifestService(
     { origin, store, peers, clock: systemClock, metrics, log, sizes },
@@ -208,6 +208,7 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
       hosted: served?.hosted,
       sideDoors: served?.sideDoors,
       listener: seed?.notifier,
+      torrents: torrents?.service,
       upstreamNames: () => origin.upstreams,
       pushTarget: () => pushTarget,
       log,
@@ -241,6 +242,7 @@ interface Reloadable {
   readonly credentials: ReplaceableCredentials;
   readonly dataPlane: DataPlane;
   readonly notifier: Notifier | undefined;
+  readonly torrents: Torrents | undefined;
   readonly log: Logger;
 }
 
@@ -254,6 +256,7 @@ async function applyReload(next: NodeConfig, current: { config: NodeConfig }, pa
   const { uploadRateBytesPerSecond, downloadRateBytesPerSecond } = transferRates(plan.config);
   parts.dataPlane.uploadRate.setRate(uploadRateBytesPerSecond);
   parts.dataPlane.downloadRate.setRate(downloadRateBytesPerSecond);
+  await parts.torrents?.useRates(plan.config);
   parts.log.level = plan.config.log.level;
   current.config = plan.config;
   return plan;

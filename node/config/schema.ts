@@ -28,6 +28,7 @@ import {
 import { group, list, option, optional, optionFrom, type Resolved } from './option.ts';
 import { appcOptions } from './appc-options.ts';
 import { storageOptions } from './storage-options.ts';
+import { torrentOptions } from './torrent-options.ts';
 import { upstreams } from './upstream-options.ts';
 import { webhookEndpoints } from './webhook-options.ts';
 
@@ -217,6 +218,7 @@ export const CONFIG_SCHEMA = {
       default: 30_000,
     }),
   }),
+  torrent: torrentOptions,
   push: group('Pushes: to a seed, or through a node to one.', {
     names: list(text('PATTERN', 255), {
       summary:

@@ -11,7 +11,7 @@ import type { BlobService, ListService, ManifestService, RequestContext } from '
 export type SideRouteName = 'appc';
 
 /** The name of a route in metrics and logs. */
-export type RouteName = DistributionPath['kind'] | SideRouteName | 'other';
+export type RouteName = DistributionPath['kind'] | SideRouteName | 'torrent' | 'other';
 
 /** Facts of one request, kept in `ctx.state`. */
 export interface FacadeState {

@@ -18,6 +18,7 @@ import { requestId } from './middleware/request-id.ts';
 import type { BlobService, ListService, ManifestService } from './ports.ts';
 import { dispatch } from './routes.ts';
 import { sideDoors, type SideDoor } from './side-door.ts';
+import type { TorrentService } from './torrent-ports.ts';
 
 /** Collaborators of the facade. */
 export interface FacadeDeps {
@@ -30,6 +31,8 @@ export interface FacadeDeps {
   readonly hosted?: HostedRegistry | undefined;
   /** Told what happens in those repositories. */
   readonly listener?: RegistryListener | undefined;
+  /** Torrents of what this node has; left out where there are none. */
+  readonly torrents?: TorrentService | undefined;
   /** The seed that pushes are passed on to; asked at every request, so that a reload takes effect. */
   readonly pushTarget?: (() => PushTarget | undefined) | undefined;
   /** Rooms that answer paths beside the registry's own. */

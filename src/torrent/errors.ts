@@ -25,7 +25,7 @@ export const TORRENT_ERRORS = {
   },
   ERR_TORRENT_LISTEN: {
     meaning: 'The port for torrent clients cannot be listened on.',
-    remedy: 'Free the port, or choose another with `--torrent-port`.',
+    remedy: 'Free the port, or choose another with `--torrent HOST:PORT`.',
   },
   ERR_TORRENT_FAILED: {
     meaning: 'A torrent could not go on: its engine, or the place that it is read from or written to, failed.',
@@ -43,10 +43,6 @@ export const TORRENT_ERRORS = {
     meaning:
       'A torrent is not one that can be downloaded into the content store: not a single blob, or pieces that do not fit.',
     remedy: 'Download it into a folder, or use the torrent that a node makes of the blob.',
-  },
-  ERR_TORRENT_FULL: {
-    meaning: 'As many torrents are shared as the node is to share.',
-    remedy: 'Raise `torrent.maxTorrents`, or wait until others were not asked for in a while.',
   },
 } as const satisfies Record<string, ErrorDescription>;
 
