@@ -29,7 +29,7 @@ Exit codes:
   3  no node answers at the admin address
   4  what was to be fetched is not there, or may not be read
   5  what came is not what it should be; it was thrown away
-  6  what was to be fetched cannot be had now; the same command may succeed later
+  6  it cannot be had now; the same command may succeed later
   130  interrupted
 
 First steps: \`dockyard node\` in one terminal; in another

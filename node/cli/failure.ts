@@ -1,5 +1,6 @@
 /** How a command that failed says so: one line for what, one for what to do, and an exit code. */
 import { CommanderError } from 'commander';
+import { APPC_ERRORS } from '../../src/appc/errors.ts';
 import { CONTENT_ERRORS } from '../../src/content/errors.ts';
 import { asError, isAbortError, isDockyardError, type ErrorDescription } from '../../src/oci/error.ts';
 import { OCI_VALUE_ERRORS } from '../../src/oci/errors.ts';
@@ -19,6 +20,7 @@ const DESCRIPTIONS: Readonly<Record<string, ErrorDescription>> = {
   ...SWARM_ERRORS,
   ...TRACKER_ERRORS,
   ...TORRENT_ERRORS,
+  ...APPC_ERRORS,
   ...OCI_VALUE_ERRORS,
 };
 
@@ -32,9 +34,16 @@ const EXIT_OF_CODE: ReadonlyMap<string, ExitCode> = new Map(
       [EXIT.absent, 'ERR_FETCH_ABSENT ERR_FETCH_UNSUPPORTED ERR_ORIGIN_DENIED'],
       [EXIT.mismatch, 'ERR_FETCH_MISMATCH ERR_CONTENT_MISMATCH ERR_MANIFEST_INVALID ERR_ORIGIN_BAD_ANSWER'],
       [EXIT.mismatch, 'ERR_METAINFO_INVALID ERR_METAINFO_TOO_LARGE ERR_METAINFO_UNSAFE ERR_METAINFO_EMPTY'],
-      [EXIT.mismatch, 'ERR_TORRENT_MISMATCH'],
+      [EXIT.mismatch, 'ERR_TORRENT_MISMATCH ERR_ACI_INVALID ERR_ACI_UNSAFE ERR_ACI_TOO_LARGE ERR_ACI_MISMATCH'],
+      [EXIT.mismatch, 'ERR_ACI_MANIFEST_INVALID ERR_SIGNATURE_INVALID ERR_SIGNATURE_MISSING'],
+      [EXIT.absent, 'ERR_ACI_UNKNOWN ERR_DISCOVERY_FAILED'],
+      [EXIT.usage, 'ERR_AC_NAME_INVALID ERR_KEY_INVALID'],
+      [EXIT.unavailable, 'ERR_ACI_DOWNLOAD'],
       [EXIT.usage, 'ERR_MAGNET_INVALID ERR_TORRENT_LISTEN'],
-      [EXIT.unavailable, 'ERR_ORIGIN_UNAVAILABLE ERR_ORIGIN_STALLED ERR_ORIGIN_RATE_LIMITED ERR_FETCH_BUSY'],
+      [
+        EXIT.unavailable,
+        'ERR_ORIGIN_UNAVAILABLE ERR_ORIGIN_STALLED ERR_ORIGIN_RATE_LIMITED ERR_FETCH_BUSY ERR_FETCH_STALLED',
+      ],
       [EXIT.interrupted, 'ERR_FETCH_INTERRUPTED'],
     ] as const
   ).flatMap(([exit, codes]) => codes.split(' ').map((code) => [code, exit] as const)),

@@ -44,7 +44,8 @@ export function showProgress(progress: FetchProgress, terminal: Terminal, form: 
   const shown = form === 'bar' ? new Bar(terminal) : new Lines(terminal, form);
   const timer = setInterval(() => shown.show(now()), form === 'bar' ? BAR_INTERVAL_MS : LINE_INTERVAL_MS);
   timer.unref();
-  shown.show(now());
+  // What is done in a moment needs no lines about its progress.
+  if (form !== 'lines') shown.show(now());
   return {
     [Symbol.dispose]: () => {
       clearInterval(timer);
@@ -120,6 +121,6 @@ class Lines {
   }
 
   end(moment: Moment): void {
-    this.show(moment);
+    if (this.#form === 'json' || this.#last !== '') this.show(moment);
   }
 }

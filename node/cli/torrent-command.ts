@@ -1,18 +1,17 @@
 /** `torrent create` and `torrent show`: torrent files of images, blobs and files, and what stands in one. */
-import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { nodeDisk, writeNewFile } from '../../src/content/disk.ts';
-import { asError } from '../../src/oci/error.ts';
 import { formatMagnet } from '../../src/torrent/magnet.ts';
 import { makeTorrent, type TorrentSource } from '../../src/torrent/make-torrent.ts';
 import { encodeMetainfo, type Metainfo } from '../../src/torrent/metainfo.ts';
-import { MAX_METAINFO_BYTES, parseMetainfo } from '../../src/torrent/parse-metainfo.ts';
+import { parseMetainfo } from '../../src/torrent/parse-metainfo.ts';
 import { loadGivenConfig, addNodeFlags } from './node-flags.ts';
 import { nodeError } from '../errors.ts';
 import { filePathFor, requireFree } from '../fetch/file-output.ts';
 import { outputFailure } from '../fetch/output-failure.ts';
 import { FetchProgress } from '../fetch/progress.ts';
+import { readTorrentFile } from '../fetch/torrent-file.ts';
 import { openTorrentSource } from '../fetch/torrent-what.ts';
 import { showCount, showSize, showUntrusted } from '../text-forms.ts';
 import type { CommandContext } from './context.ts';
@@ -103,20 +102,6 @@ async function makeWithProgress(
   const info = await makeTorrent(source, { signal, onHashed });
   progress.phase = 'done';
   return info;
-}
-
-/** Reads a torrent file of at most MAX_METAINFO_BYTES. @throws {DockyardError} ERR_USAGE */
-export async function readTorrentFile(path: string): Promise<Buffer> {
-  try {
-    await using file = await open(path, 'r');
-    const { size } = await file.stat();
-    // One byte more than is allowed, so that the reader of the torrent refuses it.
-    const bytes = Buffer.alloc(Math.min(size, MAX_METAINFO_BYTES + 1));
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-    return bytes.subarray(0, bytesRead);
-  } catch (error) {
-    throw nodeError('ERR_USAGE', `the torrent file cannot be read: ${asError(error).message}`, { cause: error });
-  }
 }
 
 async function writeTorrentFile(path: string, bytes: Buffer): Promise<void> {

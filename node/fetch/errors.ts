@@ -23,6 +23,10 @@ export const FETCH_ERRORS = {
     meaning: 'The command was ended by a signal. What had come is kept.',
     remedy: 'Run the same command again to go on.',
   },
+  ERR_FETCH_STALLED: {
+    meaning: 'Neither peers nor web seeds of a torrent gave anything for as long as `--timeout` allows.',
+    remedy: 'Name a tracker (`--tracker`) or a peer (`--peer`) that has it, or try again later: what had come is kept.',
+  },
   ERR_OUTPUT_EXISTS: {
     meaning: 'Something is in the way at `--output`, and it is no part of the same fetch.',
     remedy: 'Choose another place, or let it be replaced with `--force`.',

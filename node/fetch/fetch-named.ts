@@ -27,7 +27,7 @@ export interface FetchPlace {
 
 /** What was fetched, for people and programs. */
 export interface FetchResult {
-  readonly what: 'image' | 'blob' | 'torrent' | 'aci';
+  readonly what: 'image' | 'blob' | 'torrent' | 'app';
   /** As it can be asked for again. */
   readonly name: string;
   readonly digest: Digest | undefined;
@@ -36,6 +36,12 @@ export interface FetchResult {
   readonly place: string;
   /** What could not be had, and need not be. */
   readonly skipped: readonly string[];
+  /** Of an app container image. */
+  readonly imageId?: string | undefined;
+  /** The fingerprint of the key whose signature was found good. */
+  readonly signedBy?: string | undefined;
+  /** Why it came another way than was tried first. */
+  readonly detour?: string | undefined;
 }
 
 export interface FetchNamedDeps {

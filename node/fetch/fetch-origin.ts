@@ -61,14 +61,23 @@ function chooseUpstream(
     throw nodeError('ERR_USAGE', 'the name has no host, and no upstream is configured');
   }
   const wanted = canonicalUpstream(host);
-  const known = table.upstreams.find(({ name }) => canonicalUpstream(name) === wanted);
+  const known = findUpstream(host, table.upstreams);
   if (known !== undefined && scheme === undefined) return { upstream: known.name, origin: table };
-  const url = `${scheme ?? (isLoopback(host) ? 'http' : 'https')}://${host}`;
+  const url = `${scheme ?? usualScheme(host)}://${host}`;
   const named = resolveUpstream({ name: wanted, url });
   return { upstream: named.name, origin: { ...table, upstreams: [named] } };
 }
 
-/** Whether a host is this machine, by its name: then plain HTTP is no risk, and what is tried out there has no certificate. */
-export function isLoopback(host: string): boolean {
-  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i.test(host);
+/** The upstream of the configuration that a host means. */
+export function findUpstream<Upstream extends { readonly name: string }>(
+  host: string,
+  upstreams: readonly Upstream[],
+): Upstream | undefined {
+  const wanted = canonicalUpstream(host);
+  return upstreams.find(({ name }) => canonicalUpstream(name) === wanted);
+}
+
+/** On this machine plain HTTP is no risk, and what is tried out there has no certificate. */
+export function usualScheme(host: string): 'http' | 'https' {
+  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i.test(host) ? 'http' : 'https';
 }

@@ -2,11 +2,16 @@
  * A lock that a process holds by a file with its number. A process that was killed leaves the file behind; the number and the
  * time at which the process began tell that its holder is gone.
  */
-import { open, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isAbsentError, systemCode } from '../../src/content/errors.ts';
 
 /** Tries against others that take and leave the lock at the same moment. */
 const MAX_TRIES = 10;
+
+/** Time for another process that takes the lock. */
+const RETRY_MS = 20;
 
 /** How long the writing of a number may take. */
 const WRITING_TIMEOUT_MS = 5_000;
@@ -20,10 +25,12 @@ export interface ProcessLock {
 export async function takeProcessLock(path: string): Promise<ProcessLock | undefined> {
   const own = await describeProcess(process.pid);
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
-    if (await create(path, own)) return { release: async () => await rm(path, { force: true }) };
+    if ((await create(path, own)) || (await takeOver(path, own))) {
+      return { release: async () => await rm(path, { force: true }) };
+    }
     const holder = await readFile(path, 'utf8').catch(ignoreAbsence);
     if (holder !== undefined && (await isHeld(path, holder))) return undefined;
-    if (holder !== undefined) await takeAway(path, holder);
+    await delay(RETRY_MS);
   }
   return undefined;
 }
@@ -44,18 +51,37 @@ async function create(path: string, content: string): Promise<boolean> {
   return true;
 }
 
-/** Takes a stale lock out of the way, unless another process did so and holds its own by now. */
-async function takeAway(path: string, stale: string): Promise<void> {
-  const aside = `${path}.${process.pid}`;
+/** Replaces a lock whose holder is gone. A folder keeps others from the same in the meantime. */
+async function takeOver(path: string, own: string): Promise<boolean> {
+  const holder = await readFile(path, 'utf8').catch(ignoreAbsence);
+  if (holder === undefined || (await isHeld(path, holder))) return false;
+  const guard = `${path}.taking`;
+  if (!(await makeGuard(guard))) return false;
   try {
-    await rename(path, aside);
-  } catch (error) {
-    if (isAbsentError(error)) return;
-    throw error;
+    const found = await readFile(path, 'utf8').catch(ignoreAbsence);
+    if (found === undefined || (await isHeld(path, found))) return false;
+    const incoming = join(guard, 'lock');
+    await writeFile(incoming, own);
+    await rename(incoming, path);
+    return true;
+  } finally {
+    await rm(guard, { recursive: true, force: true });
   }
-  const found = await readFile(aside, 'utf8');
-  if (found === stale) await unlink(aside);
-  else await rename(aside, path);
+}
+
+/** One that a killed process left is taken away after a while, for the next try. */
+async function makeGuard(guard: string): Promise<boolean> {
+  try {
+    await mkdir(guard);
+    return true;
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+  }
+  const found = await stat(guard).catch(ignoreAbsence);
+  if (found !== undefined && Date.now() - found.mtimeMs > WRITING_TIMEOUT_MS) {
+    await rm(guard, { recursive: true, force: true });
+  }
+  return false;
 }
 
 /** A file without a number is one that its holder is about to write, or was killed before it did. */

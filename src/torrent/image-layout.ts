@@ -4,8 +4,14 @@
  * @see OCI image-spec v1.1, image-layout.md
  */
 import { isDigest, type Digest } from '../oci/digest.ts';
+import {
+  LAYOUT_FILE,
+  LAYOUT_FILE_BYTES,
+  LAYOUT_INDEX_FILE,
+  layoutBlobPath,
+  layoutIndexBytes,
+} from '../oci/image-layout.ts';
 import { isManifestMediaType, parseManifest } from '../oci/manifest.ts';
-import { MEDIA_TYPES } from '../oci/media-type.ts';
 import { torrentError } from './errors.ts';
 
 /** A manifest with its bytes. */
@@ -34,8 +40,6 @@ const MAX_MANIFESTS = 1000;
 /** An index in an index has been seen, one more level has not. */
 const MAX_DEPTH = 4;
 
-const OCI_LAYOUT = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
-
 /**
  * All files of an image's layout, in the one order of its torrent: what is small comes first.
  * @throws {DockyardError} ERR_TORRENT_UNSUITABLE for a manifest of Docker's oldest form, or one that names too much;
@@ -62,8 +66,8 @@ export async function planImageLayout(root: ImageManifest, load: LoadManifest): 
   // What is a manifest to one and a layer to another is one file.
   for (const digest of manifests.keys()) blobs.delete(digest);
   return [
-    fileAtHand(['oci-layout'], OCI_LAYOUT),
-    fileAtHand(['index.json'], indexOf(root)),
+    fileAtHand([LAYOUT_FILE], LAYOUT_FILE_BYTES),
+    fileAtHand([LAYOUT_INDEX_FILE], layoutIndexBytes({ ...root, sizeBytes: root.bytes.length })),
     ...manifests.values(),
     ...blobs.values(),
   ];
@@ -82,14 +86,7 @@ export function digestOfTorrentName(name: string): Digest | undefined {
 
 /** Where a blob lies in a layout. */
 export function blobPath(digest: Digest): readonly string[] {
-  const [algorithm = '', hex = ''] = digest.split(':');
-  return ['blobs', algorithm, hex];
-}
-
-/** The index of a layout with one image in it. */
-function indexOf({ mediaType, digest, bytes }: ImageManifest): Buffer {
-  const manifests = [{ mediaType, digest, size: bytes.length }];
-  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests }));
+  return layoutBlobPath(digest).split('/');
 }
 
 function fileAtHand(path: readonly string[], bytes: Buffer): LayoutFile {
