@@ -15,6 +15,9 @@ export interface EngineThreadDeps {
 /** What the thread's own objects may take; buffers are counted elsewhere. */
 const MAX_HEAP_MIB = 512;
 
+/** Each block that comes is a few objects that live for a second: with the few MiB of the node they would all be moved twice. */
+const YOUNG_HEAP_MIB = 32;
+
 /** The first wait before another thread is started; it doubles up to the longest. */
 const FIRST_RESTART_MS = 1_000;
 const LONGEST_RESTART_MS = 60_000;
@@ -118,7 +121,7 @@ export class EngineThread {
     const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
     const worker = new Worker(new URL(`./engine-worker${extension}`, import.meta.url), {
       workerData: this.#settings,
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
+      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
     });
     this.#worker = worker;
     this.#startedAtMs = performance.now();

@@ -8,6 +8,7 @@ import WebTorrent, { type Torrent, type TorrentOptions, type Wire } from 'webtor
 import { asError } from '../oci/error.ts';
 import { AskingStore, type StorageAsker } from './asking-store.ts';
 import type { EngineReport, EngineRequest, EngineSettings } from './engine-protocol.ts';
+import { chooseAmongMissing, type ChoosingTorrent } from './rarest-piece.ts';
 import { WindowCache } from './window-cache.ts';
 
 /** What is read ahead for all torrents. */
@@ -116,6 +117,8 @@ function add(request: Extract<EngineRequest, { kind: 'add' }>): void {
   const options = { preloadedStore, storeCacheSlots: 0, strategy: 'rarest', uploads: UPLOAD_SLOTS } as const;
   const torrent = client.add(metainfo, { ...options, ...startOptions(request) });
   enter(id, torrent, request.peers);
+  if (!isComplete)
+    torrent.once('metadata', () => chooseAmongMissing(torrent as unknown as ChoosingTorrent, Math.random));
   torrent.once('ready', () => report({ kind: 'ready', id }));
   torrent.once('done', () => report({ kind: 'done', id }));
 }

@@ -45,13 +45,23 @@ export const torrentFetch: Bench = {
     const details: Record<string, unknown> = {};
     const figures = [];
     for (const seeder of present) {
-      const rounds = await measure(seeder, { sizeBytes, rounds: flags.count('rounds', 3) }, log);
+      let rounds: readonly Round[];
+      try {
+        rounds = await measure(seeder, { sizeBytes, rounds: flags.count('rounds', 3) }, log);
+      } catch (error) {
+        if (!(error instanceof NothingToCompare)) throw error;
+        skipped.push(`${seeder}: ${error.message}`);
+        continue;
+      }
       details[seeder] = rounds;
       figures.push({ ...targetOf(seeder), spread: spreadOf(rounds.map(({ rateRatio }) => rateRatio)) });
     }
     return { figures, skipped, details: { sizeBytes, ...details } };
   },
 };
+
+/** aria2c itself got nothing: there is no rate to hold ours against. */
+class NothingToCompare extends Error {}
 
 interface Round {
   readonly ariaSeconds: number;
@@ -79,7 +89,9 @@ async function measure(
     { warmups: 1, rounds: plan.rounds },
     async () => {
       const [theirs, ours] = [join(folder, 'theirs'), join(folder, 'ours')];
-      const ariaSeconds = await timeAria(torrentFile, theirs);
+      const ariaSeconds = await timeAria(torrentFile, theirs).catch((cause: unknown) => {
+        throw new NothingToCompare(`aria2c got nothing within ${TIMEOUT_MS / 1000} s`, { cause });
+      });
       await expectSize(join(theirs, 'data'), plan.sizeBytes);
       await rm(theirs, { recursive: true });
       const dockyardSeconds = await timeDockyard(['fetch', torrentFile, '--output', ours, '--quiet']);
