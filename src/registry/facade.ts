@@ -65,7 +65,7 @@ export function createFacade(deps: FacadeDeps, config: FacadeConfig): Facade {
   app.use(requestId(deps.newRequestId));
   app.use(accessLog({ log, metrics, clock: deps.clock }));
   app.use(errorResponse());
-  app.use(sideDoors(deps.sideDoors ?? [], { log, metrics }, config));
+  app.use(sideDoors({ doors: deps.sideDoors ?? [], listener: deps.listener, log, metrics }, config));
   app.use(dispatch({ ...deps, log, metrics }, config));
   // Only what Koa itself raises comes here, a socket that broke while an answer was written above all.
   app.on('error', (error: unknown) => {

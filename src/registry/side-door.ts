@@ -8,6 +8,7 @@ import type { FacadeContext, HandlerConfig, HandlerDeps, SideRouteName } from '.
 import { matchesIfNoneMatch } from './entity-tag.ts';
 import { leaveBody } from './middleware/error-response.ts';
 import type { BlobReading } from './ports.ts';
+import { requestOf as requestFacts, type RegistryEvent, type RegistryListener } from './registry-events.ts';
 import { ReadingSender } from './reading-sender.ts';
 import { RequestBody } from './request-body.ts';
 
@@ -27,6 +28,9 @@ export interface SideRequest {
   wholeBody(limitBytes: number): Promise<Buffer>;
 }
 
+/** What happened in a repository of this seed. */
+export type SideEvent = Omit<RegistryEvent, 'request'>;
+
 /** What is sent. */
 export type SideAnswer =
   | {
@@ -34,6 +38,8 @@ export type SideAnswer =
       readonly status: number;
       readonly headers: Readonly<Record<string, string>>;
       readonly body: Buffer;
+      /** What has happened, for those who want to be told before the client is. */
+      readonly event?: SideEvent | undefined;
     }
   | {
       /** Content with a strong entity tag; ranges and conditions are seen to here, and that it is closed. */
@@ -41,6 +47,8 @@ export type SideAnswer =
       readonly tag: string;
       readonly headers: Readonly<Record<string, string>>;
       readonly sizeBytes: number;
+      /** Told when it was sent. */
+      readonly event?: SideEvent | undefined;
       open(): Promise<BlobReading>;
     };
 
@@ -51,18 +59,21 @@ export interface SideDoor {
   answer(request: SideRequest): Promise<SideAnswer | undefined>;
 }
 
+export interface SideDoorsDeps extends Pick<HandlerDeps, 'log' | 'metrics'> {
+  readonly doors: readonly SideDoor[];
+  /** Told what happens behind the doors. */
+  readonly listener?: RegistryListener | undefined;
+}
+
 /** The middleware before the registry's own routes. */
-export function sideDoors(
-  doors: readonly SideDoor[],
-  deps: Pick<HandlerDeps, 'log' | 'metrics'>,
-  config: HandlerConfig,
-) {
+export function sideDoors(deps: SideDoorsDeps, config: HandlerConfig) {
+  const { doors } = deps;
   const sender = new ReadingSender(deps, config);
   return async (ctx: FacadeContext, next: () => Promise<unknown>): Promise<void> => {
     const request = requestOf(ctx, config);
     for (const door of request === undefined ? [] : doors) {
       const answer = request === undefined ? undefined : await entered(door, ctx, request);
-      if (answer !== undefined) return await send(ctx, answer, sender);
+      if (answer !== undefined) return await send(ctx, answer, { ...deps, sender });
     }
     await next();
   };
@@ -94,8 +105,13 @@ function requestOf(ctx: FacadeContext, { pace }: HandlerConfig): SideRequest | u
   };
 }
 
-async function send(ctx: FacadeContext, answer: SideAnswer, sender: ReadingSender): Promise<void> {
+async function send(
+  ctx: FacadeContext,
+  answer: SideAnswer,
+  deps: SideDoorsDeps & { readonly sender: ReadingSender },
+): Promise<void> {
   if (answer.kind === 'document') {
+    await tell(ctx, answer.event, deps);
     leaveBody(ctx, answer.status);
     ctx.status = answer.status;
     ctx.set({ ...answer.headers });
@@ -121,5 +137,19 @@ async function send(ctx: FacadeContext, answer: SideAnswer, sender: ReadingSende
     ctx.set(headersFor(sizeBytes));
     return;
   }
-  await sender.send(ctx, await answer.open(), { signal: ctx.state.signal, tag, headersFor });
+  await deps.sender.send(ctx, await answer.open(), { signal: ctx.state.signal, tag, headersFor });
+  if (!ctx.state.isShort) await tell(ctx, answer.event, deps);
+}
+
+async function tell(
+  ctx: FacadeContext,
+  event: SideEvent | undefined,
+  { listener, log }: Pick<SideDoorsDeps, 'listener' | 'log'>,
+): Promise<void> {
+  if (event === undefined) return;
+  try {
+    await listener?.onEvent({ ...event, request: requestFacts(ctx) });
+  } catch (error) {
+    log.error({ err: error, action: event.action, repository: event.repository }, 'event could not be told');
+  }
 }

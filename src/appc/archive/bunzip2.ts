@@ -64,6 +64,7 @@ const CHECKSUM_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 
 function addToChecksum(checksum: number, bytes: Uint8Array): number {
   let value = checksum;
-  for (const byte of bytes) value = (value << 8) ^ (CHECKSUM_TABLE[((value >>> 24) ^ byte) & 0xff] ?? 0);
+  for (let at = 0; at < bytes.length; at += 1)
+    value = (value << 8) ^ (CHECKSUM_TABLE[((value >>> 24) ^ (bytes[at] ?? 0)) & 0xff] ?? 0);
   return value >>> 0;
 }

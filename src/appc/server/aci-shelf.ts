@@ -1,14 +1,32 @@
 /** What the server of app container images needs from below: somewhere to keep them. */
 import type { ByteRange } from '../../oci/byte-range.ts';
 import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName, Tag } from '../../oci/name.ts';
 import type { ImageId } from '../values/image-id.ts';
 import type { AciKey } from './aci-key.ts';
 import type { DatedVersion } from './version-order.ts';
+
+/** What the parts of the artifact are called. */
+export const ACI_MEDIA_TYPES = {
+  artifact: 'application/vnd.appc.image',
+  manifest: 'application/vnd.appc.image.manifest+json',
+  aci: 'application/vnd.appc.aci',
+  signature: 'application/pgp-signature',
+} as const;
 
 /** Bytes that are kept. */
 export interface KeptBytes {
   readonly digest: Digest;
   readonly sizeBytes: number;
+}
+
+/** The artifact that an image is kept as. */
+export interface ShelvedArtifact {
+  readonly repository: RepositoryName;
+  readonly tag: Tag;
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly bytes: Buffer;
 }
 
 /** An image that is kept. */
@@ -18,6 +36,7 @@ export interface ShelvedAci {
   readonly aci: KeptBytes;
   /** Absent where it was pushed unsigned. */
   readonly signature: KeptBytes | undefined;
+  readonly artifact: ShelvedArtifact;
 }
 
 /** What is published beside the bytes of an image. */

@@ -11,14 +11,14 @@ import type { Keyring } from '../signature/keyring.ts';
 import { isAcName } from '../values/ac-name.ts';
 import type { AppReference } from '../values/app-reference.ts';
 import { AciIntake } from './aci-intake.ts';
-import type { AciKey } from './aci-key.ts';
-import type { AciShelf, ShelfOptions, ShelvedAci } from './aci-shelf.ts';
+import { repositoryOf, tagOf, type AciKey } from './aci-key.ts';
+import { ACI_MEDIA_TYPES, type AciShelf, type KeptBytes, type ShelfOptions, type ShelvedAci } from './aci-shelf.ts';
 import { filePath, parseFilePath, parseKeyPath, simpleCandidates, type AciFile } from './appc-paths.ts';
 import { APPC_PATHS, renderDiscoveryPage } from './discovery-page.ts';
 import { ExpiringMap } from './expiring-map.ts';
 import { PushGuard, type Pusher } from './push-guard.ts';
 import { PushSessions } from './push-sessions.ts';
-import { emptyAnswer, jsonAnswer, textAnswer, type AppcAnswer, type AppcRequest } from './server-ports.ts';
+import { emptyAnswer, jsonAnswer, pushEvent, textAnswer, type AppcAnswer, type AppcRequest } from './server-ports.ts';
 
 export interface AppcServerDeps {
   readonly shelf: AciShelf;
@@ -41,8 +41,8 @@ export interface AppcServerConfig {
 /** The version that stands for the latest one. */
 const LATEST = 'latest';
 
-/** Signatures that wait for their images. */
-const MAX_WAITING = 1024;
+/** Signatures that wait for their images: 16 MiB at most. */
+const MAX_WAITING = 256;
 const WAITING_TTL_MS = 3_600_000;
 
 const HOST = /^(?:([a-z0-9._-]+)|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
@@ -113,7 +113,8 @@ export class AppcServer {
         : await this.#putSignature(file, request);
     if (request.method !== 'DELETE' || file.extension !== 'aci') return notAllowed('GET, HEAD, PUT, DELETE');
     await this.#deps.shelf.delete(file.key, request);
-    return emptyAnswer(204);
+    const target = { repository: repositoryOf(file.key.name), tag: tagOf(file.key) };
+    return { ...emptyAnswer(204), event: { action: 'delete', ...target } };
   }
 
   async #pull(file: AciFile, options: ShelfOptions): Promise<AppcAnswer> {
@@ -131,6 +132,7 @@ export class AppcServer {
   #content(found: ShelvedAci, file: AciFile, options: ShelfOptions): AppcAnswer {
     const isImage = file.extension === 'aci';
     const { torrentPath } = this.#config;
+    const mediaType = isImage ? ACI_MEDIA_TYPES.aci : ACI_MEDIA_TYPES.signature;
     const kept = isImage ? found.aci : found.signature;
     if (kept === undefined) throw unknown(file);
     return {
@@ -138,11 +140,12 @@ export class AppcServer {
       tag: `"${kept.digest}"`,
       // It may be replaced by another push, so it is asked for again; what did not change costs nothing then.
       headers: {
-        'Content-Type': isImage ? 'application/vnd.appc.aci' : 'application/pgp-signature',
+        'Content-Type': mediaType,
         'Cache-Control': 'no-cache',
         ...(isImage && torrentPath !== undefined ? { Link: formatTorrentLink(torrentPath(kept.digest)) } : {}),
       },
       sizeBytes: kept.sizeBytes,
+      event: { action: 'pull', repository: found.artifact.repository, mediaType, ...factsOf(kept) },
       open: async () => {
         const reading = await this.#deps.shelf.open(found.key, kept.digest, options);
         if (reading === undefined) throw unknown(file);
@@ -231,10 +234,16 @@ function waitingKey({ name, version, os, arch }: AciKey): string {
   return JSON.stringify([name, version, os, arch]);
 }
 
-function published({ aci, imageId, key }: ShelvedAci): AppcAnswer {
+function factsOf({ digest, sizeBytes }: KeptBytes): KeptBytes {
+  return { digest, sizeBytes };
+}
+
+function published(found: ShelvedAci): AppcAnswer {
+  const { aci, imageId, key } = found;
   const { name, version, os, arch } = key;
   const facts = { name, version, os, arch, imageID: imageId, digest: aci.digest, size: aci.sizeBytes };
-  return jsonAnswer(201, facts, { Location: filePath({ key, extension: 'aci' }) });
+  const answer = jsonAnswer(201, facts, { Location: filePath({ key, extension: 'aci' }) });
+  return { ...answer, event: pushEvent(found) };
 }
 
 function notAllowed(methods: string): AppcAnswer {

@@ -10,13 +10,13 @@ import { isJsonObject, parseStrictJson, type JsonValue } from '../../oci/strict-
 import { appcError } from '../errors.ts';
 import { MAX_SIGNATURE_BYTES, parseSignature } from '../signature/detached-signature.ts';
 import type { AppReference } from '../values/app-reference.ts';
-import { MAX_IMAGE_MANIFEST_BYTES, parseImageManifest, type ImageManifest } from '../values/image-manifest.ts';
+import { MAX_IMAGE_MANIFEST_BYTES, parseImageManifest } from '../values/image-manifest.ts';
 import { requireMeant } from '../verify-aci.ts';
 import type { AciIntake, TakenAci } from './aci-intake.ts';
 import type { ShelvedAci } from './aci-shelf.ts';
 import { APPC_PATHS } from './discovery-page.ts';
 import { ExpiringMap } from './expiring-map.ts';
-import { jsonAnswer, textAnswer, type AppcDocument, type AppcRequest } from './server-ports.ts';
+import { jsonAnswer, pushEvent, textAnswer, type AppcDocument, type AppcRequest } from './server-ports.ts';
 
 export interface PushSessionsDeps {
   readonly intake: AciIntake;
@@ -28,7 +28,8 @@ export interface PushSessionsDeps {
 /** One push that is under way. */
 interface PushSession {
   readonly reference: AppReference;
-  manifest: ImageManifest | undefined;
+  /** What the manifest says that came first. */
+  manifest: AppReference | undefined;
   signature: Buffer | undefined;
   taken: TakenAci | undefined;
   /** The image is on its way. */
@@ -93,9 +94,9 @@ export class PushSessions {
 
   async #step(step: string, session: PushSession, request: AppcRequest): Promise<void> {
     if (step === 'manifest') {
-      const manifest = parseImageManifest(await request.wholeBody(MAX_IMAGE_MANIFEST_BYTES));
-      requireMeant(manifest, session.reference);
-      session.manifest = manifest;
+      const { labels, name } = parseImageManifest(await request.wholeBody(MAX_IMAGE_MANIFEST_BYTES));
+      requireMeant({ name, labels }, session.reference);
+      session.manifest = { name, labels };
       return;
     }
     if (step === 'signature') {
@@ -133,14 +134,16 @@ export class PushSessions {
       const reason = failure ?? (success ? 'no image was pushed' : 'the client gave up');
       return jsonAnswer(success ? 400 : 200, { success: false, server_reason: reason });
     }
+    let aci: ShelvedAci;
     try {
-      this.#deps.onPublished(await taken.publish({ signal: request.signal }));
+      aci = await taken.publish(request);
     } catch (error) {
       await taken.drop();
       if (!isDockyardError(error, 'ERR_TAG_IMMUTABLE')) throw error;
       return jsonAnswer(400, { success: false, server_reason: error.message });
     }
-    return jsonAnswer(200, { success: true });
+    this.#deps.onPublished(aci);
+    return { ...jsonAnswer(200, { success: true }), event: pushEvent(aci) };
   }
 }
 

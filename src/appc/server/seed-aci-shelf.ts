@@ -9,16 +9,17 @@ import type { SeedManifests } from '../../seed/seed-manifests.ts';
 import type { SeedUploads } from '../../seed/seed-uploads.ts';
 import { parseImageId } from '../values/image-id.ts';
 import { labelsOfTag, repositoryOf, tagOf, type AciKey } from './aci-key.ts';
-import type { AciReading, AciRecord, AciShelf, KeptBytes, ShelfOptions, ShelvedAci, StagedAci } from './aci-shelf.ts';
+import {
+  ACI_MEDIA_TYPES,
+  type AciReading,
+  type AciRecord,
+  type AciShelf,
+  type KeptBytes,
+  type ShelfOptions,
+  type ShelvedAci,
+  type StagedAci,
+} from './aci-shelf.ts';
 import { isLater, type DatedVersion } from './version-order.ts';
-
-/** What the parts of the artifact are called. */
-export const ACI_MEDIA_TYPES = {
-  artifact: 'application/vnd.appc.image',
-  manifest: 'application/vnd.appc.image.manifest+json',
-  aci: 'application/vnd.appc.aci',
-  signature: 'application/pgp-signature',
-} as const;
 
 const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const IMAGE_ID_ANNOTATION = 'appc.image.id';
@@ -48,7 +49,8 @@ export class SeedAciShelf implements AciShelf {
     const signature = layers.find(({ mediaType }) => mediaType === ACI_MEDIA_TYPES.signature);
     const imageId = annotations[IMAGE_ID_ANNOTATION];
     if (aci === undefined || imageId === undefined) return undefined;
-    return { key, imageId: parseImageId(imageId), aci, signature };
+    const artifact = { repository: repositoryOf(key.name), tag: tagOf(key), ...found };
+    return { key, imageId: parseImageId(imageId), aci, signature, artifact };
   }
 
   async latest({ name, os, arch }: Omit<AciKey, 'version'>, options: ShelfOptions): Promise<DatedVersion | undefined> {
@@ -109,11 +111,16 @@ export class SeedAciShelf implements AciShelf {
     const context = contextOf(record.key, options);
     const config = await this.#keep(record.manifest, context);
     const signature = record.signature === undefined ? undefined : await this.#keep(record.signature, context);
-    return await this.#putArtifact({ key: record.key, imageId: record.imageId, aci, signature }, config, options);
+    const { imageId, key } = record;
+    return await this.#putArtifact({ key, imageId, aci, signature }, config, options);
   }
 
   /** The tag moves here and only here, when all else is there. */
-  async #putArtifact(found: ShelvedAci, config: KeptBytes, options: ShelfOptions): Promise<ShelvedAci> {
+  async #putArtifact(
+    found: Omit<ShelvedAci, 'artifact'>,
+    config: KeptBytes,
+    options: ShelfOptions,
+  ): Promise<ShelvedAci> {
     const { aci, imageId, key, signature } = found;
     const file = `${key.name.slice(key.name.lastIndexOf('/') + 1)}-${key.version}-${key.os}-${key.arch}.aci`;
     const layers = [layerOf(ACI_MEDIA_TYPES.aci, aci, file)];
@@ -128,8 +135,10 @@ export class SeedAciShelf implements AciShelf {
     };
     const bytes = Buffer.from(JSON.stringify(document));
     const reference = { kind: 'tag', tag: tagOf(key) } as const;
-    await this.#deps.manifests.put({ reference, tags: [], contentType: OCI_MANIFEST, bytes }, contextOf(key, options));
-    return found;
+    const push = { reference, tags: [], contentType: OCI_MANIFEST, bytes };
+    const { digest, mediaType } = await this.#deps.manifests.put(push, contextOf(key, options));
+    const artifact = { repository: repositoryOf(key.name), tag: reference.tag, digest, mediaType, bytes };
+    return { ...found, artifact };
   }
 
   async #keep(bytes: Buffer, context: SeedContext): Promise<KeptBytes> {

@@ -46,6 +46,21 @@ describe('an image that was pushed', () => {
     expect(appc.seed.stored.length).toBeGreaterThanOrEqual(3);
   });
 
+  test('is told to those who want to know: pushes, pulls and deletes', async () => {
+    await putSigned(appc, NAME, image);
+    await get(imagePath(NAME));
+    await get(imagePath(NAME), {}, 'HEAD');
+    await get(imagePath(NAME), {}, 'DELETE');
+    const repository = `appc/${NAME}`;
+    const tag = '1.0__linux__amd64';
+    expect(appc.seed.events).toMatchObject([
+      { action: 'push', repository, tag, mediaType: 'application/vnd.oci.image.manifest.v1+json' },
+      { action: 'pull', repository, digest: digestOf(image), sizeBytes: image.length },
+      { action: 'delete', repository, tag },
+    ]);
+    expect(appc.seed.events).toHaveLength(3);
+  });
+
   test('is the latest one until a later one comes', async () => {
     expect((await get(imagePath(NAME, 'latest'))).status).toBe(404);
     for (const version of ['1.9.0', '1.10.0', '1.10.1-rc.1', 'nightly']) {
