@@ -13,11 +13,12 @@ import { crowdMemory, memory } from './memory.ts';
 import { relay } from './relay.ts';
 import { formatTable, saveResult } from './report.ts';
 import { small } from './small.ts';
+import { torrent } from './torrent.ts';
 
 /** All benchmarks. */
-const BENCHES: readonly Bench[] = [held, relay, image, small, memory, crowdMemory, ...CROWDS];
+const BENCHES: readonly Bench[] = [held, relay, image, small, memory, torrent, crowdMemory, ...CROWDS];
 /** Those that `all` runs: the ones whose figures the project promises on one machine, in minutes. */
-const ALL: readonly Bench[] = [held, relay, image, small, memory];
+const ALL: readonly Bench[] = [held, relay, image, small, memory, torrent];
 
 interface Job {
   readonly bench: Bench;

@@ -28,7 +28,8 @@ export async function pushRandomBlob(
   return digest;
 }
 
-async function writeRandomFile(path: string, sizeBytes: number): Promise<Digest> {
+/** Writes a file of random bytes; answers their digest. */
+export async function writeRandomFile(path: string, sizeBytes: number): Promise<Digest> {
   const hash = createHash('sha256');
   await using file = await open(path, 'w');
   for (let at = 0; at < sizeBytes; at += CHUNK_BYTES) {
