@@ -1,5 +1,6 @@
 /** Torrents of what a node has, for the facade: the library over the content store, and what it takes to make a layout. */
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { BufferPool } from '../../src/content/buffer-pool.ts';
@@ -34,6 +35,10 @@ export interface Torrents extends AsyncDisposable {
 
 /** Where records of torrents lie, below the data folder. */
 const FOLDER = 'torrents';
+
+/** How long a blob that was fetched may take to be kept: as long as a slow disk takes to sync a large one. */
+const KEEPING_POLL_MS = 50;
+const KEEPING_TRIES = 600;
 
 /** Opens the library; `undefined` when torrents are switched off. */
 export async function openTorrents(deps: TorrentsDeps, config: () => NodeConfig): Promise<Torrents | undefined> {
@@ -111,12 +116,19 @@ class NodeTorrents implements TorrentService {
     } finally {
       await reading.close();
     }
-    if (this.#store.stat(digest) === undefined)
+    if (!(await isKept(this.#store, digest, context.signal)))
       throw torrentError(
         'ERR_TORRENT_UNSUITABLE',
         `${digest} is not kept in this node's own store, and cannot be shared`,
       );
   }
+}
+
+/** A reader has its last bytes when they are verified; the store has the blob when it is synced to the disk as well. */
+async function isKept(store: BlobStore, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  for (let tries = 0; tries < KEEPING_TRIES && store.stat(digest) === undefined; tries += 1)
+    await setTimeout(KEEPING_POLL_MS, undefined, { signal });
+  return store.stat(digest) !== undefined;
 }
 
 async function planFiles(root: ServedManifest, { manifests, context }: ImageSource): Promise<readonly LayoutFile[]> {

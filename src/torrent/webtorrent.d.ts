@@ -41,6 +41,8 @@ declare module 'webtorrent' {
     /** What is held; all of it is checked when left out. */
     readonly bitfield?: Uint8Array;
     readonly preloadedStore?: ChunkStore;
+    /** The folder of the files, where no store is given. */
+    readonly path?: string;
     readonly storeCacheSlots?: number;
     readonly deselect?: boolean;
     readonly announce?: readonly string[];

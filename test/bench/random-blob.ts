@@ -28,7 +28,7 @@ export async function pushRandomBlob(
   return digest;
 }
 
-/** Writes a file of random bytes; answers its digest. */
+/** Writes a file of random bytes; answers their digest. */
 export async function writeRandomFile(path: string, sizeBytes: number): Promise<Digest> {
   const hash = createHash('sha256');
   await using file = await open(path, 'w');
