@@ -1,4 +1,4 @@
-// Imports run downward only: node → tracker, registry, appc, notify → transfer, seed, images → storage, catalog → swarm, torrent, origin, content → oci.
+// Imports run downward only: node → tracker, registry, appc, notify → transfer, seed, images → storage, catalog → swarm, torrent, origin, content → oci, bencode.
 // The tracker is a process of its own, and the command line starts it too.
 // Rooms on the same floor do not import each other.
 
@@ -10,7 +10,7 @@ const floors = [
   // Above content, in whose files the driver for a disk keeps what was pushed: nothing is to lie there twice.
   ['src/storage', 'src/catalog'],
   ['src/swarm', 'src/torrent', 'src/origin', 'src/content'],
-  ['src/oci'],
+  ['src/oci', 'src/bencode'],
 ];
 
 const inside = (rooms) => `^(${rooms.join('|')})/`;

@@ -1,6 +1,8 @@
 /** The codes of the node process: configuration, commands, client configuration files. */
 import { DockyardError, type ErrorDescription, type ErrorDetails } from '../src/oci/error.ts';
 
+export { FETCH_ERRORS } from './fetch/errors.ts';
+
 /** Errors that a person at the command line meets. */
 export const NODE_ERRORS = {
   ERR_CONFIG_INVALID: {

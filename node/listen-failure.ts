@@ -1,18 +1,20 @@
 /** Why an address cannot be listened on, and which flag chooses another: the same words for every port of a node. */
 import type { DockyardError } from '../src/oci/error.ts';
 import { swarmError } from '../src/swarm/errors.ts';
+import { torrentError } from '../src/torrent/errors.ts';
 import { trackerError } from '../tracker/errors.ts';
 import { formatHostPort, type HostPort } from './config/address.ts';
 import { nodeError } from './errors.ts';
 
 /** What an address is listened on for. */
-export type ListenPurpose = 'registry' | 'admin' | 'swarm' | 'data' | 'tracker' | 'trackerPage';
+export type ListenPurpose = 'registry' | 'admin' | 'swarm' | 'data' | 'tracker' | 'trackerPage' | 'torrent';
 
 type Failure = (message: string, options: { cause: unknown }) => DockyardError;
 
 const onNode: Failure = (message, options) => nodeError('ERR_LISTEN_FAILED', message, options);
 const onSwarm: Failure = (message, options) => swarmError('ERR_SWARM_LISTEN', message, options);
 const onTracker: Failure = (message, options) => trackerError('ERR_TRACKER_LISTEN', message, options);
+const onTorrent: Failure = (message, options) => torrentError('ERR_TORRENT_LISTEN', message, options);
 
 const PURPOSES: Readonly<
   Record<ListenPurpose, { readonly purpose: string; readonly flag: string; readonly fail: Failure }>
@@ -23,6 +25,7 @@ const PURPOSES: Readonly<
   data: { purpose: 'for pieces between nodes', flag: '--swarm-data HOST:PORT', fail: onSwarm },
   tracker: { purpose: 'for the tracker', flag: '--listen HOST:PORT', fail: onTracker },
   trackerPage: { purpose: 'for the page of the tracker', flag: '--admin HOST:PORT', fail: onTracker },
+  torrent: { purpose: 'for torrent clients', flag: '--torrent HOST:PORT', fail: onTorrent },
 };
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -51,3 +51,12 @@ export function showTable(head: readonly string[], rows: readonly (readonly stri
 export function showCount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/** Characters that would move a terminal's cursor, hide text or turn its direction. */
+const UNTRUSTED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/** Text of strangers on one line: what a terminal would act on is shown as `\u{1b}`; what is too long is cut. */
+export function showUntrusted(text: string, maxLength = 1024): string {
+  const cut = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
+  return cut.replaceAll(UNTRUSTED, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
+}

@@ -6,10 +6,17 @@ import type { GivenFlag } from '../config/texts.ts';
 import type { TrackerOptions } from '../config/tracker-schema.ts';
 import { flatOptions, NODE_OPTIONS, TRACKER_OPTIONS, type OptionPath, type OptionSet } from '../config/tree.ts';
 
-/** Adds a flag for every option of a schema, a node's unless told, and `--config`. */
-export function addNodeFlags(command: Command, set: OptionSet = NODE_OPTIONS): Command {
+/**
+ * Adds a flag for every option of a schema, a node's unless told, and `--config`.
+ * @param isWanted which options; all when left out
+ */
+export function addNodeFlags(
+  command: Command,
+  set: OptionSet = NODE_OPTIONS,
+  isWanted: (path: OptionPath) => boolean = () => true,
+): Command {
   command.option('--config <FILE>', 'a YAML file with any of the options below (docs/CONFIGURATION.md)');
-  for (const found of flatOptions(set)) {
+  for (const found of flatOptions(set).filter(({ path }) => isWanted(path))) {
     const { spec } = found;
     const placeholder = spec.type === 'named' ? 'NAME=URL' : spec.kind.placeholder;
     const defaultText = spec.defaultText.replaceAll('`', '');

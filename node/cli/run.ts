@@ -7,6 +7,7 @@ import { addCopyCommand } from './copy-command.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { EXIT, EXIT_CODES_HELP, type ExitCode } from './exit-codes.ts';
 import { reportFailure } from './failure.ts';
+import { addFetchCommand } from './fetch-command.ts';
 import { addGcCommand } from './gc-command.ts';
 import { HELP_LAYOUT } from './help-layout.ts';
 import { addImageCommands } from './image-commands.ts';
@@ -17,6 +18,7 @@ import { addProcessCommands } from './process-commands.ts';
 import { addReadCommands } from './read-commands.ts';
 import type { Terminal } from './terminal.ts';
 import { addTrackerCommands } from './tracker-command.ts';
+import { addTorrentCommands } from './torrent-command.ts';
 import { addWebhookCommands } from './webhook-command.ts';
 import { addVerifyCommand } from './verify-command.ts';
 
@@ -70,6 +72,8 @@ function createProgram(context: CommandContext): Command {
   addInspectCommand(program, context);
   addCopyCommand(program, context);
   addPreheatCommand(program, context);
+  addFetchCommand(program, context);
+  addTorrentCommands(program, context);
   addGcCommand(program, context);
   addWebhookCommands(program, context);
   addDoctorCommand(program, context);

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { HOSTED_HERE } from '../../src/oci/repository.ts';
 import type { RegistryListener } from '../../src/registry/registry-events.ts';
+import type { SideDoor } from '../../src/registry/side-door.ts';
 import { MinimumCopies } from '../../src/seed/minimum-copies.ts';
 import type { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import type { MemberDirectory } from '../../src/swarm/member.ts';
@@ -24,6 +25,8 @@ export interface HostedDeps {
 /** Closed by whoever opened it, before the transfer layer. */
 export interface HostedParts extends AsyncDisposable {
   readonly registry: SeedRegistry;
+  /** What else it answers beside the registry. */
+  readonly sideDoors: readonly SideDoor[];
   /** Told of what happens in the repositories of the seed. */
   readonly listener: RegistryListener;
 }
@@ -31,7 +34,7 @@ export interface HostedParts extends AsyncDisposable {
 /** Puts them together and begins to keep copies. */
 export function openHosted(deps: HostedDeps, config: NodeConfig): HostedParts {
   const { seed, transfer } = deps;
-  const registry = seed.createRegistry(transfer);
+  const { hosted: registry, sideDoors } = seed.createRegistry(transfer);
   const copies = keepCopies(deps, config);
   const listener: RegistryListener = {
     onEvent: async (event) => {
@@ -39,7 +42,7 @@ export function openHosted(deps: HostedDeps, config: NodeConfig): HostedParts {
       await seed.notifier.onEvent(event);
     },
   };
-  return { registry, listener, [Symbol.asyncDispose]: async () => await copies.close() };
+  return { registry, sideDoors, listener, [Symbol.asyncDispose]: async () => await copies.close() };
 }
 
 /** Its catalog says what is wanted, the swarm makes it so. */

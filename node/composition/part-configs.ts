@@ -10,6 +10,9 @@ import type { MinimumCopiesConfig } from '../../src/seed/minimum-copies.ts';
 import type { SeedRegistryConfig } from '../../src/seed/seed-registry.ts';
 import { DEFAULT_FACADE_SERVER_CONFIG, type FacadeServerConfig } from '../../src/registry/facade-server.ts';
 import type { LinkNetworkConfig } from '../../src/swarm/link/link-network.ts';
+import type { TorrentEngineConfig } from '../../src/torrent/torrent-engine.ts';
+import { TORRENT_ENGINE_DEFAULTS } from '../../src/torrent/torrent-engine.ts';
+import type { TorrentLibraryConfig } from '../../src/torrent/torrent-library.ts';
 import type { SwarmConfig } from '../../src/swarm/swarm.ts';
 import { MANIFEST_DEFAULTS, type ManifestConfig } from '../../src/transfer/manifest-ports.ts';
 import type { TransferConfig } from '../../src/transfer/transfer-config.ts';
@@ -103,6 +106,40 @@ export function transferRates(
     uploadRateBytesPerSecond: finite(uploadRateBytesPerSecond),
     downloadRateBytesPerSecond: finite(downloadRateBytesPerSecond),
   };
+}
+
+/** What the torrent engine is told. */
+export function torrentEngineConfig(config: NodeConfig): TorrentEngineConfig {
+  const { listen, maxPeers, pex, lsd, dht, encryption } = config.torrent;
+  const { maxConnections } = TORRENT_ENGINE_DEFAULTS;
+  return {
+    ...listen,
+    ...torrentRates(config),
+    maxPeersPerTorrent: maxPeers,
+    maxConnections: Math.max(maxConnections, maxPeers),
+    pex,
+    lsd,
+    dht,
+    encryption,
+  };
+}
+
+/** Limits of torrents in bytes per second, in the engine's form, in which 0 is no limit. */
+export function torrentRates(
+  config: NodeConfig,
+): Pick<TorrentEngineConfig, 'uploadBytesPerSecond' | 'downloadBytesPerSecond'> {
+  const { uploadRateBytesPerSecond, downloadRateBytesPerSecond } = config.torrent;
+  const finite = (rate: number): number => (rate === Infinity ? 0 : rate);
+  return {
+    uploadBytesPerSecond: finite(uploadRateBytesPerSecond),
+    downloadBytesPerSecond: finite(downloadRateBytesPerSecond),
+  };
+}
+
+/** What is told to whoever makes and shares torrents. */
+export function torrentLibraryConfig(config: NodeConfig, folder: string): TorrentLibraryConfig {
+  const { maxTorrents, private: isPrivate } = config.torrent;
+  return { folder, maxTorrents, isPrivate, trackers: config.swarm.tracker };
 }
 
 /** What the manifest service is told; the time to live is read at every use, so that a reload takes effect. */

@@ -13,7 +13,9 @@ import type { HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { listenFailure, type ListenPurpose } from '../listen-failure.ts';
 import type { NotifyConfig } from '../../src/notify/endpoint-config.ts';
+import type { AppcServerConfig } from '../../src/appc/server/appc-server.ts';
 import type { S3StorageConfig } from '../../src/storage/s3-config.ts';
+import { appcConfig } from './appc-parts.ts';
 import { notifyConfig } from './notifications.ts';
 import { bucketConfig } from './record-storage.ts';
 import { originConfig } from './upstream-table.ts';
@@ -26,18 +28,21 @@ export interface NamedFiles {
   readonly notify: NotifyConfig;
   /** `undefined` for storage of record on the disk. */
   readonly bucket: S3StorageConfig | undefined;
+  /** `undefined` where app container images are not served. */
+  readonly appc: AppcServerConfig | undefined;
 }
 
 /**
  * Reads the files that the configuration names, and checks what only their readers can check.
- * @throws {DockyardError} ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_UPSTREAM_INVALID, ERR_WEBHOOK_INVALID, ERR_SWARM_KEY_INVALID, ERR_TRACKER_FAILED
+ * @throws {DockyardError} ERR_CONFIG_UNREADABLE, ERR_CONFIG_INVALID, ERR_UPSTREAM_INVALID, ERR_WEBHOOK_INVALID, ERR_SWARM_KEY_INVALID, ERR_TRACKER_FAILED,
+ *   ERR_KEY_INVALID, ERR_PUSHERS_INVALID
  */
 export async function readNamedFiles(config: NodeConfig, log: Logger): Promise<NamedFiles> {
   const { enabled, key, tracker } = config.swarm;
   for (const url of tracker) parseTrackerUrl(url);
   const swarmKey = enabled && key !== undefined ? await loadSwarmKey(key, log) : undefined;
   const [origin, notify, bucket] = [await originConfig(config), await notifyConfig(config), await bucketConfig(config)];
-  return { origin, swarmKey, notify, bucket };
+  return { origin, swarmKey, notify, bucket, appc: await appcConfig(config) };
 }
 
 /**

@@ -25,8 +25,12 @@ import { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
 import { loadOrMakeIdentity } from '../../src/swarm/identity.ts';
+import { APPC_NAMESPACE } from '../../src/appc/server/aci-key.ts';
+import type { AppcServerConfig } from '../../src/appc/server/appc-server.ts';
+import type { SideDoor } from '../../src/registry/side-door.ts';
 import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import type { NodeConfig } from '../config/schema.ts';
+import { createAppcDoor } from './appc-parts.ts';
 import { collectionObserver } from './collection-observer.ts';
 import { openNotifier } from './notifications.ts';
 import {
@@ -46,7 +50,7 @@ export interface SeedGround extends AsyncDisposable {
   /** What this node holds, as peers see it. */
   readonly store: BlobStore;
   /** Puts the registry together over what fetches and shares. */
-  createRegistry(transfer: Transfer): SeedRegistry;
+  createRegistry(transfer: Transfer): ServedSeed;
   /** Blobs of upstreams, without those that only repositories of this seed have. */
   vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
   /** Removes what nobody needs, or says what it would remove. */
@@ -57,6 +61,12 @@ export interface SeedGround extends AsyncDisposable {
   readonly catalog: Pick<Catalog, 'repositories' | 'tags' | 'manifests'>;
   /** Who tells webhooks of what happens. */
   readonly notifier: Notifier;
+}
+
+/** What a facade serves of a seed. */
+export interface ServedSeed {
+  readonly hosted: SeedRegistry;
+  readonly sideDoors: readonly SideDoor[];
 }
 
 export interface SeedGroundDeps {
@@ -79,7 +89,7 @@ const SCRUB_FILE = 'scrub.json';
 export async function openSeedGround(
   { content, log, memory, metrics }: SeedGroundDeps,
   config: NodeConfig,
-  { notify, bucket }: Pick<NamedFiles, 'notify' | 'bucket'>,
+  { appc, notify, bucket }: Pick<NamedFiles, 'appc' | 'notify' | 'bucket'>,
 ): Promise<SeedGround> {
   await using opening = new AsyncDisposableStack();
   const owner = async (): Promise<string> => (await loadOrMakeIdentity(identityPath(config))).peerId;
@@ -96,7 +106,7 @@ export async function openSeedGround(
   const opened = opening.move();
   return {
     store: record.store,
-    createRegistry: (transfer) => createRegistry({ record, catalog, gate, pulls, transfer }, config),
+    createRegistry: (transfer) => createRegistry({ record, catalog, gate, pulls, transfer, appc, log }, config),
     vouchedBlobs: (transfer, origin) =>
       new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: record.isOfRecord.bind(record), origin }),
     startScrubbing: (transfer) => startScrubbing({ record, catalog, transfer, log, metrics }, config),
@@ -166,9 +176,15 @@ interface RegistryParts {
   readonly gate: PushGate;
   readonly pulls: PullTimes;
   readonly transfer: Transfer;
+  /** Undefined where app container images are not served. */
+  readonly appc: AppcServerConfig | undefined;
+  readonly log: Logger;
 }
 
-function createRegistry({ record, catalog, gate, pulls, transfer }: RegistryParts, config: NodeConfig): SeedRegistry {
+function createRegistry(
+  { record, catalog, gate, pulls, transfer, appc, log }: RegistryParts,
+  config: NodeConfig,
+): ServedSeed {
   record.share((digest) => transfer.announce(digest));
   const swarm: ConstructorParameters<typeof SeedRegistry>[0]['swarm'] = {
     isHeld: (digest) => record.isHeld(digest),
@@ -178,8 +194,11 @@ function createRegistry({ record, catalog, gate, pulls, transfer }: RegistryPart
   const { redirect: redirects } = config.storage.s3;
   const onStored = record.onStored.bind(record);
   const { storage } = record;
-  return new SeedRegistry(
-    { catalog, storage, swarm, clock: systemClock, onStored, gate, pulls, redirects },
-    seedRegistryConfig(config),
-  );
+  const parts = { catalog, storage, swarm, clock: systemClock, onStored, gate, pulls, redirects };
+  const registryConfig = seedRegistryConfig(config);
+  if (appc === undefined) return { hosted: new SeedRegistry(parts, registryConfig), sideDoors: [] };
+  // Images of the other kind go in by their own door only, where they are checked.
+  const hosted = new SeedRegistry(parts, { ...registryConfig, reservedNamespaces: [APPC_NAMESPACE] });
+  const { blobs, manifests, uploads } = new SeedRegistry(parts, registryConfig);
+  return { hosted, sideDoors: [createAppcDoor({ uploads, manifests, blobs, catalog, log }, appc)] };
 }

@@ -43,6 +43,7 @@ import { planReload, type ReloadPlan } from './reload.ts';
 import { createPushTarget } from './push-target.ts';
 import { openSeedGround, type SeedGround } from './seed-parts.ts';
 import { openSwarmParts, type SwarmParts } from './swarm-parts.ts';
+import { openTorrents, type Torrents } from './torrents.ts';
 import { originConfig } from './upstream-table.ts';
 
 /** What the process supplies. */
@@ -127,7 +128,8 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   const hosted =
     seed === undefined ? undefined : starting.use(openHosted({ ...ground, seed, transfer, members }, config));
   const manifests = createManifests({ ...ground, origin, transfer, sizes }, () => current.config);
-  const served = { ...ground, origin, transfer, manifests, seed, hosted };
+  const torrents = starting.use(await openTorrents({ ...ground, store: content.blobs, memory }, () => current.config));
+  const served = { ...ground, origin, transfer, manifests, seed, hosted, torrents };
   const facade = starting.use(createServer(served, () => current.config));
   const facadeAddress = await listen(facade, config.listen);
   const scrubber = seed === undefined ? undefined : starting.use(seed.startScrubbing(transfer));
@@ -155,7 +157,8 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     addresses: { facade: facadeAddress, admin: admin.address, swarm: undefined, data: undefined, ...swarm.addresses },
     peerId: swarm.peerId,
     config: () => current.config,
-    reload: (next) => applyReload(next, current, { origin, credentials, dataPlane, notifier: seed?.notifier, log }),
+    reload: (next) =>
+      applyReload(next, current, { origin, credentials, dataPlane, notifier: seed?.notifier, torrents, log }),
     close,
     [Symbol.asyncDispose]: () => close(0),
   };
@@ -167,7 +170,7 @@ function createEcho({ dataPlane, members }: SwarmParts, { peers }: Transfer): Sw
 }
 
 /** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */
-function refuseForeignOptions(role: NodeRole, { copies, notifications, push, storage }: NodeConfig): void {
+function refuseForeignOptions(role: NodeRole, { appc, copies, notifications, push, storage }: NodeConfig): void {
   const refuse = (message: string): never => {
     throw nodeError('ERR_CONFIG_INVALID', message);
   };
@@ -178,6 +181,7 @@ function refuseForeignOptions(role: NodeRole, { copies, notifications, push, sto
   if (storage.driver !== 'filesystem')
     refuse('storage.driver is for seeds: a plain node keeps nothing for good; start it with `dockyard seed`');
   if (copies.minimum.length > 0) refuse('copies.minimum is for seeds: give it to the seed that takes the pushes');
+  if (appc.enabled) refuse('appc.enabled is for seeds: start it with `dockyard seed`');
   if (notifications.endpoints.length > 0)
     refuse('notifications.endpoints are for seeds: give them to the seed that takes the pushes');
 }
@@ -196,6 +200,7 @@ interface ServedParts extends Ground {
   /** What a seed has beside a node. */
   readonly seed: SeedGround | undefined;
   readonly hosted: HostedParts | undefined;
+  readonly torrents: Torrents | undefined;
 }
 
 /** Manifests of upstreams, from wherever they can be had. */
@@ -209,7 +214,7 @@ function createManifests(
 
 /** The registry for clients, over manifests, blobs and lists. */
 function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServer {
-  const { log, metrics, origin, transfer, manifests, seed, hosted } = parts;
+  const { log, metrics, origin, transfer, manifests, seed, hosted, torrents } = parts;
   const { manifests: store } = transfer;
   const { to } = config().push;
   // A seed keeps what it is given.
@@ -221,7 +226,9 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
       manifests,
       lists: new OriginListService({ origin }),
       hosted: hosted?.registry,
+      sideDoors: hosted?.sideDoors,
       listener: hosted?.listener,
+      torrents: torrents?.service,
       upstreamNames: () => origin.upstreams,
       pushTarget: () => pushTarget,
       log,
@@ -255,6 +262,7 @@ interface Reloadable {
   readonly credentials: ReplaceableCredentials;
   readonly dataPlane: DataPlane;
   readonly notifier: Notifier | undefined;
+  readonly torrents: Torrents | undefined;
   readonly log: Logger;
 }
 
@@ -268,6 +276,7 @@ async function applyReload(next: NodeConfig, current: { config: NodeConfig }, pa
   const { uploadRateBytesPerSecond, downloadRateBytesPerSecond } = transferRates(plan.config);
   parts.dataPlane.uploadRate.setRate(uploadRateBytesPerSecond);
   parts.dataPlane.downloadRate.setRate(downloadRateBytesPerSecond);
+  await parts.torrents?.useRates(plan.config);
   parts.log.level = plan.config.log.level;
   current.config = plan.config;
   return plan;

@@ -40,6 +40,7 @@ function checkPorts(config: NodeConfig, problem: Report): void {
           ['swarm.data', config.swarm.data],
         ] as const)
       : []),
+    ...(config.torrent.enabled ? ([['torrent.listen', config.torrent.listen]] as const) : []),
   ];
   for (const [key, address] of listening) {
     const text = formatHostPort(address);

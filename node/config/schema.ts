@@ -27,7 +27,9 @@ import {
   url,
 } from './kinds.ts';
 import { group, list, option, optional, optionFrom, type Resolved } from './option.ts';
+import { appcOptions } from './appc-options.ts';
 import { storageOptions } from './storage-options.ts';
+import { torrentOptions } from './torrent-options.ts';
 import { upstreams } from './upstream-options.ts';
 import { webhookEndpoints } from './webhook-options.ts';
 
@@ -217,6 +219,7 @@ export const CONFIG_SCHEMA = {
       default: 30_000,
     }),
   }),
+  torrent: torrentOptions,
   push: group('Pushes: to a seed, or through a node to one.', {
     names: list(text('PATTERN', 255), {
       summary:
@@ -302,6 +305,7 @@ export const CONFIG_SCHEMA = {
     }),
   }),
   storage: storageOptions,
+  appc: appcOptions,
   notifications: group('Webhooks of a seed.', {
     includeReferences: option(toggle(), {
       summary: 'Whether events of manifests name what the manifest refers to.',

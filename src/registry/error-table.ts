@@ -26,6 +26,12 @@ const STORE_FAILED: PublicError = {
   ...BUSY,
   message: "the storage of this node cannot deliver now; see the node's log",
 };
+const TORRENT_FAILED: PublicError = {
+  ...BUSY,
+  message: "this node cannot make or share torrents now; see the node's log",
+};
+// What cannot be made a torrent of has none.
+const TORRENT_REFUSED: PublicError = { status: 404, code: 'UNSUPPORTED' };
 
 /** From the code of an error to its public form. */
 export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
@@ -89,6 +95,21 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_TRANSFER_UNAVAILABLE: { ...BUSY, message: 'no source can deliver the blob now' },
   ERR_TRANSFER_BROKEN: { ...BUSY, message: 'every source of the blob failed' },
   ERR_TRANSFER_CORRUPT: { ...BAD_UPSTREAM, message: 'the blob is damaged at its origin' },
+  // appc
+  ERR_AC_NAME_INVALID: { status: 400, code: 'NAME_INVALID' },
+  ERR_ACI_INVALID: { status: 400, code: 'MANIFEST_INVALID' },
+  ERR_ACI_UNSAFE: { status: 400, code: 'MANIFEST_INVALID' },
+  ERR_ACI_TOO_LARGE: { status: 413, code: 'SIZE_INVALID' },
+  ERR_ACI_MANIFEST_INVALID: { status: 400, code: 'MANIFEST_INVALID' },
+  ERR_ACI_MISMATCH: { status: 400, code: 'MANIFEST_INVALID' },
+  ERR_ACI_UNKNOWN: { status: 404, code: 'MANIFEST_UNKNOWN' },
+  ERR_SIGNATURE_INVALID: { status: 400, code: 'MANIFEST_INVALID' },
+  ERR_SIGNATURE_MISSING: { status: 400, code: 'MANIFEST_INVALID' },
+  ERR_KEY_INVALID: { ...BUSY, message: 'this node cannot read the keys that it trusts' },
+  ERR_PUSHERS_INVALID: { ...BUSY, message: 'this node cannot read who may push to it' },
+  ERR_UPLOAD_STEP: { status: 400, code: 'BLOB_UPLOAD_INVALID' },
+  ERR_DISCOVERY_FAILED: { ...BAD_UPSTREAM, message: 'no page says where the image is to be had' },
+  ERR_ACI_DOWNLOAD: { ...BAD_UPSTREAM, message: 'the image cannot be fetched from where it is' },
   // seed
   ERR_NAME_NOT_ALLOWED: { status: 403, code: 'DENIED' },
   ERR_TAG_IMMUTABLE: { status: 403, code: 'DENIED' },
@@ -132,6 +153,17 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_LINK_REFUSED: SWARM_FAILED,
   ERR_LINK_PROTOCOL: SWARM_FAILED,
   ERR_LINK_TIMEOUT: SWARM_FAILED,
+  // torrent
+  ERR_METAINFO_INVALID: TORRENT_REFUSED,
+  ERR_METAINFO_TOO_LARGE: TORRENT_REFUSED,
+  ERR_METAINFO_UNSAFE: TORRENT_REFUSED,
+  ERR_METAINFO_EMPTY: TORRENT_REFUSED,
+  ERR_MAGNET_INVALID: TORRENT_REFUSED,
+  ERR_TORRENT_UNSUITABLE: TORRENT_REFUSED,
+  ERR_TORRENT_LISTEN: TORRENT_FAILED,
+  ERR_TORRENT_FAILED: TORRENT_FAILED,
+  ERR_TORRENT_CLOSED: TORRENT_FAILED,
+  ERR_TORRENT_MISMATCH: TORRENT_FAILED,
   // content
   ERR_CONTENT_MISMATCH: { ...BAD_UPSTREAM, message: 'the content did not match its digest' },
   ERR_STORE_FULL: { ...BUSY, retryAfterSeconds: 30, message: 'the storage of this node is full' },

@@ -7,8 +7,11 @@ import type { FacadeMetrics } from './facade-metrics.ts';
 import type { BodyPace } from './request-body.ts';
 import type { BlobService, ListService, ManifestService, RequestContext } from './ports.ts';
 
+/** The name of the paths of another room, in metrics and logs. */
+export type SideRouteName = 'appc';
+
 /** The name of a route in metrics and logs. */
-export type RouteName = DistributionPath['kind'] | 'other';
+export type RouteName = DistributionPath['kind'] | SideRouteName | 'torrent' | 'other';
 
 /** Facts of one request, kept in `ctx.state`. */
 export interface FacadeState {

@@ -17,6 +17,8 @@ import { errorResponse } from './middleware/error-response.ts';
 import { requestId } from './middleware/request-id.ts';
 import type { BlobService, ListService, ManifestService } from './ports.ts';
 import { dispatch } from './routes.ts';
+import { sideDoors, type SideDoor } from './side-door.ts';
+import type { TorrentService } from './torrent-ports.ts';
 
 /** Collaborators of the facade. */
 export interface FacadeDeps {
@@ -29,8 +31,12 @@ export interface FacadeDeps {
   readonly hosted?: HostedRegistry | undefined;
   /** Told what happens in those repositories. */
   readonly listener?: RegistryListener | undefined;
+  /** Torrents of what this node has; left out where there are none. */
+  readonly torrents?: TorrentService | undefined;
   /** The seed that pushes are passed on to; asked at every request, so that a reload takes effect. */
   readonly pushTarget?: (() => PushTarget | undefined) | undefined;
+  /** Rooms that answer paths beside the registry's own. */
+  readonly sideDoors?: readonly SideDoor[] | undefined;
   readonly log: Logger;
   readonly metrics: Registry;
   readonly clock: MonotonicClock;
@@ -59,6 +65,7 @@ export function createFacade(deps: FacadeDeps, config: FacadeConfig): Facade {
   app.use(requestId(deps.newRequestId));
   app.use(accessLog({ log, metrics, clock: deps.clock }));
   app.use(errorResponse());
+  app.use(sideDoors({ doors: deps.sideDoors ?? [], listener: deps.listener, log, metrics }, config));
   app.use(dispatch({ ...deps, log, metrics }, config));
   // Only what Koa itself raises comes here, a socket that broke while an answer was written above all.
   app.on('error', (error: unknown) => {

@@ -16,6 +16,9 @@ import { handleReferrers, handleTags } from './list-handler.ts';
 import { handleManifest } from './manifest-handler.ts';
 import type { RegistryListener } from './registry-events.ts';
 import { isPartOfPush, passOn, type PushTarget } from './push-passing.ts';
+import { parseTorrentPath } from './torrent-path.ts';
+import type { TorrentService } from './torrent-ports.ts';
+import { TorrentRoutes } from './torrent-routes.ts';
 import { isBareName, routeUpstream, takeNamespaces } from './upstream-route.ts';
 
 /** One line of the table. */
@@ -63,6 +66,8 @@ export interface DispatchDeps extends HandlerDeps {
   readonly hosted?: HostedRegistry | undefined;
   /** Told what happens in those repositories. */
   readonly listener?: RegistryListener | undefined;
+  /** Torrents of what this node has; left out where there are none. */
+  readonly torrents?: TorrentService | undefined;
   /** The seed that pushes are passed on to; asked at every request, so that a reload takes effect. */
   readonly pushTarget?: (() => PushTarget | undefined) | undefined;
 }
@@ -72,6 +77,21 @@ export interface DispatchDeps extends HandlerDeps {
  * @throws {DockyardError} (the middleware) what the client is to be told
  */
 export function dispatch(deps: DispatchDeps, config: HandlerConfig) {
+  const distribution = dispatchDistribution(deps, config);
+  const { torrents } = deps;
+  if (torrents === undefined) return distribution;
+  const torrentRoutes = new TorrentRoutes({ ...deps, torrents }, config);
+  return async (ctx: FacadeContext): Promise<void> => {
+    const { path: rawPath, search } = parseRequestTarget(ctx.req.url ?? '/');
+    const path = parseTorrentPath(rawPath);
+    if (path === undefined) return await distribution(ctx);
+    ctx.state.route = 'torrent';
+    refuseMethod(ctx, PULL);
+    return await torrentRoutes.handle(ctx, { path, rawPath, search });
+  };
+}
+
+function dispatchDistribution(deps: DispatchDeps, config: HandlerConfig) {
   const { hosted } = deps;
   const blobHandler = new BlobHandler(deps, config);
   const hostedRoutes = hosted === undefined ? undefined : new HostedRoutes({ ...deps, hosted }, config);

@@ -10,6 +10,8 @@ export interface SeedPolicyConfig {
   /** Patterns `NAME:TAG`, or `TAG` for every repository, of tags that never change once they are set. */
   readonly immutableTags: readonly string[];
   readonly allowDelete: boolean;
+  /** First components of names that nobody pushes to as to other repositories: what is there was checked by another room. */
+  readonly reservedNamespaces?: readonly string[] | undefined;
 }
 
 /** Answers questions about one request, or refuses it. */
@@ -17,11 +19,13 @@ export class SeedPolicy {
   readonly #names: readonly RegExp[];
   readonly #immutable: readonly TagPattern[];
   readonly #allowDelete: boolean;
+  readonly #reserved: readonly string[];
 
   constructor(config: SeedPolicyConfig) {
     this.#names = config.names.map(patternOf);
     this.#immutable = config.immutableTags.map(tagPatternOf);
     this.#allowDelete = config.allowDelete;
+    this.#reserved = config.reservedNamespaces ?? [];
   }
 
   /** True for a name that is this seed's alone, whether anything was pushed under it or not. */
@@ -31,6 +35,12 @@ export class SeedPolicy {
 
   /** @throws {DockyardError} ERR_NAME_NOT_ALLOWED */
   requirePush(name: RepositoryName): void {
+    const reserved = this.#reserved.find((namespace) => name === namespace || name.startsWith(`${namespace}/`));
+    if (reserved !== undefined)
+      throw seedError(
+        'ERR_NAME_NOT_ALLOWED',
+        `'${name}' is below '${reserved}', to which images are not pushed like this`,
+      );
     if (this.#names.length === 0 || this.owns(name)) return;
     throw seedError('ERR_NAME_NOT_ALLOWED', `'${name}' is not among the repositories that may be pushed here`);
   }

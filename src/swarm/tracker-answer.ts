@@ -1,6 +1,6 @@
 /** What is said to trackers, and what their answers mean. */
 import { isIPv4 } from 'node:net';
-import type { BencodeValue } from './bencode.ts';
+import type { BencodeValue } from '../bencode/bencode.ts';
 import type { SocketAddress } from './member.ts';
 
 /** What is said to a tracker. */

@@ -5,7 +5,7 @@
  */
 import { getGlobalDispatcher, interceptors, request, type Dispatcher } from 'undici';
 import { asError } from '../oci/error.ts';
-import { decodeBencode } from './bencode.ts';
+import { decodeBencode } from '../bencode/bencode.ts';
 import { swarmError } from './errors.ts';
 import { readAnswer, type TrackerAnnounce, type TrackerAnswer } from './tracker-answer.ts';
 import { announceOverUdp } from './tracker-udp.ts';

@@ -18,13 +18,19 @@ import { seedManifests } from './seed-manifests.ts';
 import { seedMemory } from './seed-memory.ts';
 import { small } from './small.ts';
 import { tracker } from './tracker.ts';
+import { torrentFetch } from './torrent-fetch.ts';
+import { torrent } from './torrent.ts';
 
 /** Of the registry of a seed. */
 const SEEDS: readonly Bench[] = [seedPush, seedPull, seedManifests, seedMemory, seedLists];
 /** All benchmarks. */
-const BENCHES: readonly Bench[] = [held, relay, image, small, memory, tracker, crowdMemory, ...CROWDS, ...SEEDS];
+const BENCHES: readonly Bench[] = [
+  ...[held, relay, image, small, memory, torrent, torrentFetch, tracker, crowdMemory],
+  ...CROWDS,
+  ...SEEDS,
+];
 /** Those that `all` runs: the ones whose figures the project promises on one machine, in minutes. */
-const ALL: readonly Bench[] = [held, relay, image, small, memory, tracker];
+const ALL: readonly Bench[] = [held, relay, image, small, memory, torrent, torrentFetch, tracker];
 
 interface Job {
   readonly bench: Bench;

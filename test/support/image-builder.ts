@@ -99,10 +99,8 @@ export async function pushImage(
   const folder = await mkdtemp(join(tmpdir(), 'dockyard-image-'));
   try {
     const parts = all.flatMap(({ manifest, config, layers }) => [manifest, config, ...layers]);
-    await writeLayout(folder, top, index === undefined ? MEDIA_TYPES.ociManifest : MEDIA_TYPES.ociIndex, [
-      top,
-      ...parts,
-    ]);
+    const mediaType = index === undefined ? MEDIA_TYPES.ociManifest : MEDIA_TYPES.ociIndex;
+    await writeParts(folder, { ...top, mediaType }, [top, ...parts], 'pushed');
     const options = ['--insecure-policy', '--all', '--preserve-digests', '--dest-tls-verify=false'];
     await mustRun('skopeo', ['copy', ...options, `oci:${folder}:pushed`, `docker://${destination}`]);
   } finally {
@@ -110,18 +108,23 @@ export async function pushImage(
   }
 }
 
-/** @see OCI image-spec v1.1, image-layout */
-async function writeLayout(
+/** Writes an image into a folder as an image layout without a name. @see OCI image-spec v1.1, image-layout */
+export async function writeLayout(folder: string, { manifest, config, layers }: Image): Promise<void> {
+  await writeParts(folder, { ...manifest, mediaType: MEDIA_TYPES.ociManifest }, [manifest, config, ...layers]);
+}
+
+async function writeParts(
   folder: string,
-  top: ImagePart,
-  mediaType: string,
+  top: ImagePart & { readonly mediaType: string },
   parts: readonly ImagePart[],
+  refName?: string,
 ): Promise<void> {
   const blobs = join(folder, 'blobs', 'sha256');
   await mkdir(blobs, { recursive: true });
   for (const { digest, bytes } of parts) await writeFile(join(blobs, digest.slice('sha256:'.length)), bytes);
-  const annotations = { 'org.opencontainers.image.ref.name': 'pushed' };
-  const index = { schemaVersion: 2, manifests: [{ ...descriptorOf(mediaType, top), annotations }] };
+  const annotations = refName === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': refName } };
+  const manifests = [{ ...descriptorOf(top.mediaType, top), ...annotations }];
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests };
   await writeFile(join(folder, 'index.json'), JSON.stringify(index));
   await writeFile(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
 }

@@ -50,7 +50,7 @@ const UNWANTED_BODY_TIMEOUT_MS = 30_000;
 const BODY_SLOW_STATUS = 408;
 
 /** Lets the rest of a refused body flow by, so that the client can read the answer: many send all before they listen. */
-function leaveBody({ req, res }: FacadeContext, status: number): void {
+export function leaveBody({ req, res }: FacadeContext, status: number): void {
   const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
   if (!hasBody || req.complete) return;
   if (status === BODY_SLOW_STATUS) {

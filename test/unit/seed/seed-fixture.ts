@@ -50,6 +50,8 @@ export interface TestSeedOptions {
   readonly policy?: Partial<SeedPolicyConfig>;
   readonly pace?: BodyPace;
   readonly listener?: FacadeDeps['listener'];
+  /** Rooms beside the registry, over another registry of the same storage and catalog. */
+  readonly sideDoors?: (beside: SeedRegistry, catalog: Catalog) => FacadeDeps['sideDoors'];
 }
 
 /** Starts a seed whose default upstream is docker.io. */
@@ -62,7 +64,9 @@ export async function openTestSeed(options: TestSeedOptions = {}): Promise<TestS
   const policy = { names: [], immutableTags: [], allowDelete: true, graceMs: 86_400_000, ...options.policy };
   const swarm = { isHeld: () => false, open: async () => await Promise.resolve(undefined) };
   const onStored = ({ digest }: StoredBlob): void => void stored.push(digest);
-  const hosted = new SeedRegistry({ catalog, storage, swarm, clock, onStored, gate: new PushGate() }, policy);
+  const parts = { catalog, storage, swarm, clock, onStored, gate: new PushGate() };
+  const hosted = new SeedRegistry(parts, policy);
+  const beside = new SeedRegistry(parts, { ...policy, reservedNamespaces: [] });
   const log = pino({ level: 'silent' });
   let requestCount = 0;
   const onEvent = async (event: RegistryEvent): Promise<void> => {
@@ -73,6 +77,7 @@ export async function openTestSeed(options: TestSeedOptions = {}): Promise<TestS
     {
       ...upstream,
       hosted,
+      sideDoors: options.sideDoors?.(beside, catalog),
       listener: options.listener ?? { onEvent },
       upstreamNames: () => ['docker.io', 'ghcr.io'],
       log,

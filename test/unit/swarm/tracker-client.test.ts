@@ -2,60 +2,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeBencode, type BencodeValue } from '../../../src/swarm/bencode.ts';
+import { type BencodeValue, encodeBencode } from '../../../src/bencode/bencode.ts';
+import { arbitraryValue } from '../bencode/arbitrary-value.ts';
 import { compactPeers, readAnswer } from '../../../src/swarm/tracker-answer.ts';
 import { announceToTracker, parseTrackerUrl } from '../../../src/swarm/tracker-client.ts';
 import { freeRefusedPort } from '../../support/refused-port.ts';
-
-function encode(value: BencodeValue): Buffer {
-  if (typeof value === 'number') return Buffer.from(`i${value}e`);
-  if (Buffer.isBuffer(value)) return Buffer.concat([Buffer.from(`${value.length}:`), value]);
-  const parts = Array.isArray(value)
-    ? value.map(encode)
-    : [...value].flatMap(([key, entry]) => [encode(Buffer.from(key, 'latin1')), encode(entry)]);
-  return Buffer.concat([Buffer.from(Array.isArray(value) ? 'l' : 'd'), ...parts, Buffer.from('e')]);
-}
-
-const { value } = fc.letrec<{ value: BencodeValue }>((tie) => ({
-  value: fc.oneof(
-    { maxDepth: 4 },
-    fc.integer(),
-    fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
-    fc.array(tie('value'), { maxLength: 4 }),
-    fc
-      .array(fc.tuple(fc.string({ unit: 'binary-ascii', maxLength: 5 }), tie('value')), { maxLength: 4 })
-      .map((entries) => new Map(entries)),
-  ),
-}));
-
-describe('a bencoded value', () => {
-  test('is read back as it was written', () => {
-    fc.assert(
-      fc.property(value, (written) => {
-        expect(decodeBencode(encode(written))).toEqual(written);
-      }),
-    );
-  });
-
-  test('of any bytes is read, or refused as a syntax error', () => {
-    const near = fc
-      .string({ unit: fc.constantFrom(...'idle0123456789:-x'), maxLength: 30 })
-      .map((text) => Buffer.from(text));
-    fc.assert(
-      fc.property(fc.oneof(near, fc.uint8Array({ maxLength: 50 })), (bytes) => {
-        try {
-          decodeBencode(bytes);
-        } catch (error) {
-          expect(error).toBeInstanceOf(SyntaxError);
-        }
-      }),
-    );
-  });
-
-  test('that is nested without end is refused', () => {
-    expect(() => decodeBencode(Buffer.from('l'.repeat(100_000)))).toThrow(SyntaxError);
-  });
-});
 
 describe('the answer of a tracker', () => {
   test('gives compact peers of both families', () => {
@@ -102,7 +53,7 @@ describe('the answer of a tracker', () => {
   });
 
   test('of any value is read or refused', () => {
-    const answer = fc.dictionary(fc.constantFrom('interval', 'peers', 'peers6', 'failure reason'), value);
+    const answer = fc.dictionary(fc.constantFrom('interval', 'peers', 'peers6', 'failure reason'), arbitraryValue);
     fc.assert(
       fc.property(answer, (fields) => {
         try {
@@ -135,7 +86,7 @@ describe('the URL of a tracker', () => {
 describe('an announce', () => {
   test('reaches a tracker on a port that fetch refuses, through a redirect', async () => {
     const port = await freeRefusedPort(4);
-    const answer = encode(
+    const answer = encodeBencode(
       new Map<string, BencodeValue>([
         ['interval', 60],
         ['peers', Buffer.alloc(0)],

@@ -1,0 +1,300 @@
+/**
+ * The torrents of what a node holds: made when they are asked for, kept, and shared from then on. The engine is started with
+ * the first of them, so that a node whose torrents nobody wants listens on no port for them.
+ */
+import type { Logger } from 'pino';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { abortable } from '../oci/abortable.ts';
+import { asError } from '../oci/error.ts';
+import type { Digest } from '../oci/digest.ts';
+import { torrentError } from './errors.ts';
+import { torrentName, type LayoutFile } from './image-layout.ts';
+import { LayoutStorage, type ReadableBlobs } from './layout-storage.ts';
+import { makeTorrent, type SourceFile } from './make-torrent.ts';
+import { withPrivacy, type Metainfo } from './metainfo.ts';
+import type { TorrentEngine, TorrentEngineStats } from './torrent-engine.ts';
+import { subjectKey, TorrentRecords, type MadeTorrent, type TorrentSubject } from './torrent-records.ts';
+
+/** Complete blobs of a content store. */
+export interface LibraryBlobs extends ReadableBlobs {
+  stat(digest: Digest): { readonly sizeBytes: number } | undefined;
+}
+
+export interface TorrentLibraryDeps {
+  readonly blobs: LibraryBlobs;
+  /** Starts the engine; asked again after a failure. The library closes it. */
+  readonly openEngine: () => Promise<TorrentEngine>;
+  /** Tells that memory of a chunk may serve again. */
+  readonly recycle: (chunk: Uint8Array) => void;
+  readonly clock: { nowMs(): number };
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
+
+export interface TorrentLibraryConfig {
+  /** Where records are kept; made when it is needed. */
+  readonly folder: string;
+  /** Torrents that are shared at once; the one that was asked for least recently goes first. */
+  readonly maxTorrents: number;
+  /** Announce URLs. */
+  readonly trackers: readonly string[];
+  readonly isPrivate: boolean;
+}
+
+/** Owns the engine. Whoever opens it closes it. */
+export class TorrentLibrary implements AsyncDisposable {
+  readonly #deps: TorrentLibraryDeps;
+  readonly #config: TorrentLibraryConfig;
+  readonly #records: TorrentRecords;
+  readonly #log: Logger;
+  /** What is made, the least recently asked for first. */
+  readonly #made = new Map<string, MadeTorrent>();
+  readonly #making = new Map<string, Promise<MadeTorrent>>();
+  readonly #ending = new AbortController();
+  #hashing: Promise<unknown> = Promise.resolve();
+  #engine: Promise<TorrentEngine> | undefined;
+  #stats: (() => TorrentEngineStats) | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(deps: TorrentLibraryDeps, config: TorrentLibraryConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#log = deps.log.child({ component: 'torrent' });
+    this.#records = new TorrentRecords(config.folder, this.#log);
+    this.#declareMetrics(deps.metrics);
+  }
+
+  /** Opens the library, and shares again what was shared before. */
+  static async open(deps: TorrentLibraryDeps, config: TorrentLibraryConfig): Promise<TorrentLibrary> {
+    const library = new TorrentLibrary(deps, config);
+    for (const made of await library.#records.load()) await library.#shareAgain(made);
+    return library;
+  }
+
+  /**
+   * The torrent of a blob, which is shared from now on; `undefined` when the blob is not held.
+   * @throws {DockyardError} ERR_METAINFO_EMPTY, ERR_TORRENT_LISTEN, ERR_TORRENT_CLOSED; or the abort
+   */
+  async ofBlob(digest: Digest, options: { signal?: AbortSignal | undefined } = {}): Promise<Metainfo | undefined> {
+    const held = this.#deps.blobs.stat(digest);
+    if (held === undefined) return undefined;
+    const file: LayoutFile = { path: [torrentName(digest)], sizeBytes: held.sizeBytes, bytes: undefined, digest };
+    return await this.#share({ kind: 'blob', digest }, [file], options.signal);
+  }
+
+  /**
+   * The torrent of an image, all of whose blobs are held; it is shared from now on.
+   * @throws {DockyardError} as `ofBlob`; ERR_TORRENT_FAILED when a blob is not held
+   */
+  async ofImage(
+    digest: Digest,
+    files: readonly LayoutFile[],
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Metainfo> {
+    return await this.#share({ kind: 'image', digest }, files, options.signal);
+  }
+
+  /** Limits for all torrents together; 0 is none. */
+  async setLimits(uploadBytesPerSecond: number, downloadBytesPerSecond: number): Promise<void> {
+    (await this.#engine?.catch(() => undefined))?.setLimits(uploadBytesPerSecond, downloadBytesPerSecond);
+  }
+
+  /** Leaves all swarms; their torrents are shared again when the library is opened again. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #share(
+    subject: TorrentSubject,
+    files: readonly LayoutFile[],
+    signal: AbortSignal | undefined,
+  ): Promise<Metainfo> {
+    if (this.#closing !== undefined) throw torrentError('ERR_TORRENT_CLOSED', 'the torrent library is closed');
+    const key = subjectKey(subject);
+    let making = this.#making.get(key);
+    if (making === undefined) {
+      making = this.#findOrMake(subject, files).finally(() => this.#making.delete(key));
+      this.#making.set(key, making);
+      // Whoever waits hears of it; they may all have left.
+      making.catch(() => undefined);
+    }
+    const made = await abortable(making, signal);
+    return this.#metainfoOf(made);
+  }
+
+  async #findOrMake(subject: TorrentSubject, files: readonly LayoutFile[]): Promise<MadeTorrent> {
+    const key = subjectKey(subject);
+    const known = this.#made.get(key);
+    const made = known ?? (await this.#make(subject, files));
+    this.#made.delete(key);
+    this.#made.set(key, made);
+    if (known !== undefined) await this.#records.touch(subject, this.#deps.clock.nowMs());
+    await this.#seed(made);
+    await this.#shrink();
+    return made;
+  }
+
+  /** One after the other: hashing two at once would take both twice as long, and all processors. */
+  async #make(subject: TorrentSubject, files: readonly LayoutFile[]): Promise<MadeTorrent> {
+    const before = this.#hashing;
+    const made = (async (): Promise<MadeTorrent> => {
+      await Promise.allSettled([before]);
+      const sources = files.map((file) => this.#sourceOf(file));
+      const name = torrentName(subject.digest);
+      const info = await makeTorrent(
+        { name, files: sources, isSingleFile: subject.kind === 'blob' },
+        { signal: this.#ending.signal },
+      );
+      return { subject, info, files };
+    })();
+    this.#hashing = made;
+    const result = await made;
+    await this.#records.save(result);
+    this.#log.info({ ...subject, infoHash: result.info.infoHash, sizeBytes: result.info.sizeBytes }, 'torrent made');
+    return result;
+  }
+
+  #sourceOf(file: LayoutFile): SourceFile {
+    const { blobs, recycle } = this.#deps;
+    const { path, sizeBytes, digest, bytes } = file;
+    const read = async function* ({ signal }: { signal?: AbortSignal | undefined }): AsyncGenerator<Uint8Array> {
+      if (digest === undefined) {
+        yield bytes;
+        return;
+      }
+      const blob = await blobs.open(digest);
+      if (blob === undefined) throw torrentError('ERR_TORRENT_FAILED', `${digest} is not held, and cannot be shared`);
+      try {
+        for await (const chunk of blob.stream({ start: 0, end: sizeBytes }, { signal })) {
+          yield chunk;
+          recycle(chunk);
+        }
+      } finally {
+        await blob.close();
+      }
+    };
+    return { path, sizeBytes, read };
+  }
+
+  async #shareAgain(made: MadeTorrent): Promise<void> {
+    const { blobs } = this.#deps;
+    if (made.files.some(({ digest }) => digest !== undefined && blobs.stat(digest) === undefined)) {
+      await this.#records.remove(made.subject);
+      return;
+    }
+    this.#made.set(subjectKey(made.subject), made);
+    try {
+      await this.#seed(made);
+      await this.#shrink();
+    } catch (error) {
+      // Another program may have the port. The next one who asks is told so.
+      this.#log.error({ err: error, ...made.subject }, 'torrent not shared again');
+    }
+  }
+
+  async #seed(made: MadeTorrent): Promise<void> {
+    const engine = await this.#openEngine();
+    const metainfo = this.#metainfoOf(made);
+    if (engine.has(metainfo.info.infoHash)) return;
+    const onGone = (digest: Digest): void => this.#onGone(made, digest);
+    await engine.seed(metainfo, new LayoutStorage({ ...this.#deps, onGone }, made.files));
+  }
+
+  async #openEngine(): Promise<TorrentEngine> {
+    if (this.#engine === undefined) {
+      const opening = this.#deps.openEngine();
+      this.#engine = opening;
+      opening.then(
+        (engine) => (this.#stats = () => engine.stats()),
+        () => (this.#engine = undefined),
+      );
+    }
+    return await this.#engine;
+  }
+
+  #onGone(made: MadeTorrent, digest: Digest): void {
+    this.#log.info({ ...made.subject, gone: digest }, 'torrent no longer shared: a blob is gone');
+    this.#forget(made).catch((error: unknown) => this.#log.warn({ err: error }, 'torrent could not be left'));
+  }
+
+  async #shrink(): Promise<void> {
+    for (const made of this.#made.values()) {
+      if (this.#made.size <= this.#config.maxTorrents) return;
+      await this.#forget(made);
+    }
+  }
+
+  async #forget(made: MadeTorrent): Promise<void> {
+    this.#made.delete(subjectKey(made.subject));
+    await this.#records.remove(made.subject);
+    const engine = await this.#engine;
+    await engine?.remove(this.#metainfoOf(made).info.infoHash);
+  }
+
+  /** Without web seeds, which follow from where the torrent was asked for. */
+  #metainfoOf({ info, subject }: MadeTorrent): Metainfo {
+    const { isPrivate, trackers } = this.#config;
+    return {
+      info: withPrivacy(info, isPrivate),
+      trackerTiers: trackers.map((url) => [url]),
+      webSeeds: [],
+      comment: subject.digest,
+    };
+  }
+
+  #declareMetrics(registry: Registry): void {
+    const registers = [registry];
+    const stats = (): TorrentEngineStats | undefined => this.#stats?.();
+    new Gauge({
+      name: 'dockyard_torrents',
+      help: 'Torrents that this node shares.',
+      registers,
+      collect() {
+        this.set(stats()?.torrents ?? 0);
+      },
+    });
+    new Gauge({
+      name: 'dockyard_torrent_peers',
+      help: 'Connections to torrent clients.',
+      registers,
+      collect() {
+        this.set(stats()?.peers ?? 0);
+      },
+    });
+    const restarts = (): number => stats()?.restarts ?? 0;
+    new Gauge({
+      name: 'dockyard_torrent_thread_restarts',
+      help: 'How often the thread for torrents had to be started again.',
+      registers,
+      collect() {
+        this.set(restarts());
+      },
+    });
+    new Counter({
+      name: 'dockyard_torrent_bytes_total',
+      help: 'Bytes to and from torrent clients, those of the protocol included.',
+      labelNames: ['direction'],
+      registers,
+      collect() {
+        const { uploadedBytes = 0, downloadedBytes = 0 } = stats() ?? {};
+        this.reset();
+        this.inc({ direction: 'sent' }, uploadedBytes);
+        this.inc({ direction: 'received' }, downloadedBytes);
+      },
+    });
+  }
+
+  async #close(): Promise<void> {
+    this.#ending.abort(torrentError('ERR_TORRENT_CLOSED', 'the torrent library was closed'));
+    await Promise.allSettled(this.#making.values());
+    const [opened] = await Promise.allSettled([this.#engine]);
+    if (opened.status === 'rejected')
+      this.#log.debug({ err: asError(opened.reason) }, 'torrent engine had not started');
+    else await opened.value?.close();
+  }
+}
