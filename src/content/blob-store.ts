@@ -37,7 +37,7 @@ export interface PartialBlob extends AsyncDisposable {
   readonly geometry: PieceGeometry;
   /** Which pieces are held. Not to be changed by the reader. */
   readonly held: Bitfield;
-  /** The expected hash of a piece, or `undefined` while it is not known. */
+  /** The hash of a piece that is held, or that was refused for want of room; otherwise `undefined`. */
   pieceHash(index: number): Buffer | undefined;
   /** The SHA-256 of bytes that came in for a piece, which must not change meanwhile; never fails. */
   hashPiece(bytes: Uint8Array): Promise<Buffer>;

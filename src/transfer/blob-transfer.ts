@@ -12,6 +12,7 @@ import type { Repository } from '../oci/repository.ts';
 import { transferError } from './errors.ts';
 import { Journey } from './journey.ts';
 import type { JourneyDeps } from './journey-types.ts';
+import type { GivenPart } from './given-part.ts';
 import type { LendQuestion } from './lend.ts';
 import type { OriginBlobs } from './origin-feed.ts';
 import { PassingBlob, type PassingBlobDeps } from './passing-blob.ts';
@@ -184,15 +185,18 @@ export class BlobTransfer implements AsyncDisposable {
     const release = journey.hold();
     const close = async (): Promise<void> => await Promise.resolve(release());
     const { digest } = journey.purpose;
+    // It outlives the journey: what a client got before the disk was full is known by it.
+    const partial = journey.isOver ? undefined : this.#deps.journeys.hub.get(digest)?.local?.partial;
+    const hashOf = (piece: number): Buffer | undefined => partial?.pieceHash(piece);
     const read = (range: ByteRange): AsyncIterable<Buffer> =>
-      this.#readOrPass(journey, range, { sizeBytes, ...context });
+      this.#readOrPass(journey, range, { sizeBytes, hashOf, ...context });
     return { digest, sizeBytes, read, recycle: this.#recycle, close, [Symbol.asyncDispose]: close };
   }
 
   async *#readOrPass(
     journey: Journey,
     range: ByteRange,
-    context: TransferContext & { sizeBytes: number },
+    context: TransferContext & { sizeBytes: number; hashOf: GivenPart['hashOf'] },
   ): AsyncGenerator<Buffer> {
     let at = range.start;
     try {
@@ -210,7 +214,8 @@ export class BlobTransfer implements AsyncDisposable {
         'a blob is passed on without being kept: the store is full',
       );
       const { digest } = journey.purpose;
-      yield* new PassingBlob(this.#deps.passing, { digest, ...context }, context.signal).read(range, at);
+      const passing = new PassingBlob(this.#deps.passing, { digest, ...context }, context.signal);
+      yield* passing.read(range, { end: at, hashOf: context.hashOf });
     }
   }
 
@@ -228,7 +233,7 @@ export class BlobTransfer implements AsyncDisposable {
     return {
       digest,
       sizeBytes,
-      read: (range) => passing.read(range, range.start),
+      read: (range) => passing.read(range, { end: range.start, hashOf: () => undefined }),
       recycle: this.#recycle,
       close,
       [Symbol.asyncDispose]: close,

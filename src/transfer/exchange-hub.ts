@@ -105,6 +105,12 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     this.#countSent(bytes);
   }
 
+  /** The same for bytes that can wait for their turn under the upload rate. */
+  async sendInTurn(bytes: number, signal: AbortSignal): Promise<void> {
+    await this.#deps.uploadRate.acquire(bytes, { signal });
+    this.#countSent(bytes);
+  }
+
   /** What peers wait for. */
   get uploads(): UploadQueue {
     return this.#uploads;

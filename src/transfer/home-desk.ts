@@ -47,6 +47,9 @@ const CHOICE_FACTOR = 4;
 /** The answer of a home that knows nothing. */
 const NOTHING: LocateAnswer = { sizeBytes: undefined, holders: [], inline: false, isComing: false };
 
+/** Who waits longer for its turn under the upload rate has turned elsewhere. */
+const MAX_TURN_MS = 60_000;
+
 type Answer = { value: unknown; bytes?: Uint8Array };
 
 export class HomeDesk {
@@ -159,9 +162,9 @@ export class HomeDesk {
     if (!isRange || start < 0 || end <= start || end > held.geometry.sizeBytes || end - start > MAX_PIECE_SIZE_BYTES) {
       throw swarmError('ERR_LINK_PROTOCOL', 'a range is asked for that makes no sense');
     }
-    const bytes = await held.read({ start, end });
-    this.#deps.hub.countSent(bytes.length);
-    return { value: {}, bytes };
+    // Before it is read, so that what waits for its turn takes no memory.
+    await this.#deps.hub.sendInTurn(end - start, AbortSignal.timeout(MAX_TURN_MS));
+    return { value: {}, bytes: await held.read({ start, end }) };
   }
 
   async #open(digest: Digest): Promise<HeldBlob> {
