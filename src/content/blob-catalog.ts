@@ -4,6 +4,7 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { BlobStat } from './blob-store.ts';
+import type { VerifiedMark } from './verified-stream.ts';
 
 /** Facts of a blob that may change, and how many have it open. */
 export interface CatalogEntry {
@@ -16,6 +17,10 @@ export interface CatalogEntry {
   leases: number;
   /** Set once it was found damaged: its readers are told so. */
   damaged: boolean;
+  /** This process has hashed the whole and found it right. */
+  proven: boolean;
+  /** When the file was last found right by one who read it whole. */
+  verified: VerifiedMark | undefined;
 }
 
 /** Complete blobs in the order of use. */
@@ -47,7 +52,7 @@ export class BlobCatalog {
   /** Adds a blob as the one used last. At opening, add in the order of use. */
   add(facts: BlobStat): CatalogEntry {
     this.delete(facts.digest);
-    const entry = { ...facts, leases: 0, damaged: false };
+    const entry = { ...facts, leases: 0, damaged: false, proven: false, verified: undefined };
     this.#entries.set(entry.digest, entry);
     if (!entry.pinned) this.#evictable.set(entry.digest, entry);
     this.#totalBytes += entry.sizeBytes;

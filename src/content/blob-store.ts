@@ -22,11 +22,20 @@ export interface BlobStat {
 export interface HeldBlob extends AsyncDisposable {
   readonly digest: Digest;
   readonly geometry: PieceGeometry;
-  /** The SHA-256 of every piece, in order, 32 bytes each; computed once and kept. */
+  /**
+   * The SHA-256 of every piece, in order, 32 bytes each; computed once and kept.
+   * @throws {DockyardError} ERR_BLOB_DAMAGED when they had to be computed and the whole is not what it was
+   */
   pieceHashes(): Promise<Buffer>;
-  /** Reads a range whole: for pieces, never for blobs. The caller owns the buffer and may release it, see BufferPool. */
+  /**
+   * Reads a range whole, unverified: for pieces, which those who get them verify, never for blobs. The caller owns the
+   * buffer and may release it, see BufferPool.
+   */
   read(range: ByteRange): Promise<Buffer>;
-  /** Streams a range in large chunks; the consumer sets the pace, owns the chunks, and may release them. */
+  /**
+   * Streams a range in large chunks, all verified; the consumer sets the pace, owns the chunks, and may release them.
+   * @throws {DockyardError} ERR_BLOB_DAMAGED in place of the first wrong bytes; the blob is held no longer then
+   */
   stream(range: ByteRange, options?: { signal?: AbortSignal | undefined }): AsyncIterable<Buffer>;
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 /** The content store on disk. See layout.ts for where things lie, and docs/decisions/0001-content-store.md for why. */
 import { BufferPool } from './buffer-pool.ts';
+import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -9,7 +10,7 @@ import type { BlobStat, BlobStore, HeldBlob, PartialBlob, StoreUsage, VerifyResu
 import { ContentIndex } from './content-index.ts';
 import { nodeDisk, writeNewFile, type Disk } from './disk.ts';
 import { contentError, isAbsentError } from './errors.ts';
-import type { PieceGeometry } from './geometry.ts';
+import { pieceGeometry, pieceRange, type PieceGeometry } from './geometry.ts';
 import { StoreLayout } from './layout.ts';
 import { RecordShelf } from './record-shelf.ts';
 import { loadCatalog, prepareDirectory, prepareFolders } from './store-opening.ts';
@@ -212,7 +213,7 @@ export class FsBlobStore implements BlobStore {
     const incoming = join(layout.incomingFolder, String(this.#nextIncoming++));
     try {
       await writeNewFile(this.#parts.disk, incoming, bytes);
-      await complete.publish(digest, bytes.length, incoming, undefined);
+      await complete.publish(digest, bytes.length, incoming, hashesOf(bytes));
     } finally {
       // Gone already when it was published; still there when that failed, or when another put was first.
       await this.#removeIncoming(incoming);
@@ -266,4 +267,12 @@ export class FsBlobStore implements BlobStore {
   #assertOpen(): void {
     if (this.#closing !== undefined) throw contentError('ERR_STORE_CLOSED', 'the content store is closed');
   }
+}
+
+/** The hashes of several pieces; that of a single one is mostly the digest. */
+function hashesOf(bytes: Uint8Array): Buffer | undefined {
+  const geometry = pieceGeometry(bytes.length);
+  if (geometry.pieceCount <= 1) return undefined;
+  const ranges = Array.from({ length: geometry.pieceCount }, (_, index) => pieceRange(geometry, index));
+  return Buffer.concat(ranges.map(({ start, end }) => hash('sha256', bytes.subarray(start, end), 'buffer')));
 }

@@ -347,5 +347,9 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     if (error !== undefined)
       this.#deps.log.warn({ err: error, digest: found.exchange.digest, piece }, 'a piece could not be read for a peer');
     found.exchange.refuse(channel, REFUSAL.absent, [piece]);
+    // It cannot be read by anyone any more, and keeps a file open that was set aside.
+    const { exchange } = found;
+    if (isDockyardError(error, 'ERR_BLOB_DAMAGED') && exchange.listener === undefined)
+      void this.discard(exchange, 'failed');
   }
 }
