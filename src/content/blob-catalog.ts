@@ -28,6 +28,7 @@ export class BlobCatalog {
   readonly #entries = new Map<Digest, CatalogEntry>();
   /** Those that are not pinned, least recently used first: a Map keeps the order in which keys were set. */
   readonly #evictable = new Map<Digest, CatalogEntry>();
+  readonly #listeners: ((digest: Digest) => void)[] = [];
   #totalBytes = 0;
   #pinnedBytes = 0;
 
@@ -47,6 +48,11 @@ export class BlobCatalog {
 
   get(digest: Digest): CatalogEntry | undefined {
     return this.#entries.get(digest);
+  }
+
+  /** Tells of each blob that is taken out. */
+  onGone(listener: (digest: Digest) => void): void {
+    this.#listeners.push(listener);
   }
 
   /** Adds a blob as the one used last. At opening, add in the order of use. */
@@ -80,6 +86,7 @@ export class BlobCatalog {
     const entry = this.#entries.get(digest);
     if (entry === undefined) return false;
     this.#entries.delete(digest);
+    for (const listener of this.#listeners) listener(digest);
     this.#evictable.delete(digest);
     this.#totalBytes -= entry.sizeBytes;
     if (entry.pinned) this.#pinnedBytes -= entry.sizeBytes;

@@ -112,6 +112,8 @@ export interface BlobStore extends AsyncDisposable {
   setPinned(digest: Digest, pinned: boolean): Promise<void>;
   /** Removes a complete blob; false when it was not held. Readers that have it open go on. */
   remove(digest: Digest): Promise<boolean>;
+  /** Tells of each complete blob that is held no longer: evicted, removed, or found damaged. */
+  onGone(listener: (digest: Digest) => void): void;
   /** All complete blobs. */
   list(): Iterable<BlobStat>;
   /** Partial blobs on disk, open or not. */
