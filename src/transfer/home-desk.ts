@@ -62,6 +62,7 @@ export class HomeDesk {
     this.#config = config;
     deps.hub.answer('locate', async (from, message) => await this.#locate(from, parseLocateQuestion(message.value)));
     deps.hub.answer('announce', async (from, message) => await Promise.resolve(this.#announce(from, message)));
+    deps.hub.answer('withdraw', async (from, message) => await Promise.resolve(this.#withdraw(from, message)));
     deps.hub.answer('read', async (_from, message) => await this.#read(message));
     deps.hub.answer('map', async (_from, message) => await this.#map(message));
     deps.hub.answer('lend', async (_from, message) => await this.#lend(message));
@@ -127,12 +128,13 @@ export class HomeDesk {
   }
 
   #announce(from: PeerId, message: LinkMessage): Answer {
-    const { digests } = asRecord(message.value);
-    if (!Array.isArray(digests)) throw swarmError('ERR_LINK_PROTOCOL', 'an announcement names no digests');
-    for (const digest of digests) {
-      if (typeof digest === 'string' && isDigest(digest))
-        this.#deps.rendezvous.note(digest, from, true, this.#deps.nowMs());
-    }
+    const nowMs = this.#deps.nowMs();
+    for (const digest of digestsIn(message)) this.#deps.rendezvous.note(digest, from, true, nowMs);
+    return { value: {} };
+  }
+
+  #withdraw(from: PeerId, message: LinkMessage): Answer {
+    for (const digest of digestsIn(message)) this.#deps.rendezvous.withdraw(digest, from);
     return { value: {} };
   }
 
@@ -196,4 +198,11 @@ function digestIn(message: LinkMessage): Digest {
   const { digest } = asRecord(message.value);
   if (typeof digest === 'string' && isDigest(digest)) return digest;
   throw swarmError('ERR_LINK_PROTOCOL', 'no digest is named');
+}
+
+/** @throws {DockyardError} ERR_LINK_PROTOCOL */
+function digestsIn(message: LinkMessage): Digest[] {
+  const { digests } = asRecord(message.value);
+  if (!Array.isArray(digests)) throw swarmError('ERR_LINK_PROTOCOL', 'no digests are named');
+  return digests.filter((digest): digest is Digest => typeof digest === 'string' && isDigest(digest));
 }

@@ -154,11 +154,11 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
     const link = dataPlane.links.get(peerId);
     if (link !== undefined) hub.ban(link, 'wrong-piece');
   };
+  const { askTimeoutMs, stallTimeoutMs } = config;
   const shared = { memory, store, peers, search, origin, metrics, log };
   const { signal } = stopping;
-  const small = new SmallBlobs({ ...shared, onComplete, onLie, signal });
+  const small = new SmallBlobs({ ...shared, onComplete, onLie, signal, askTimeoutMs });
   const journeys = { ...shared, hub, recent, identity, downloadRate, clock, random, onComplete };
-  const { askTimeoutMs, stallTimeoutMs } = config;
   const readingBack = new KeyedLock<Digest>();
   const { verify } = dataPlane;
   const passing = { ...shared, verify, clock, downloadRate, readingBack, askTimeoutMs, stallTimeoutMs };
@@ -169,6 +169,7 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   const peerManifests = new PeerManifestExchange({ hub, peers, store: deps.manifests, clock, log, signal });
   const manifests = new SharingManifestStore({ below: deps.manifests, exchange: peerManifests, log });
   for (const held of store.list()) announcer.hold(held.digest);
+  store.onGone((digest) => announcer.drop(digest));
   const close = async (): Promise<void> => {
     stopping.abort();
     announcer.close();
