@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import { Registry } from 'prom-client';
+import { vi } from 'vitest';
 import { generateIdentity, type Identity } from '../../src/swarm/identity.ts';
 import { MEMBERSHIP_DEFAULTS, type MembershipConfig } from '../../src/swarm/membership-config.ts';
 import { openSwarm, type Swarm, type SwarmConfig } from '../../src/swarm/swarm.ts';
@@ -20,10 +20,10 @@ export const QUICK: MembershipConfig = { ...MEMBERSHIP_DEFAULTS, reconnectInterv
 /** Waits until the condition holds. @throws {Error} with `what` when it does not within the time */
 export async function until(what: string, timeoutMs: number, condition: () => boolean): Promise<number> {
   const startMs = performance.now();
-  while (!condition()) {
-    if (performance.now() - startMs > timeoutMs) throw new Error(`${what}: not within ${timeoutMs} ms`);
-    await delay(20);
-  }
+  const check = (): void => {
+    if (!condition()) throw new Error(`${what}: not within ${timeoutMs} ms`);
+  };
+  await vi.waitFor(check, { timeout: timeoutMs, interval: 20 });
   return performance.now() - startMs;
 }
 
