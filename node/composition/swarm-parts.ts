@@ -70,7 +70,8 @@ export async function openSwarmParts(deps: SwarmPartsDeps, config: NodeConfig): 
     };
     return { ...shared, ...outside, [Symbol.asyncDispose]: () => running.disposeAsync() };
   }
-  const opening = openSwarm({ ...deps, identity }, swarmConfig(config, dataPlane.links.port));
+  const heardAtMs = (peerId: string): number | undefined => dataPlane.links.heardAtMs(peerId);
+  const opening = openSwarm({ ...deps, identity, heardAtMs }, swarmConfig(config, dataPlane.links.port));
   const swarm = starting.use(await listening('swarm', config.swarm.listen, opening));
   warnIfOpen(swarmKey, config, log);
   const running = starting.move();

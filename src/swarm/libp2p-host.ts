@@ -10,7 +10,6 @@ import { yamux } from '@chainsafe/libp2p-yamux';
 import { identify, type Identify } from '@libp2p/identify';
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht';
-import { mdns } from '@libp2p/mdns';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { ping, type Ping } from '@libp2p/ping';
 import { preSharedKey } from '@libp2p/pnet';
@@ -21,6 +20,7 @@ import type { Logger } from 'pino';
 import { asError } from '../oci/error.ts';
 import { swarmError } from './errors.ts';
 import { HOST_LIMITS } from './host-limits.ts';
+import { NearbySearch } from './nearby-search.ts';
 import type { Identity } from './identity.ts';
 import type { PeerId, SocketAddress } from './member.ts';
 import { formatSocketAddress, isLoopback } from './socket-address.ts';
@@ -63,9 +63,11 @@ export class Libp2pHost implements AsyncDisposable {
   readonly #libp2p: Libp2p<HostServices>;
   readonly #dht: KadDHT | undefined;
   readonly #listenPort: number;
+  readonly #nearby: NearbySearch | undefined;
 
-  private constructor(libp2p: Libp2p<HostServices>, listenPort: number) {
+  private constructor(libp2p: Libp2p<HostServices>, listenPort: number, nearby: NearbySearch | undefined) {
     this.#libp2p = libp2p;
+    this.#nearby = nearby;
     this.#dht = libp2p.services.dht;
     this.#listenPort = listenPort;
   }
@@ -76,13 +78,14 @@ export class Libp2pHost implements AsyncDisposable {
     if (deps.swarmKey === undefined && !config.allowOpenNetwork && !isLoopback(config.listen.host)) {
       throw swarmError('ERR_SWARM_OPEN', `refusing to listen on ${address} without a swarm key: anyone could join`);
     }
-    const libp2p = await startLibp2p(deps, config).catch((error: unknown) => {
+    const nearby = config.mdns ? new NearbySearch(mdnsTag(deps.swarmKey)) : undefined;
+    const libp2p = await startLibp2p(deps, config, nearby).catch((error: unknown) => {
       throw swarmError('ERR_SWARM_LISTEN', `cannot listen on ${address} for the swarm`, { cause: error });
     });
     // Every node can be dialled by the others, so each serves the DHT; by itself it would wait for a public address.
     await libp2p.services.dht?.setMode('server', { force: true });
     const listenPort = libp2p.getMultiaddrs().map(addressOfMultiaddr)[0]?.port ?? config.listen.port;
-    return new Libp2pHost(libp2p, listenPort);
+    return new Libp2pHost(libp2p, listenPort, nearby);
   }
 
   /** The port of the listener. */
@@ -163,6 +166,11 @@ export class Libp2pHost implements AsyncDisposable {
     });
   }
 
+  /** Asks the local network who is there, where that is switched on; `onDiscover` tells of the answers. */
+  async searchNearby(): Promise<void> {
+    await this.#nearby?.ask();
+  }
+
   /** Drops all connections to a peer, without waiting for it: it is taken to be gone. */
   disconnect(peerId: PeerId, reason: string): void {
     for (const connection of this.#libp2p.getConnections(peerIdFromString(peerId))) connection.abort(new Error(reason));
@@ -194,7 +202,11 @@ function dialTargets(target: { readonly peerId: PeerId; readonly addresses: read
   return target.addresses.map((address) => multiaddrOf(address, target.peerId));
 }
 
-async function startLibp2p(deps: Libp2pHostDeps, config: Libp2pHostConfig): Promise<Libp2p<HostServices>> {
+async function startLibp2p(
+  deps: Libp2pHostDeps,
+  config: Libp2pHostConfig,
+  nearby: NearbySearch | undefined,
+): Promise<Libp2p<HostServices>> {
   const options: Libp2pOptions<HostServices> = {
     nodeInfo: { name: 'dockyard', userAgent: 'dockyard' },
     privateKey: deps.identity.privateKey,
@@ -204,7 +216,7 @@ async function startLibp2p(deps: Libp2pHostDeps, config: Libp2pHostConfig): Prom
     streamMuxers: [yamux()],
     connectionManager: { ...HOST_LIMITS.connectionManager },
     connectionMonitor: { enabled: false },
-    peerDiscovery: config.mdns ? [mdns({ serviceTag: mdnsTag(deps.swarmKey) })] : [],
+    peerDiscovery: nearby === undefined ? [] : [nearby.service()],
     services: { identify: identify(), ping: ping(), ...(config.dht ? { dht: dhtService() } : {}) },
   };
   if (deps.swarmKey !== undefined)

@@ -3,6 +3,7 @@
  * node has lost: bootstrap addresses and members thought dead are tried again and again.
  */
 import type { Logger } from 'pino';
+import { TimeLimit } from '../oci/time-limit.ts';
 import type { Bootstrap } from './bootstrap.ts';
 import type { PeerId } from './member.ts';
 import { isLive } from './members-update.ts';
@@ -23,6 +24,8 @@ export interface MembershipContactsDeps {
   readonly exchange: MembersExchange;
   readonly bootstrap: Bootstrap;
   readonly connected: () => readonly PeerId[];
+  /** Asks the local network who is there, if that is wanted at all; what answers is told to the host's listeners. */
+  readonly searchNearby: () => Promise<void>;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly log: Logger;
@@ -74,14 +77,18 @@ export class MembershipContacts {
   sync(target: ExchangeTarget): void {
     if (this.#syncing.has(target.peerId) || this.#syncing.size >= MAX_SYNCS || this.#deps.ending.aborted) return;
     this.#syncing.add(target.peerId);
-    const signal = AbortSignal.any([this.#deps.ending, AbortSignal.timeout(this.#config.syncTimeoutMs)]);
-    const compared = this.#deps.exchange.sync(target, { signal }).then(
+    const limit = new TimeLimit(this.#config.syncTimeoutMs, this.#deps.ending);
+    const compared = this.#deps.exchange.sync(target, { signal: limit.signal }).then(
       (changes) => {
         if (changes > LARGE_SYNC_CHANGES) this.#nextSyncMs = 0;
       },
       (error: unknown) => this.#logFailure(target, error, 'sync'),
     );
-    this.#deps.tasks.run(compared.finally(() => this.#syncing.delete(target.peerId)));
+    const over = (): void => {
+      limit[Symbol.dispose]();
+      this.#syncing.delete(target.peerId);
+    };
+    this.#deps.tasks.run(compared.finally(over));
   }
 
   /** Tells some members at once what this node says of itself: that it leaves. The connected first. */
@@ -105,9 +112,10 @@ export class MembershipContacts {
   }
 
   #tellNews(target: ExchangeTarget): void {
-    const signal = AbortSignal.any([this.#deps.ending, AbortSignal.timeout(this.#config.probeTimeoutMs)]);
-    const told = this.#deps.exchange.probe(target, { signal });
-    this.#deps.tasks.run(told.catch((error: unknown) => this.#logFailure(target, error, 'news')));
+    const limit = new TimeLimit(this.#config.probeTimeoutMs, this.#deps.ending);
+    const told = this.#deps.exchange.probe(target, { signal: limit.signal });
+    const noted = told.catch((error: unknown) => this.#logFailure(target, error, 'news'));
+    this.#deps.tasks.run(noted.finally(() => limit[Symbol.dispose]()));
   }
 
   #syncWithSomeone(nowMs: number): void {
@@ -126,6 +134,8 @@ export class MembershipContacts {
     const live = [...table.entries()].filter(isLive);
     const covered = new Set(live.flatMap((entry) => entry.signed.record.swarmAddresses.map(formatSocketAddress)));
     this.#deps.tasks.run(this.#deps.bootstrap.connect(covered, { signal: this.#deps.ending }));
+    // All members of a swarm together ask the local network as often as a single node does.
+    if (this.#deps.random() * table.liveCount < 1) this.#deps.tasks.run(this.#deps.searchNearby());
     const dead = table.pickDead();
     if (dead !== undefined) this.#tellNews(targetOf(dead));
   }

@@ -5,6 +5,7 @@
 import type { Stream } from '@libp2p/interface';
 import type { Logger } from 'pino';
 import { asError } from '../oci/error.ts';
+import { TimeLimit } from '../oci/time-limit.ts';
 import { swarmError } from './errors.ts';
 import type { PeerId, SocketAddress } from './member.ts';
 import { differingBuckets } from './members-fingerprint.ts';
@@ -83,7 +84,8 @@ export class MembersExchange {
   /** Serves one exchange that a peer began. Failures end the stream and are logged. */
   async serve(stream: Stream, peerId: PeerId, options: { signal: AbortSignal }): Promise<void> {
     const timeoutMs = Math.max(this.#config.syncTimeoutMs, 2 * this.#config.probeTimeoutMs);
-    const members = new MembersStream(stream, AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMs)]));
+    using limit = new TimeLimit(timeoutMs, options.signal);
+    const members = new MembersStream(stream, limit.signal);
     try {
       const message = await members.read();
       this.#take(peerId, message);
@@ -123,9 +125,9 @@ export class MembersExchange {
   async #probeFor(peerId: PeerId, signal: AbortSignal): Promise<boolean> {
     const entry = this.#deps.state.table.get(peerId);
     if (entry === undefined) return false;
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(this.#config.probeTimeoutMs)]);
+    using limit = new TimeLimit(this.#config.probeTimeoutMs, signal);
     const target = { peerId, addresses: entry.signed.record.swarmAddresses };
-    return await this.probe(target, { signal: limited }).then(
+    return await this.probe(target, { signal: limit.signal }).then(
       () => true,
       (error: unknown) => {
         this.#deps.log.debug({ peer: peerId, err: error }, 'probe on behalf of another failed');

@@ -31,7 +31,7 @@ export function declareMembershipMetrics(
   });
   return new Counter({
     name: 'dockyard_swarm_probes_total',
-    help: 'Probes of members: answered directly, through another member, not at all, or void because this process stood still.',
+    help: 'Probes of members: not needed because a data link brought a sign of life, answered directly, through another member, not at all, or void because this process stood still.',
     labelNames: ['outcome'],
     registers,
   });

@@ -1,6 +1,7 @@
 /** One probe of one member: directly, and through others when it does not answer at once. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { TimeLimit } from '../oci/time-limit.ts';
 import type { PeerId } from './member.ts';
 import type { ExchangeTarget } from './membership-exchange.ts';
 
@@ -25,7 +26,8 @@ export async function probeMember(
   ending: AbortSignal,
 ): Promise<ProbeOutcome> {
   const done = new AbortController();
-  const signal = AbortSignal.any([ending, done.signal, AbortSignal.timeout(2 * timeoutMs)]);
+  using limit = new TimeLimit(2 * timeoutMs, ending);
+  const signal = AbortSignal.any([limit.signal, done.signal]);
   const note = (error: unknown): false => {
     if (!done.signal.aborted && !ending.aborted) deps.log.debug({ peer: target.peerId, err: error }, 'probe failed');
     return false;

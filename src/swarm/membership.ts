@@ -1,7 +1,7 @@
 /**
  * Who is in the swarm: probes, news and comparison of tables over libp2p, by the rules of `members.ts`.
  *
- * Every second one member is probed. If it does not answer within a second, others are asked to probe it; if they get no
+ * Every second one member is probed, unless it was just heard over a data link. If it does not answer within a second, others are asked to probe it; if they get no
  * answer either it is suspect, and dead if it has not refuted within some seconds. News goes along with every exchange,
  * and for itself to connected members. Connections are bounded: in a large swarm those not used for longest are closed.
  */
@@ -32,6 +32,8 @@ export interface MembershipDeps {
   readonly host: Libp2pHost;
   readonly bootstrap: Bootstrap;
   readonly clock: Clock;
+  /** When the data plane last heard from a member, by `clock`; undefined when there is no link with it. */
+  readonly heardAtMs: (peerId: PeerId) => number | undefined;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly log: Logger;
@@ -72,6 +74,7 @@ export class Membership implements MemberDirectory, AsyncDisposable {
         table: this.#state.table,
         exchange: this.#exchange,
         connected: () => deps.host.connectedPeers(),
+        searchNearby: async () => await deps.host.searchNearby(),
         tasks: this.#tasks,
         ending: this.#ending.signal,
       },
@@ -163,9 +166,16 @@ export class Membership implements MemberDirectory, AsyncDisposable {
     this.#directory.release(nowMs);
     if (this.#state.table.expire(nowMs)) this.#directory.changed();
     const target = this.#state.table.nextToProbe();
-    if (target !== undefined) this.#tasks.run(this.#probe(target));
+    if (target !== undefined && this.#wasHeard(target, nowMs)) this.#probes.inc({ outcome: 'heard' });
+    else if (target !== undefined) this.#tasks.run(this.#probe(target));
     this.#contacts.tick(nowMs);
     this.#tasks.run(this.#trimmer.trim({ signal: this.#ending.signal }));
+  }
+
+  /** A member that is suspected is probed all the same: that is how it hears of the suspicion. */
+  #wasHeard(entry: MemberEntry, nowMs: number): boolean {
+    const heardAtMs = this.#deps.heardAtMs(targetOf(entry).peerId) ?? -Infinity;
+    return entry.state === 'alive' && nowMs - heardAtMs < this.#config.probeIntervalMs;
   }
 
   /** The process stood still, or the clock was set: what is measured from before counts from now. */

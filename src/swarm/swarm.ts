@@ -8,7 +8,7 @@ import type { Clock } from './clock.ts';
 import { DhtDiscovery } from './dht-discovery.ts';
 import type { Identity } from './identity.ts';
 import { Libp2pHost, type HostStats } from './libp2p-host.ts';
-import type { HolderDiscovery, SocketAddress } from './member.ts';
+import type { HolderDiscovery, PeerId, SocketAddress } from './member.ts';
 import { Membership } from './membership.ts';
 import { MEMBERSHIP_DEFAULTS, type MembershipConfig } from './membership-config.ts';
 import type { SelfDescription } from './membership-state.ts';
@@ -23,6 +23,8 @@ export interface SwarmDeps {
   readonly log: Logger;
   readonly metrics: Registry;
   readonly clock: Clock;
+  /** When the data plane last heard from a member, by `clock`; undefined when there is no link with it. */
+  readonly heardAtMs: (peerId: PeerId) => number | undefined;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }

@@ -135,6 +135,7 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     const known = this.#exchanges.get(digest);
     if (known !== undefined) return known;
     const exchange = new Exchange(digest, {
+      peerId: this.#deps.identity.peerId,
       nextChannelId: (owner, channel) => this.#registerChannel(owner, channel),
       forgetChannel: (channel) => this.#forgetChannel(channel),
       onIdle: (idle) => this.releaseIfIdle(idle),

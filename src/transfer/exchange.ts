@@ -11,6 +11,7 @@ import type { PeerId } from '../swarm/member.ts';
 import { FRAME } from '../swarm/link/frame.ts';
 import type { VerifySignature } from '../swarm/link/handshake.ts';
 import { Channel } from './channel.ts';
+import { HashNeeds } from './hash-needs.ts';
 import { HolderPace } from './holder-pace.ts';
 import type { LocalPieces } from './local-pieces.ts';
 import { PeerNews } from './peer-news.ts';
@@ -30,13 +31,14 @@ export interface ExchangeListener {
   onRefused(channel: Channel, reason: number, pieces: readonly number[]): void;
   /** The peer asks for pieces, which it gets in its turn. */
   onWanted(channel: Channel, pieces: readonly number[]): void;
-  onNeed(channel: Channel): void;
   /** A peer that is busy names others. */
   onOthers(peerIds: readonly PeerId[]): void;
   onLeft(channel: Channel, reason: wire.LeaveReason | 'closed'): void;
 }
 
 export interface ExchangeDeps {
+  /** This node's own. */
+  readonly peerId: PeerId;
   readonly memory: BufferPool;
   readonly nextChannelId: (exchange: Exchange, channel: Channel) => number;
   readonly forgetChannel: (channel: Channel) => void;
@@ -58,6 +60,7 @@ export class Exchange {
   readonly #deps: ExchangeDeps;
   readonly #channels = new Map<Link, Channel>();
   readonly #news: PeerNews;
+  readonly #needs: HashNeeds;
   #geometry: PieceGeometry | undefined;
   #map: PieceMap | undefined;
   #local: LocalPieces | undefined;
@@ -66,7 +69,17 @@ export class Exchange {
   constructor(digest: Digest, deps: ExchangeDeps) {
     this.digest = digest;
     this.#deps = deps;
-    this.#news = new PeerNews({ channels: this.#channels, map: () => this.#map, nowMs: deps.nowMs });
+    const map = (): PieceMap | undefined => this.#map;
+    const isAuthenticStatement = (statement: Statement): boolean => isAuthentic(statement, digest, deps.verify);
+    const { peerId, nowMs } = deps;
+    this.#news = new PeerNews({ peerId, channels: this.#channels, map, isAuthentic: isAuthenticStatement, nowMs });
+    this.#needs = new HashNeeds({
+      map,
+      nowMs,
+      ask: (channel, runs) => {
+        if (channel.remoteId !== undefined) channel.link.send(FRAME.need, wire.encodeRuns(channel.remoteId, runs));
+      },
+    });
   }
 
   get geometry(): PieceGeometry | undefined {
@@ -98,8 +111,10 @@ export class Exchange {
     this.#map = new PieceMap(this.#geometry);
     for (const channel of [...this.#channels.values()]) {
       if (!channel.isJoined) continue;
-      if (channel.remoteSizeBytes === undefined || channel.remoteSizeBytes === sizeBytes) this.#bind(channel);
-      else this.leave(channel, 'size-differs');
+      if (channel.remoteSizeBytes === undefined || channel.remoteSizeBytes === sizeBytes) {
+        this.#bind(channel);
+        this.#needs.onHas(channel, this.#piecesOf(channel));
+      } else this.leave(channel, 'size-differs');
     }
   }
 
@@ -169,7 +184,7 @@ export class Exchange {
     this.#news.flush();
     for (const channel of this.#channels.values()) {
       if (!channel.isJoined || channel.remoteComplete) continue;
-      this.#news.sendStatements(channel);
+      this.#news.sendOwnStatements(channel);
       this.#sendJoin(channel);
     }
   }
@@ -186,7 +201,8 @@ export class Exchange {
     channel.onJoin(remoteId, join);
     if (this.#geometry !== undefined) this.#bind(channel);
     if (!isAnswer) this.#sendJoin(channel);
-    this.#news.sendStatements(channel);
+    this.#news.sendOwnStatements(channel);
+    this.#needs.onHas(channel, this.#piecesOf(channel));
     this.listener?.onJoined(channel);
     this.#tellIfIdle();
   }
@@ -199,7 +215,7 @@ export class Exchange {
     else if (type === FRAME.hashes) this.#onHashes(channel, decodeStatement(payload));
     else if (type === FRAME.cancel) this.#deps.uploads.cancel(channel, new Set(wire.decodePieces(payload)));
     else if (type === FRAME.refuse) this.#onRefuse(channel, payload);
-    else if (type === FRAME.need) this.listener?.onNeed(channel);
+    else if (type === FRAME.need) this.#onNeed(channel, wire.decodeRuns(payload));
     else if (type === FRAME.others) this.listener?.onOthers(wire.decodeOthers(payload));
   }
 
@@ -217,6 +233,7 @@ export class Exchange {
   /** Leaves all peers and closes what is held; `reason` is what they are told. */
   async close(reason: wire.LeaveReason): Promise<void> {
     this.#news.close();
+    this.#needs.close();
     this.leaveAll(reason);
     await this.#local?.close();
     this.#local = undefined;
@@ -259,8 +276,21 @@ export class Exchange {
     for (const piece of wire.piecesOf(runs, this.#geometry.pieceCount)) {
       if (channel.setRemoteHas(piece)) news.push(piece);
     }
-    if (news.length > 0) this.listener?.onHave(channel, news);
+    if (news.length === 0) return;
+    this.#needs.onHas(channel, news);
+    this.listener?.onHave(channel, news);
     if (channel.remoteComplete) this.#tellIfIdle();
+  }
+
+  *#piecesOf(channel: Channel): Generator<number> {
+    const count = channel.remoteHasAny ? (this.#geometry?.pieceCount ?? 0) : 0;
+    for (let piece = 0; piece < count; piece += 1) if (channel.remoteHas(piece)) yield piece;
+  }
+
+  #onNeed(channel: Channel, runs: readonly wire.PieceRun[]): void {
+    if (this.#geometry === undefined || this.#map === undefined) return;
+    const pieces = new Set(wire.piecesOf(runs, this.#geometry.pieceCount));
+    for (const statement of this.#map.statementsAbout(pieces)) this.#news.answer(channel, statement);
   }
 
   #onWant(channel: Channel, pieces: readonly number[]): void {
@@ -320,10 +350,12 @@ export class Exchange {
     }
     if (this.#map.contradicts(statement)) channel.isDisputing = true;
     if (!this.#map.isNews(statement)) return;
-    if (!isAuthentic(statement, this.digest, this.#deps.verify)) {
+    this.#news.onTold(channel, statement);
+    // The link proves who says it; whether others can be made to believe it is seen when one asks.
+    if (statement.author === channel.link.peerId) this.#news.onUnchecked(statement);
+    else if (!isAuthentic(statement, this.digest, this.#deps.verify)) {
       throw swarmError('ERR_LINK_PROTOCOL', `peer ${channel.link.peerId} passed on a statement that nobody signed`);
     }
-    this.#news.onTold(channel, statement);
     const learned = this.#map.add(statement);
     if (learned.length > 0) this.listener?.onHashes(learned);
   }
@@ -332,6 +364,7 @@ export class Exchange {
     if (this.#channels.get(channel.link) !== channel) return;
     this.#channels.delete(channel.link);
     this.#news.forget(channel);
+    this.#needs.forget(channel);
     this.#deps.uploads.removeChannel(channel);
     this.#deps.forgetChannel(channel);
     if (reason !== undefined) this.listener?.onLeft(channel, reason);

@@ -213,10 +213,6 @@ export class Journey implements ExchangeListener {
     if (!this.#isComplete) this.#hunt.meet(peerIds);
   }
 
-  onNeed(): void {
-    this.#desireWhole();
-  }
-
   onLeft(channel: Channel, reason: LeaveReason | 'closed'): void {
     this.#gathering?.pool.onLeft(channel);
     this.#origin.onLeft(channel);

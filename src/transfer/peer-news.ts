@@ -1,7 +1,8 @@
 /**
- * What the peers of one blob are told of it: which pieces this node has, and who answers for their hashes. News are gathered
- * for a moment, and nobody is told what it knows.
+ * What the peers of one blob are told of it: which pieces this node has, and what it answers for their hashes. News are gathered
+ * for a moment, and nobody is told what it knows. What others answer for is passed on to those who ask.
  */
+import type { PeerId } from '../swarm/member.ts';
 import type { Link } from '../swarm/link/link.ts';
 import { FRAME } from '../swarm/link/frame.ts';
 import type { Channel } from './channel.ts';
@@ -20,9 +21,12 @@ export function newsDelayMs(isForOne: boolean, sinceFlushMs: number): number {
 }
 
 export interface PeerNewsDeps {
+  /** This node's own. */
+  readonly peerId: PeerId;
   readonly channels: ReadonlyMap<Link, Channel>;
   /** Undefined while the length of the blob is unknown. */
   readonly map: () => PieceMap | undefined;
+  readonly isAuthentic: (statement: Statement) => boolean;
   readonly nowMs: () => number;
 }
 
@@ -38,6 +42,8 @@ export class PeerNews {
   readonly #deps: PeerNewsDeps;
   readonly #pending = new Map<Channel, number[]>();
   readonly #told = new Map<Channel, Told>();
+  /** Their authors said so over their own links; their signatures were not looked at. */
+  readonly #unchecked = new WeakSet<Statement>();
   /** Pieces that are held, and of which at most one peer was told. */
   readonly #hidden = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
@@ -87,18 +93,34 @@ export class PeerNews {
     for (const channel of this.#deps.channels.values()) this.#sendStatement(channel, statement);
   }
 
-  /** Makes all statements known to a peer, at once. */
-  sendStatements(channel: Channel): void {
+  /** Makes all that this node answers for itself known to a peer, at once. */
+  sendOwnStatements(channel: Channel): void {
     const statements = this.#deps.map()?.statements ?? [];
     const told = this.#toldTo(channel);
     // Statements are only ever added to a list, or there is a new list.
     const from = told.list === statements ? told.count : 0;
     for (let at = from; at < statements.length; at += 1) {
       const statement = statements[at];
-      if (statement !== undefined) this.#sendStatement(channel, statement);
+      if (statement !== undefined && statement.author === this.#deps.peerId) this.#sendStatement(channel, statement);
     }
     told.list = statements;
     told.count = statements.length;
+  }
+
+  /** Passes a statement on to a peer that asked for it, unless nobody else would believe it. */
+  answer(channel: Channel, statement: Statement): void {
+    if (channel.remoteId === undefined) return;
+    if (this.#unchecked.has(statement)) {
+      if (!this.#deps.isAuthentic(statement)) return;
+      this.#unchecked.delete(statement);
+    }
+    this.#toldTo(channel).statements.add(statement);
+    channel.link.send(FRAME.hashes, encodeStatement(channel.remoteId, statement));
+  }
+
+  /** A statement came from its author, and its signature was not looked at. */
+  onUnchecked(statement: Statement): void {
+    this.#unchecked.add(statement);
   }
 
   /** A peer made a statement known itself. */
@@ -114,7 +136,6 @@ export class PeerNews {
     this.#flushedAtMs = this.#deps.nowMs();
     for (const [channel, pieces] of this.#pending) {
       if (channel.remoteId === undefined || !this.#deps.channels.has(channel.link)) continue;
-      this.sendStatements(channel);
       const lacking = pieces.filter((piece) => !channel.remoteHas(piece)).sort((a, b) => a - b);
       if (lacking.length > 0) channel.link.send(FRAME.have, encodeRuns(channel.remoteId, toRuns(lacking)));
     }

@@ -5,6 +5,7 @@ import type { LinkMessage } from '../swarm/link/link-message.ts';
 import type { Link } from '../swarm/link/link.ts';
 import type { Member, MemberDirectory, PeerId } from '../swarm/member.ts';
 import { isDockyardError } from '../oci/error.ts';
+import { TimeLimit } from '../oci/time-limit.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { HolderAddress } from './locate.ts';
 import { isFar, nearness } from './nearness.ts';
@@ -79,9 +80,9 @@ export class Peers {
   ): Promise<LinkMessage> {
     let link: Link;
     const timeoutMs = options.timeoutMs ?? this.#askTimeoutMs;
-    const signal = withTimeout(options.signal, timeoutMs);
+    using limit = new TimeLimit(timeoutMs, options.signal);
     try {
-      link = await this.#deps.links.connect({ peerId: member.peerId, addresses: member.dataAddresses }, { signal });
+      link = await this.#deps.links.connect({ peerId: member.peerId, addresses: member.dataAddresses }, limit);
     } catch (error) {
       if (options.signal?.aborted !== true) this.#deps.members.reportUnreachable(member.peerId);
       throw error;
@@ -98,9 +99,4 @@ export class Peers {
   #topologyOf(peerId: PeerId): string {
     return peerId === this.self.peerId ? this.self.topology : (this.#deps.members.get(peerId)?.topology ?? '');
   }
-}
-
-function withTimeout(signal: AbortSignal | undefined, timeoutMs: number): AbortSignal {
-  const timeout = AbortSignal.timeout(timeoutMs);
-  return signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
 }

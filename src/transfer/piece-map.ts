@@ -99,6 +99,15 @@ export class PieceMap {
     return learned;
   }
 
+  /** The statements in use that speak of some of these pieces. */
+  statementsAbout(pieces: ReadonlySet<number>): Statement[] {
+    return this.#statements.filter((statement) => {
+      const end = statement.first + statementCount(statement);
+      for (let piece = statement.first; piece < end; piece += 1) if (pieces.has(piece)) return true;
+      return false;
+    });
+  }
+
   /** Forgets everything said, but not who is distrusted. */
   clear(): void {
     this.#statements = [];

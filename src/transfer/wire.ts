@@ -8,7 +8,7 @@
  * | leave   | json                                                                                 |
  * | hashes  | a signed statement, see statement.ts                                                 |
  * | have    | runs of pieces: start (4) count (4) …                                                |
- * | need    | runs of pieces that the sender is after, most pressing first                         |
+ * | need    | runs of pieces whose hashes the sender lacks: start (4) count (4) …                  |
  * | want    | pieces: index (4) …                                                                  |
  * | cancel  | pieces: index (4) …                                                                  |
  * | refuse  | reason (1), pieces: index (4) …                                                      |

@@ -4,14 +4,14 @@
  */
 import type { Digest } from '../../src/oci/digest.ts';
 import { makeRandomImage, blobsOf, pushImage } from '../support/image-builder.ts';
-import { pullBlob, pullImage, type ClientPull, type ClientRun } from './crowd-clients.ts';
+import { blobClient, imageClient, type ClientPull, type ClientRun } from './crowd-clients.ts';
 import { CrowdLab, REPOSITORY } from './crowd-lab.ts';
 import { strikeAtHalf, type CrowdFault } from './crowd-fault.ts';
 import { usageOf, type CrowdNode } from './crowd-node.ts';
 import { bytesSince, summarize, type CrowdResult, type NodeBytes } from './crowd-result.ts';
 import { MemoryAtHand } from './memory-at-hand.ts';
 import { ownSeconds, processorClock } from './processor-time.ts';
-import { pushRandomBlob } from './random-blob.ts';
+import { pushKnownBlob, type KnownBlob } from './random-blob.ts';
 
 /** What is pulled. */
 export type CrowdContent =
@@ -39,8 +39,10 @@ export interface CrowdPlan {
 interface Pulled {
   readonly sizeBytes: number;
   readonly digests: readonly Digest[];
-  /** Of the blob that nodes warm up with. */
-  readonly warmUp: Digest | undefined;
+  /** Undefined for an image. */
+  readonly blob: KnownBlob | undefined;
+  /** The blob that nodes warm up with. */
+  readonly warmUp: KnownBlob | undefined;
 }
 
 const TAG = 'bench';
@@ -75,37 +77,49 @@ async function fill(
   folder: string,
   { content, warmUpBytes }: CrowdPlan,
 ): Promise<Pulled> {
-  const warmUp = warmUpBytes > 0 ? await pushRandomBlob(registry.url, REPOSITORY, folder, warmUpBytes) : undefined;
+  const warmUp = warmUpBytes > 0 ? await pushKnownBlob(registry.url, REPOSITORY, folder, warmUpBytes) : undefined;
   if (content.kind === 'blob') {
-    const digest = await pushRandomBlob(registry.url, REPOSITORY, folder, content.sizeBytes);
-    return { sizeBytes: content.sizeBytes, digests: [digest], warmUp };
+    const blob = await pushKnownBlob(registry.url, REPOSITORY, folder, content.sizeBytes);
+    return { sizeBytes: content.sizeBytes, digests: [blob.digest], blob, warmUp };
   }
   const image = makeRandomImage(...content.layersBytes);
   await pushImage(`127.0.0.1:${registry.port}/${REPOSITORY}:${TAG}`, image);
   const parts = [image.config, ...image.layers];
-  return { sizeBytes: parts.reduce((sum, { bytes }) => sum + bytes.length, 0), digests: blobsOf(image), warmUp };
+  return {
+    sizeBytes: parts.reduce((sum, { bytes }) => sum + bytes.length, 0),
+    digests: blobsOf(image),
+    blob: undefined,
+    warmUp,
+  };
 }
 
 /** Has all nodes pull a blob that is not measured: what has run for a while is compiled, and knows its peers. */
-async function warmUp(lab: CrowdLab, digest: Digest): Promise<void> {
-  const run: ClientRun = { lab, startMs: performance.now(), expectedMs: 1000 };
-  await Promise.all(lab.nodes.map(async (node) => await pullBlob(run, node, digest, 'node').done));
+async function warmUp(lab: CrowdLab, blob: KnownBlob): Promise<void> {
+  const run = { lab, expectedMs: 1000 };
+  const begins = await Promise.all(lab.nodes.map(async (node) => await blobClient(run, node, blob, 'node')));
+  const startMs = performance.now();
+  await Promise.all(begins.map(async (begin) => await begin(startMs).done));
 }
 
 /** Brings everything to the first node, takes the origin away, and answers the other nodes. */
 async function warmFirst(lab: CrowdLab, content: Pulled, plan: CrowdPlan): Promise<readonly CrowdNode[]> {
   const [first, ...others] = lab.nodes;
   if (first === undefined) return [];
-  const pull = startPull({ lab, startMs: performance.now(), expectedMs: 1000 }, first, content, plan);
-  await pull.done;
+  const begin = await makeClient({ lab, expectedMs: 1000 }, first, content, plan);
+  await begin(performance.now()).done;
   lab.killOrigin();
   return others;
 }
 
-function startPull(run: ClientRun, node: CrowdNode, content: Pulled, plan: CrowdPlan): ClientPull {
-  const [digest] = content.digests;
-  if (plan.content.kind === 'image' || digest === undefined) return pullImage(run, node, TAG, content.digests);
-  return pullBlob(run, node, digest, plan.setting === 'direct' ? 'origin' : 'node');
+async function makeClient(
+  run: Omit<ClientRun, 'startMs'>,
+  node: CrowdNode,
+  content: Pulled,
+  plan: CrowdPlan,
+): Promise<(startMs: number) => ClientPull> {
+  const { blob } = content;
+  if (blob === undefined) return imageClient(run, node, TAG, content.digests);
+  return await blobClient(run, node, blob, plan.setting === 'direct' ? 'origin' : 'node');
 }
 
 async function measure(
@@ -119,12 +133,15 @@ async function measure(
   // What all nodes together write, a little ahead of them.
   const totalBytes = content.sizeBytes * pullers.length;
   await using memory = await MemoryAtHand.hold(plan.setting === 'direct' ? 0 : totalBytes * MEMORY_SHARE);
+  const expected = { lab, expectedMs: boundSeconds * 1000 };
+  const clients = new Map<CrowdNode, (startMs: number) => ClientPull>();
+  for (const node of pullers) clients.set(node, await makeClient(expected, node, content, plan));
   const originBefore = await lab.originSentBytes();
   const bytesBefore = await bytesOf(lab.nodes);
   const usageBefore = await usageOf(lab.nodes);
   const clock = await processorClock();
   const harnessBefore = (await ownSeconds()) + (await lab.originCpuSeconds());
-  const run: ClientRun = { lab, startMs: performance.now(), expectedMs: boundSeconds * 1000 };
+  const run: ClientRun = { ...expected, startMs: performance.now() };
   memory.release(totalBytes / boundSeconds);
   const pulls: ClientPull[] = [];
   const [digest] = content.digests;
@@ -132,7 +149,10 @@ async function measure(
   const fault = plan.fault && digest ? strikeAtHalf(crowd, plan.fault, digest) : undefined;
   // Its failure is told below, unless that of a client comes first.
   fault?.catch(() => undefined);
-  await startInWaves(plan, pullers, (node) => pulls.push(startPull(run, node, content, plan)));
+  await startInWaves(plan, pullers, (node) => {
+    const begun = clients.get(node)?.(run.startMs);
+    if (begun !== undefined) pulls.push(begun);
+  });
   if (fault !== undefined) await Promise.race([fault, Promise.all(pulls.map(async ({ done }) => await done))]);
   const struck = await fault;
   const untouched = pulls.filter(({ node }) => node !== struck?.victim);

@@ -43,7 +43,7 @@ const NET_FLAGS = {
   rate: 'rate of every link, each way (200mbit)',
   rounds: 'runs (1)',
   profile: 'folder for CPU profiles of the nodes',
-  'warm-up': 'size of another blob that all nodes pull before, or `none` for fresh processes (64MiB)',
+  'warm-up': 'size of another blob that all nodes pull before, or `none` for fresh processes (256MiB)',
 };
 const BLOB_FLAGS = { blob: 'size of the blob (256MiB)' };
 
@@ -155,7 +155,7 @@ async function measureKind(kind: CrowdKind, flags: Flags, log: (line: string) =>
     content: { kind: 'blob', sizeBytes: flags.sizeBytes('blob', 256 * MEBIBYTE) },
     setting: 'cold',
     profileFolder: flags.text('profile'),
-    warmUpBytes: flags.text('warm-up') === 'none' ? 0 : flags.sizeBytes('warm-up', 64 * MEBIBYTE),
+    warmUpBytes: flags.text('warm-up') === 'none' ? 0 : flags.sizeBytes('warm-up', 256 * MEBIBYTE),
   });
   const rounds: Round[] = [];
   for (let round = flags.count('rounds', 1); round > 0; round -= 1) {

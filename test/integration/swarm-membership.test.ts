@@ -56,6 +56,18 @@ describe('a swarm', () => {
     },
   );
 
+  test('does not probe a member that a data link has just heard', { timeout: 30_000 }, async () => {
+    const clock = { nowMs: () => performance.now() };
+    const first = await node([], { clock, heardAtMs: () => clock.nowMs() });
+    const second = await node([first.port], { clock });
+    await until('both see each other', 6_000, () => seen(first) === 2 && seen(second) === 2);
+    const counted = async (swarm: typeof first): Promise<string> => await swarm.metrics.metrics();
+    const heard = /dockyard_swarm_probes_total\{outcome="heard"\} [2-9]/;
+    await expect.poll(async () => await counted(first), { timeout: 8_000 }).toMatch(heard);
+    expect(await counted(first)).not.toMatch(/outcome="(direct|indirect|failed)"\}/);
+    await expect.poll(async () => await counted(second), { timeout: 8_000 }).toMatch(/outcome="direct"\} [1-9]/);
+  });
+
   test('does not let in who has another key, or none, and says so', { timeout: 30_000 }, async () => {
     const first = await node([], { swarmKey: makeKey() });
     const { log, lines } = captureLog();

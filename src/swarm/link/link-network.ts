@@ -114,6 +114,13 @@ export class LinkNetwork implements AsyncDisposable {
     return this.#links.get(peerId);
   }
 
+  /** When anything last came from a peer, by the injected clock; undefined when there is no link with it. */
+  heardAtMs(peerId: PeerId): number | undefined {
+    const link = this.#links.get(peerId);
+    if (link === undefined) return undefined;
+    return Math.max(link.lastHeardAtMs, link.partner?.lastHeardAtMs ?? 0);
+  }
+
   links(): readonly Link[] {
     return [...this.#all];
   }

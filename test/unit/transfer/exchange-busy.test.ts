@@ -33,6 +33,7 @@ function makeBusyExchange() {
   );
   let nextId = 0;
   const exchange = new Exchange(DIGEST, {
+    peerId: 'self',
     memory,
     uploads,
     nextChannelId: () => (nextId += 1),
