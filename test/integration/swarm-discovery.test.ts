@@ -31,11 +31,7 @@ async function findNow(discovery: HolderDiscovery, key: Uint8Array, timeoutMs: n
 }
 
 /** Finds until someone is found. @throws {Error} when the time is over before */
-async function findSoon(
-  discovery: HolderDiscovery,
-  key: Uint8Array,
-  timeoutMs = 5_000,
-): Promise<Found[]> {
+async function findSoon(discovery: HolderDiscovery, key: Uint8Array, timeoutMs = 5_000): Promise<Found[]> {
   const find = async (): Promise<Found[]> => {
     const found = await findNow(discovery, key, timeoutMs);
     if (found.length === 0) throw new Error(`${discovery.name} finds nobody`);
