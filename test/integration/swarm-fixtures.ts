@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import { Registry } from 'prom-client';
-import { vi } from 'vitest';
 import { generateIdentity, type Identity } from '../../src/swarm/identity.ts';
 import { MEMBERSHIP_DEFAULTS, type MembershipConfig } from '../../src/swarm/membership-config.ts';
 import { openSwarm, type Swarm, type SwarmConfig } from '../../src/swarm/swarm.ts';
@@ -20,10 +20,10 @@ export const QUICK: MembershipConfig = { ...MEMBERSHIP_DEFAULTS, reconnectInterv
 /** Waits until the condition holds. @throws {Error} with `what` when it does not within the time */
 export async function until(what: string, timeoutMs: number, condition: () => boolean): Promise<number> {
   const startMs = performance.now();
-  const check = (): void => {
-    if (!condition()) throw new Error(`${what}: not within ${timeoutMs} ms`);
-  };
-  await vi.waitFor(check, { timeout: timeoutMs, interval: 20 });
+  while (!condition()) {
+    if (performance.now() - startMs > timeoutMs) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    await delay(20);
+  }
   return performance.now() - startMs;
 }
 
@@ -34,7 +34,6 @@ interface NodeOptions extends Partial<SwarmConfig> {
   readonly swarmKey?: SwarmKey | undefined;
   readonly log?: Logger;
   readonly clock?: { nowMs(): number };
-  readonly heardAtMs?: (peerId: string) => number | undefined;
 }
 
 /** A node on loopback that meets the others through the given ports. */
@@ -47,12 +46,11 @@ export async function openNode(
     swarmKey,
     log = silent,
     clock = { nowMs: () => Date.now() },
-    heardAtMs = () => undefined,
     ...config
   } = options;
   const metrics = new Registry();
   const swarm = await openSwarm(
-    { identity, swarmKey, log, metrics, clock, heardAtMs, random: Math.random },
+    { identity, swarmKey, log, metrics, clock, random: Math.random },
     {
       listen: { host: '127.0.0.1', port: 0 },
       bootstrap: ports.map((port) => ({ host: 'localhost', port })),
