@@ -34,6 +34,7 @@ interface NodeOptions extends Partial<SwarmConfig> {
   readonly swarmKey?: SwarmKey | undefined;
   readonly log?: Logger;
   readonly clock?: { nowMs(): number };
+  readonly heardAtMs?: (peerId: string) => number | undefined;
 }
 
 /** A node on loopback that meets the others through the given ports. */
@@ -46,11 +47,12 @@ export async function openNode(
     swarmKey,
     log = silent,
     clock = { nowMs: () => Date.now() },
+    heardAtMs = () => undefined,
     ...config
   } = options;
   const metrics = new Registry();
   const swarm = await openSwarm(
-    { identity, swarmKey, log, metrics, clock, random: Math.random },
+    { identity, swarmKey, log, metrics, clock, heardAtMs, random: Math.random },
     {
       listen: { host: '127.0.0.1', port: 0 },
       bootstrap: ports.map((port) => ({ host: 'localhost', port })),
