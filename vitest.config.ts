@@ -64,7 +64,7 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
         },
       },
-      ...(process.env['DOCKYARD_CHAOS'] === '1' ? [chaos] : []),
+      ...(process.env['CHAOS_SUITE'] === '1' ? [chaos] : []),
     ],
   },
 });

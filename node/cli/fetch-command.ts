@@ -56,7 +56,11 @@ export function addFetchCommand(program: Command, context: CommandContext): void
   addPlaceFlags(command);
   addTorrentFlags(command);
   addAppFlags(command);
-  addNodeFlags(command, NODE_OPTIONS, (path) => CONFIG_EXCEPTIONS.get(path.join('.')) ?? CONFIG_PARTS.has(path[0] ?? ''));
+  addNodeFlags(
+    command,
+    NODE_OPTIONS,
+    (path) => CONFIG_EXCEPTIONS.get(path.join('.')) ?? CONFIG_PARTS.has(path[0] ?? ''),
+  );
   command.action(async (text: string) => {
     const flags = command.opts<GivenFlags>();
     const { config, sources } = loadGivenConfig(command, context.facts);

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { BufferPool } from '../../src/content/buffer-pool.ts';
-import { openContent } from '../../src/content/open-content.ts';
+import { openContent, type OpenedContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
@@ -101,8 +101,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   await using starting = new AsyncDisposableStack();
   const current = { config };
   const metrics = createMetrics(version);
-  const { random } = Math;
-  const ground: Ground = { log, metrics, random };
+  const ground: Ground = { log, metrics, random: Math.random };
 
   const credentials = new ReplaceableCredentials({ log, clock: systemClock }, config.credentials.dockerConfig);
   // Made before the disk is touched, since it may refuse its configuration; it has nothing to close until it is asked.
@@ -152,13 +151,13 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   });
   const admin: AdminServer = starting.use(await AdminServer.open({ subject, metrics, log }, { listen: config.admin }));
 
+  const reloadable = { origin, credentials, dataPlane, content, notifier: seed?.notifier, torrents, log };
   const close = closeOnce(facade, starting.move(), () => current.config.http.shutdownGraceMs);
   return {
     addresses: { facade: facadeAddress, admin: admin.address, swarm: undefined, data: undefined, ...swarm.addresses },
     peerId: swarm.peerId,
     config: () => current.config,
-    reload: (next) =>
-      applyReload(next, current, { origin, credentials, dataPlane, notifier: seed?.notifier, torrents, log }),
+    reload: (next) => applyReload(next, current, reloadable),
     close,
     [Symbol.asyncDispose]: () => close(0),
   };
@@ -261,6 +260,7 @@ interface Reloadable {
   readonly origin: OriginRegistry;
   readonly credentials: ReplaceableCredentials;
   readonly dataPlane: DataPlane;
+  readonly content: OpenedContent;
   readonly notifier: Notifier | undefined;
   readonly torrents: Torrents | undefined;
   readonly log: Logger;
@@ -279,6 +279,8 @@ async function applyReload(next: NodeConfig, current: { config: NodeConfig }, pa
   await parts.torrents?.useRates(plan.config);
   parts.log.level = plan.config.log.level;
   current.config = plan.config;
+  // Last, since it may take a while until all that is beyond the limits is off the disk.
+  await parts.content.setLimits(contentConfig(plan.config));
   return plan;
 }
 

@@ -143,15 +143,18 @@ export const CONFIG_SCHEMA = {
       summary: 'How much blobs may take; what was used least recently goes first.',
       defaultText: 'half of the file system of `data`, at most `50GiB`',
       defaultFrom: defaultStoreSizeBytes,
+      reloadable: true,
     }),
     minFreeDisk: optionFrom(size({ min: 0 }), {
       summary: 'How much of the file system is left free for others.',
       defaultText: 'a twentieth of the file system of `data`, at most `10GiB`',
       defaultFrom: defaultFreeDiskBytes,
+      reloadable: true,
     }),
     maxManifests: option(size({ min: 4 * MIB }), {
       summary: 'How much kept manifests may take; what was used least recently goes first.',
       default: 512 * MIB,
+      reloadable: true,
     }),
   }),
   tags: group('Tags, which may move.', {

@@ -4,6 +4,7 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { BlobStat } from './blob-store.ts';
+import type { VerifiedMark } from './verified-stream.ts';
 
 /** Facts of a blob that may change, and how many have it open. */
 export interface CatalogEntry {
@@ -16,6 +17,10 @@ export interface CatalogEntry {
   leases: number;
   /** Set once it was found damaged: its readers are told so. */
   damaged: boolean;
+  /** This process has hashed the whole and found it right. */
+  proven: boolean;
+  /** When the file was last found right by one who read it whole. */
+  verified: VerifiedMark | undefined;
 }
 
 /** Complete blobs in the order of use. */
@@ -23,6 +28,7 @@ export class BlobCatalog {
   readonly #entries = new Map<Digest, CatalogEntry>();
   /** Those that are not pinned, least recently used first: a Map keeps the order in which keys were set. */
   readonly #evictable = new Map<Digest, CatalogEntry>();
+  readonly #listeners: ((digest: Digest) => void)[] = [];
   #totalBytes = 0;
   #pinnedBytes = 0;
 
@@ -44,10 +50,15 @@ export class BlobCatalog {
     return this.#entries.get(digest);
   }
 
+  /** Tells of each blob that is taken out. */
+  onGone(listener: (digest: Digest) => void): void {
+    this.#listeners.push(listener);
+  }
+
   /** Adds a blob as the one used last. At opening, add in the order of use. */
   add(facts: BlobStat): CatalogEntry {
     this.delete(facts.digest);
-    const entry = { ...facts, leases: 0, damaged: false };
+    const entry = { ...facts, leases: 0, damaged: false, proven: false, verified: undefined };
     this.#entries.set(entry.digest, entry);
     if (!entry.pinned) this.#evictable.set(entry.digest, entry);
     this.#totalBytes += entry.sizeBytes;
@@ -75,6 +86,7 @@ export class BlobCatalog {
     const entry = this.#entries.get(digest);
     if (entry === undefined) return false;
     this.#entries.delete(digest);
+    for (const listener of this.#listeners) listener(digest);
     this.#evictable.delete(digest);
     this.#totalBytes -= entry.sizeBytes;
     if (entry.pinned) this.#pinnedBytes -= entry.sizeBytes;

@@ -22,11 +22,20 @@ export interface BlobStat {
 export interface HeldBlob extends AsyncDisposable {
   readonly digest: Digest;
   readonly geometry: PieceGeometry;
-  /** The SHA-256 of every piece, in order, 32 bytes each; computed once and kept. */
+  /**
+   * The SHA-256 of every piece, in order, 32 bytes each; computed once and kept.
+   * @throws {DockyardError} ERR_BLOB_DAMAGED when they had to be computed and the whole is not what it was
+   */
   pieceHashes(): Promise<Buffer>;
-  /** Reads a range whole: for pieces, never for blobs. The caller owns the buffer and may release it, see BufferPool. */
+  /**
+   * Reads a range whole, unverified: for pieces, which those who get them verify, never for blobs. The caller owns the
+   * buffer and may release it, see BufferPool.
+   */
   read(range: ByteRange): Promise<Buffer>;
-  /** Streams a range in large chunks; the consumer sets the pace, owns the chunks, and may release them. */
+  /**
+   * Streams a range in large chunks, all verified; the consumer sets the pace, owns the chunks, and may release them.
+   * @throws {DockyardError} ERR_BLOB_DAMAGED in place of the first wrong bytes; the blob is held no longer then
+   */
   stream(range: ByteRange, options?: { signal?: AbortSignal | undefined }): AsyncIterable<Buffer>;
   close(): Promise<void>;
 }
@@ -37,7 +46,7 @@ export interface PartialBlob extends AsyncDisposable {
   readonly geometry: PieceGeometry;
   /** Which pieces are held. Not to be changed by the reader. */
   readonly held: Bitfield;
-  /** The expected hash of a piece, or `undefined` while it is not known. */
+  /** The hash of a piece that is held, or that was refused for want of room; otherwise `undefined`. */
   pieceHash(index: number): Buffer | undefined;
   /** The SHA-256 of bytes that came in for a piece, which must not change meanwhile; never fails. */
   hashPiece(bytes: Uint8Array): Promise<Buffer>;
@@ -103,6 +112,8 @@ export interface BlobStore extends AsyncDisposable {
   setPinned(digest: Digest, pinned: boolean): Promise<void>;
   /** Removes a complete blob; false when it was not held. Readers that have it open go on. */
   remove(digest: Digest): Promise<boolean>;
+  /** Tells of each complete blob that is held no longer: evicted, removed, or found damaged. */
+  onGone(listener: (digest: Digest) => void): void;
   /** All complete blobs. */
   list(): Iterable<BlobStat>;
   /** Partial blobs on disk, open or not. */

@@ -8,14 +8,14 @@ import type { BufferPool } from './buffer-pool.ts';
 import { hash } from 'node:crypto';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
-import { digestAlgorithm, digestBytes, type Digest } from '../oci/digest.ts';
+import { digestAlgorithm, digestBytes, DigestHasher, type Digest } from '../oci/digest.ts';
 import { statOf, type BlobCatalog, type CatalogEntry } from './blob-catalog.ts';
 import type { BlobRecords } from './blob-records.ts';
 import type { BlobStat, HeldBlob } from './blob-store.ts';
 import type { Disk, DiskFile } from './disk.ts';
 import { contentError, isAbsentError } from './errors.ts';
 import { FsHeldBlob } from './fs-held-blob.ts';
-import { pieceRange } from './geometry.ts';
+import { pieceRange, type PieceGeometry } from './geometry.ts';
 import type { HashThread } from './hash-thread.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { BLOB_FILE_MODE, type StoreLayout } from './layout.ts';
@@ -103,6 +103,7 @@ export class CompleteBlobs {
     }
     const nowMs = clock.nowMs();
     const entry = catalog.add({ digest, sizeBytes, addedAtMs: nowMs, lastUsedAtMs: nowMs, pinned });
+    entry.proven = true;
     await records.add(statOf(entry), pieceHashes);
     return entry;
   }
@@ -214,6 +215,9 @@ export class CompleteBlobs {
       file,
       memory: this.#deps.memory,
       pieceHashes: async (blob) => await this.#pieceHashes(entry, blob),
+      knownPieceHashes: async (geometry) => await this.#knownPieceHashes(entry, geometry),
+      nowMs: () => this.#deps.clock.nowMs(),
+      hashPiece: async (bytes) => await this.#deps.hashes.ofPiece(bytes),
       onDamage: async () => await this.setAside(entry),
       onClose: async () => {
         entry.leases -= 1;
@@ -222,11 +226,14 @@ export class CompleteBlobs {
     });
   }
 
+  async #knownPieceHashes({ digest }: CatalogEntry, geometry: PieceGeometry): Promise<Buffer | undefined> {
+    if (geometry.pieceCount === 0) return Buffer.alloc(0);
+    if (geometry.pieceCount === 1 && digestAlgorithm(digest) === 'sha256') return digestBytes(digest);
+    return await this.#deps.records.pieceHashes(digest, geometry);
+  }
+
   async #pieceHashes(entry: CatalogEntry, blob: HeldBlob): Promise<Buffer> {
-    const { pieceCount } = blob.geometry;
-    if (pieceCount === 0) return Buffer.alloc(0);
-    if (pieceCount === 1 && digestAlgorithm(entry.digest) === 'sha256') return digestBytes(entry.digest);
-    const known = await this.#deps.records.pieceHashes(entry.digest, blob.geometry);
+    const known = await this.#knownPieceHashes(entry, blob.geometry);
     if (known !== undefined) return known;
     let hashing = this.#hashing.get(entry);
     if (hashing === undefined) {
@@ -237,15 +244,26 @@ export class CompleteBlobs {
   }
 
   async #hashPieces(entry: CatalogEntry, blob: HeldBlob): Promise<Buffer> {
-    const { catalog, hashes, layout, records } = this.#deps;
-    const isHeld = catalog.get(entry.digest) === entry;
+    const { catalog, records } = this.#deps;
+    const { digest } = entry;
     // A small blob is hashed before the worker would have the message; a removed one can be read by its readers alone.
-    const here = blob.geometry.pieceCount <= 1 || !isHeld;
-    const found = here
-      ? await hashThroughReader(blob)
-      : await hashes.pieceHashes(layout.blobFile(entry.digest), blob.geometry);
-    if (catalog.get(entry.digest) === entry) await records.savePieceHashes(entry.digest, found);
-    return found;
+    const here = blob.geometry.pieceCount <= 1 || catalog.get(digest) !== entry;
+    const found = here ? await hashThroughReader(blob) : await this.#hashFile(entry, blob.geometry);
+    // Peers will believe these hashes: they are not to be those of bytes that have changed since the blob was found right.
+    if (found.digest !== digest) {
+      await this.setAside(entry);
+      throw contentError('ERR_BLOB_DAMAGED', `the file of ${digest} has other bytes than the blob`);
+    }
+    entry.proven = true;
+    if (catalog.get(digest) === entry) await records.savePieceHashes(digest, found.hashes);
+    return found.hashes;
+  }
+
+  async #hashFile(entry: CatalogEntry, geometry: PieceGeometry): Promise<{ hashes: Buffer; digest: Digest }> {
+    const { hashes, layout } = this.#deps;
+    const file = layout.blobFile(entry.digest);
+    const digest = entry.proven ? entry.digest : await hashes.wholeFile(file, digestAlgorithm(entry.digest));
+    return { hashes: await hashes.pieceHashes(file, geometry), digest };
   }
 
   async #makeShard(shard: string): Promise<void> {
@@ -280,10 +298,13 @@ export class CompleteBlobs {
   }
 }
 
-async function hashThroughReader(blob: HeldBlob): Promise<Buffer> {
+async function hashThroughReader(blob: HeldBlob): Promise<{ hashes: Buffer; digest: Digest }> {
+  const whole = new DigestHasher(digestAlgorithm(blob.digest));
   const hashes: Buffer[] = [];
   for (let index = 0; index < blob.geometry.pieceCount; index += 1) {
-    hashes.push(hash('sha256', await blob.read(pieceRange(blob.geometry, index)), 'buffer'));
+    const bytes = await blob.read(pieceRange(blob.geometry, index));
+    whole.update(bytes);
+    hashes.push(hash('sha256', bytes, 'buffer'));
   }
-  return Buffer.concat(hashes);
+  return { hashes: Buffer.concat(hashes), digest: whole.digest() };
 }

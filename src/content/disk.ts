@@ -11,7 +11,7 @@ export interface DiskFile {
   writev(buffers: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }>;
   truncate(sizeBytes: number): Promise<void>;
   sync(): Promise<void>;
-  stat(): Promise<{ size: number }>;
+  stat(): Promise<{ size: number; mtimeMs: number; ctimeMs: number }>;
   close(): Promise<void>;
 }
 

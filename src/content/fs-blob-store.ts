@@ -1,5 +1,6 @@
 /** The content store on disk. See layout.ts for where things lie, and docs/decisions/0001-content-store.md for why. */
 import { BufferPool } from './buffer-pool.ts';
+import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -9,14 +10,14 @@ import type { BlobStat, BlobStore, HeldBlob, PartialBlob, StoreUsage, VerifyResu
 import { ContentIndex } from './content-index.ts';
 import { nodeDisk, writeNewFile, type Disk } from './disk.ts';
 import { contentError, isAbsentError } from './errors.ts';
-import type { PieceGeometry } from './geometry.ts';
+import { pieceGeometry, pieceRange, type PieceGeometry } from './geometry.ts';
 import { StoreLayout } from './layout.ts';
 import { RecordShelf } from './record-shelf.ts';
 import { loadCatalog, prepareDirectory, prepareFolders } from './store-opening.ts';
 import { openingFailure } from './opening-failure.ts';
 import { makeStoreParts, type StoreParts } from './store-parts.ts';
 import { verifyBlob } from './store-verifying.ts';
-import { StoreSpace, type Eviction, type EvictionReason } from './store-space.ts';
+import { StoreSpace, type Eviction, type EvictionReason, type StoreLimits } from './store-space.ts';
 
 /** What a store keeps for reading when it shares no pool. */
 const OWN_MEMORY_BYTES = 8 * 1024 * 1024;
@@ -77,10 +78,12 @@ export class FsBlobStore implements BlobStore {
       { ...config, folder: config.directory },
     );
     this.record = new RecordShelf(parts, this.#space);
-    metrics.observe(
-      { blobCount: () => catalog.count, blobBytes: () => catalog.totalBytes, partialBytes: () => shelf.totalBytes },
-      config.maxSizeBytes,
-    );
+    metrics.observe({
+      blobCount: () => catalog.count,
+      blobBytes: () => catalog.totalBytes,
+      partialBytes: () => shelf.totalBytes,
+      maxSizeBytes: () => this.#space.maxSizeBytes,
+    });
     this.#saving = setInterval(() => void parts.complete.saveUse(), SAVE_USE_INTERVAL_MS);
     this.#saving.unref();
   }
@@ -108,13 +111,20 @@ export class FsBlobStore implements BlobStore {
       await loadCatalog(parts);
       await parts.shelf.load();
       const store = new FsBlobStore(deps, config, parts);
-      await store.#shrink();
+      await store.#shrink(async () => await store.#space.withRoom(0, async () => await Promise.resolve()));
       return store;
     } catch (error) {
       await parts.hashes.close();
       if (deps.index === undefined) await index.close();
       throw openingFailure(config.directory, error);
     }
+  }
+
+  /** Puts other limits in force, and evicts what is beyond them. */
+  async setLimits(limits: StoreLimits): Promise<void> {
+    this.#assertOpen();
+    this.#space.setLimits(limits);
+    await this.#shrink(async () => await this.#space.shrink());
   }
 
   stat(digest: Digest): BlobStat | undefined {
@@ -157,6 +167,10 @@ export class FsBlobStore implements BlobStore {
   async remove(digest: Digest): Promise<boolean> {
     this.#assertOpen();
     return await this.#parts.complete.remove(digest);
+  }
+
+  onGone(listener: (digest: Digest) => void): void {
+    this.#parts.catalog.onGone(listener);
   }
 
   list(): Iterable<BlobStat> {
@@ -212,7 +226,7 @@ export class FsBlobStore implements BlobStore {
     const incoming = join(layout.incomingFolder, String(this.#nextIncoming++));
     try {
       await writeNewFile(this.#parts.disk, incoming, bytes);
-      await complete.publish(digest, bytes.length, incoming, undefined);
+      await complete.publish(digest, bytes.length, incoming, hashesOf(bytes));
     } finally {
       // Gone already when it was published; still there when that failed, or when another put was first.
       await this.#removeIncoming(incoming);
@@ -243,12 +257,12 @@ export class FsBlobStore implements BlobStore {
     return undefined;
   }
 
-  /** The limit may be lower than when the store was last open. What is pinned stays all the same. */
-  async #shrink(): Promise<void> {
+  /** The limit may be lower than before. What is pinned, or being read, stays all the same. */
+  async #shrink(meetLimits: () => Promise<void>): Promise<void> {
     try {
-      await this.#space.withRoom(0, async () => await Promise.resolve());
+      await meetLimits();
     } catch (error) {
-      this.#log.warn({ err: error }, 'more is pinned than the size limit allows');
+      this.#log.warn({ err: error }, 'more is pinned or in use than the limits of the store allow');
     }
   }
 
@@ -266,4 +280,12 @@ export class FsBlobStore implements BlobStore {
   #assertOpen(): void {
     if (this.#closing !== undefined) throw contentError('ERR_STORE_CLOSED', 'the content store is closed');
   }
+}
+
+/** The hashes of several pieces; that of a single one is mostly the digest. */
+function hashesOf(bytes: Uint8Array): Buffer | undefined {
+  const geometry = pieceGeometry(bytes.length);
+  if (geometry.pieceCount <= 1) return undefined;
+  const ranges = Array.from({ length: geometry.pieceCount }, (_, index) => pieceRange(geometry, index));
+  return Buffer.concat(ranges.map(({ start, end }) => hash('sha256', bytes.subarray(start, end), 'buffer')));
 }

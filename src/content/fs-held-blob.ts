@@ -7,9 +7,7 @@ import type { BufferPool } from './buffer-pool.ts';
 import { readFully, type DiskFile } from './disk.ts';
 import { contentError } from './errors.ts';
 import { pieceGeometry, type PieceGeometry } from './geometry.ts';
-
-/** Measured from the page cache, with one read ahead: 256 KiB 3.0, 512 KiB 3.9, 1 MiB 4.7, 4 MiB 5.3 GB/s. */
-const STREAM_CHUNK_BYTES = 1024 * 1024;
+import { isBelieved, streamBelieved, streamPieces, streamWhole, type VerifiedMark } from './verified-stream.ts';
 
 export interface FsHeldBlobDeps {
   readonly memory: BufferPool;
@@ -17,7 +15,12 @@ export interface FsHeldBlobDeps {
   readonly file: DiskFile;
   /** Finds or computes the piece hashes. */
   readonly pieceHashes: (blob: HeldBlob) => Promise<Buffer>;
-  /** Told when the file is shorter than the blob. */
+  /** The piece hashes, if that takes no reading of the blob. */
+  readonly knownPieceHashes: (geometry: PieceGeometry) => Promise<Buffer | undefined>;
+  readonly nowMs: () => number;
+  /** The SHA-256 of a piece, off the main thread. */
+  readonly hashPiece: (bytes: Uint8Array) => Promise<Buffer>;
+  /** Told when the file is shorter than the blob, or has other bytes. */
   readonly onDamage: () => Promise<void>;
   /** Told once, at `close`. */
   readonly onClose: () => Promise<void>;
@@ -47,30 +50,27 @@ export class FsHeldBlob implements HeldBlob {
   }
 
   async *stream(range: ByteRange, options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Buffer> {
-    assertRange(range, this.geometry.sizeBytes);
-    const { signal } = options;
-    let position = range.start;
-    const readNext = (): Promise<Buffer> | undefined => {
-      const length = Math.min(STREAM_CHUNK_BYTES, range.end - position);
-      if (length === 0) return undefined;
-      position += length;
-      const reading = this.#readAt(position - length, length);
-      // It may fail while the consumer is busy with the chunk before; it is awaited, and throws, in its turn.
-      reading.catch(() => undefined);
-      return reading;
+    const { digest, geometry } = this;
+    assertRange(range, geometry.sizeBytes);
+    this.#assertReadable();
+    if (range.start === range.end) return;
+    const mark = await this.#look();
+    const deps = {
+      digest,
+      geometry,
+      hashPiece: this.#deps.hashPiece,
+      readAt: async (position: number, length: number) => await this.#readAt(position, length),
+      onRight: () => (this.#deps.entry.verified = mark),
+      onWrong: async (position: number) => await this.#failDamaged('has other bytes than the blob', position),
     };
-    let ahead = readNext();
-    try {
-      while (ahead !== undefined) {
-        signal?.throwIfAborted();
-        const chunk: Buffer = await ahead;
-        ahead = readNext();
-        yield chunk;
-      }
-    } finally {
-      // The consumer may leave while a read is under way: its outcome no longer matters to anyone.
-      if (ahead !== undefined) await Promise.allSettled([ahead]);
+    if (isBelieved(this.#deps.entry.verified, mark)) {
+      yield* streamBelieved(deps, range, options.signal);
+      return;
     }
+    const isWhole = range.start === 0 && range.end === geometry.sizeBytes;
+    const known = await this.#deps.knownPieceHashes(geometry);
+    if (known === undefined && isWhole) yield* streamWhole(deps, options.signal);
+    else yield* streamPieces(deps, range, known ?? (await this.pieceHashes()), options.signal);
   }
 
   async close(): Promise<void> {
@@ -91,9 +91,23 @@ export class FsHeldBlob implements HeldBlob {
       throw contentError('ERR_STORE_IO', `${this.digest} could not be read`, { cause });
     }
     if (bytes.length === length) return bytes;
+    return await this.#failDamaged('ends before the blob', position + bytes.length);
+  }
+
+  /** How the file looks now. */
+  async #look(): Promise<VerifiedMark> {
+    try {
+      const { size, mtimeMs, ctimeMs } = await this.#deps.file.stat();
+      return { atMs: this.#deps.nowMs(), size, mtimeMs, ctimeMs };
+    } catch (cause) {
+      throw contentError('ERR_STORE_IO', `${this.digest} could not be read`, { cause });
+    }
+  }
+
+  async #failDamaged(what: string, position: number): Promise<never> {
     await this.#deps.onDamage();
-    throw contentError('ERR_BLOB_DAMAGED', `the file of ${this.digest} ends before the blob`, {
-      details: { position: position + bytes.length, sizeBytes: this.geometry.sizeBytes },
+    throw contentError('ERR_BLOB_DAMAGED', `the file of ${this.digest} ${what}`, {
+      details: { position, sizeBytes: this.geometry.sizeBytes },
     });
   }
 

@@ -59,6 +59,8 @@ export class FsPartialBlob implements PartialBlob {
   readonly #entries: MapEntryWriter;
   readonly #durable: DurableFile;
   readonly #writing = new Set<Promise<void>>();
+  /** Hashes of pieces that could not be written: no more of them than were on their way when that began. */
+  readonly #refused = new Map<number, Buffer>();
   #contiguousPieces = 0;
   #runAhead: RunAhead | undefined;
   #wholeIsRight = false;
@@ -80,7 +82,7 @@ export class FsPartialBlob implements PartialBlob {
 
   pieceHash(index: number): Buffer | undefined {
     const entry = this.held.has(index) ? mapEntry(this.#body, index) : undefined;
-    return entry === undefined ? undefined : Buffer.from(entry);
+    return entry === undefined ? this.#refused.get(index) : Buffer.from(entry);
   }
 
   async hashPiece(bytes: Uint8Array): Promise<Buffer> {
@@ -103,6 +105,10 @@ export class FsPartialBlob implements PartialBlob {
     this.#writing.add(writing);
     try {
       await writing;
+      this.#refused.delete(index);
+    } catch (error) {
+      this.#refused.set(index, Buffer.from(pieceHash));
+      throw error;
     } finally {
       this.#writing.delete(writing);
     }
@@ -154,6 +160,7 @@ export class FsPartialBlob implements PartialBlob {
     const changeBytes = -this.#heldBytes();
     const changeCount = -this.held.count;
     this.held.clear();
+    this.#refused.clear();
     this.#contiguousPieces = 0;
     this.#body.fill(0);
     await this.#deps.space.withRoom(0, async () => {

@@ -37,7 +37,8 @@ const USE_RESOLUTION_MS = 60 * 60 * 1000;
 /** Keeps manifests within limits; what was used least recently goes. The index belongs to whoever opened it. */
 export class LevelManifestStore implements ManifestStore {
   readonly #deps: LevelManifestStoreDeps;
-  readonly #config: LevelManifestStoreConfig;
+  readonly #maxTags: number;
+  #maxManifestBytes: number;
   /** Least recently used first: a Map keeps the order in which keys were set. */
   readonly #manifests = new Map<Digest, ManifestFacts>();
   readonly #tags = new Set<string>();
@@ -45,7 +46,8 @@ export class LevelManifestStore implements ManifestStore {
 
   private constructor(deps: LevelManifestStoreDeps, config: LevelManifestStoreConfig) {
     this.#deps = deps;
-    this.#config = config;
+    this.#maxTags = config.maxTags;
+    this.#maxManifestBytes = config.maxManifestBytes;
   }
 
   /** Reads the facts of all that is kept. @throws {DockyardError} ERR_STORE_IO */
@@ -53,6 +55,12 @@ export class LevelManifestStore implements ManifestStore {
     const store = new LevelManifestStore(deps, config);
     await store.#load();
     return store;
+  }
+
+  /** Puts another limit in force, and removes what is beyond it. @throws {DockyardError} ERR_STORE_IO, ERR_STORE_FULL */
+  async setMaxManifestBytes(maxManifestBytes: number): Promise<void> {
+    this.#maxManifestBytes = maxManifestBytes;
+    await this.#shrink();
   }
 
   async getManifest(digest: Digest): Promise<StoredManifest | undefined> {
@@ -73,9 +81,9 @@ export class LevelManifestStore implements ManifestStore {
     const { bytes, digest, mediaType } = manifest;
     const found = digestOf(bytes, digestAlgorithm(digest));
     if (found !== digest) throw contentError('ERR_CONTENT_MISMATCH', `a manifest given as ${digest} is ${found}`);
-    if (bytes.length > this.#config.maxManifestBytes) {
+    if (bytes.length > this.#maxManifestBytes) {
       throw contentError('ERR_STORE_FULL', `the manifest ${digest} is larger than all manifests may be`, {
-        details: { sizeBytes: bytes.length, maxManifestBytes: this.#config.maxManifestBytes },
+        details: { sizeBytes: bytes.length, maxManifestBytes: this.#maxManifestBytes },
       });
     }
     const facts = { mediaType, sizeBytes: bytes.length, usedAtMs: this.#deps.clock.nowMs() };
@@ -170,11 +178,11 @@ export class LevelManifestStore implements ManifestStore {
   async #shrink(): Promise<void> {
     const changes: IndexChange[] = [];
     for (const digest of this.#manifests.keys()) {
-      if (this.#totalBytes <= this.#config.maxManifestBytes) break;
+      if (this.#totalBytes <= this.#maxManifestBytes) break;
       changes.push(...this.#takeOut(digest));
     }
     for (const key of this.#tags) {
-      if (this.#tags.size <= this.#config.maxTags) break;
+      if (this.#tags.size <= this.#maxTags) break;
       this.#tags.delete(key);
       changes.push({ type: 'del', key });
     }

@@ -97,6 +97,10 @@ export class MemoryBlobStore implements BlobStore {
     return await Promise.resolve(this.#catalog.delete(digest));
   }
 
+  onGone(listener: (digest: Digest) => void): void {
+    this.#catalog.onGone(listener);
+  }
+
   list(): Iterable<BlobStat> {
     return this.#catalog.list();
   }

@@ -30,6 +30,7 @@ export class MemoryPartialBlob implements PartialBlob {
   readonly held: Bitfield;
   readonly #deps: MemoryPartialBlobDeps;
   readonly #kept: MemoryPieces;
+  readonly #refused = new Map<number, Buffer>();
   #ended = false;
 
   constructor(deps: MemoryPartialBlobDeps, kept: MemoryPieces) {
@@ -42,7 +43,7 @@ export class MemoryPartialBlob implements PartialBlob {
   }
 
   pieceHash(index: number): Buffer | undefined {
-    return this.#kept.pieces.get(index)?.hash;
+    return this.#kept.pieces.get(index)?.hash ?? this.#refused.get(index);
   }
 
   async hashPiece(bytes: Uint8Array): Promise<Buffer> {
@@ -56,7 +57,9 @@ export class MemoryPartialBlob implements PartialBlob {
       throw new RangeError(`piece ${index} has ${end - start} bytes, not ${bytes.length}`);
     if (pieceHash.length !== PIECE_HASH_BYTES) throw new RangeError(`a piece hash has ${PIECE_HASH_BYTES} bytes`);
     if (this.held.has(index)) return;
+    this.#refused.set(index, Buffer.from(pieceHash));
     this.#deps.makeRoom(bytes.length);
+    this.#refused.delete(index);
     this.#kept.pieces.set(index, { bytes: Buffer.from(bytes), hash: Buffer.from(pieceHash) });
     this.held.add(index);
     await Promise.resolve();
@@ -92,6 +95,7 @@ export class MemoryPartialBlob implements PartialBlob {
     this.#assertOpen();
     this.held.clear();
     this.#kept.pieces.clear();
+    this.#refused.clear();
     await Promise.resolve();
   }
 

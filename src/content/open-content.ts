@@ -11,6 +11,7 @@ import { LevelManifestStore, type LevelManifestStoreConfig } from './level-manif
 import type { ManifestStore } from './manifest-store.ts';
 import type { RecordShelf } from './record-shelf.ts';
 import { prepareDirectory } from './store-opening.ts';
+import type { StoreLimits } from './store-space.ts';
 
 export interface ContentDeps {
   readonly clock: { nowMs(): number };
@@ -22,6 +23,11 @@ export interface ContentDeps {
   readonly memory?: BufferPool | undefined;
 }
 
+/** Limits that may change while the content is open. */
+export interface ContentLimits extends StoreLimits {
+  readonly maxManifestBytes: number;
+}
+
 export interface ContentConfig extends FsBlobStoreConfig, LevelManifestStoreConfig {}
 
 /** What was opened. `close` closes all of it, in the right order, once. */
@@ -30,6 +36,8 @@ export interface OpenedContent extends AsyncDisposable {
   readonly manifests: ManifestStore;
   /** Blobs of record, for a seed's storage. */
   readonly record: RecordShelf;
+  /** Puts other limits in force, and removes what is beyond them. */
+  setLimits(limits: ContentLimits): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -47,5 +55,9 @@ export async function openContent(deps: ContentDeps, config: ContentConfig): Pro
   const manifests = opening.use(await LevelManifestStore.open({ ...deps, index }, config));
   const opened = opening.move();
   const close = async (): Promise<void> => await opened.disposeAsync();
-  return { blobs, manifests, record: blobs.record, close, [Symbol.asyncDispose]: close };
+  const setLimits = async (limits: ContentLimits): Promise<void> => {
+    await blobs.setLimits(limits);
+    await manifests.setMaxManifestBytes(limits.maxManifestBytes);
+  };
+  return { blobs, manifests, record: blobs.record, setLimits, close, [Symbol.asyncDispose]: close };
 }

@@ -6,6 +6,7 @@ export interface StoreFacts {
   blobCount(): number;
   blobBytes(): number;
   partialBytes(): number;
+  maxSizeBytes(): number;
 }
 
 /** Counters and gauges of one store; registered once per registry. */
@@ -43,7 +44,7 @@ export class StoreMetrics {
   }
 
   /** Lets the gauges read from the store. */
-  observe(facts: StoreFacts, maxSizeBytes: number): void {
+  observe(facts: StoreFacts): void {
     const registers = [this.#registry];
     new Gauge({
       name: 'dockyard_store_bytes',
@@ -63,7 +64,14 @@ export class StoreMetrics {
         this.set(facts.blobCount());
       },
     });
-    new Gauge({ name: 'dockyard_store_limit_bytes', help: 'Size limit of the store.', registers }).set(maxSizeBytes);
+    new Gauge({
+      name: 'dockyard_store_limit_bytes',
+      help: 'Size limit of the store.',
+      registers,
+      collect() {
+        this.set(facts.maxSizeBytes());
+      },
+    });
   }
 
   countEviction(reason: 'size' | 'disk', kind: 'blob' | 'partial' | 'quarantine'): void {

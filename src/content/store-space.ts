@@ -32,6 +32,12 @@ export interface StoreSpaceDeps {
   readonly evictor: Evictor;
 }
 
+/** What of a store's limits may change while it is open. */
+export interface StoreLimits {
+  readonly maxSizeBytes: number;
+  readonly minFreeDiskBytes: number;
+}
+
 export interface StoreSpaceConfig {
   /** A folder on the disk that is watched. */
   readonly folder: string;
@@ -50,7 +56,8 @@ const MAX_ATTEMPTS = 8;
 /** Makes room by eviction, or says ERR_STORE_FULL. */
 export class StoreSpace {
   readonly #deps: StoreSpaceDeps;
-  readonly #config: StoreSpaceConfig;
+  readonly #folder: string;
+  #limits: StoreLimits;
   /** One at a time makes room on the disk: the others would evict for want of what is about to be freed. */
   readonly #relief = new KeyedLock<'disk'>();
   /** Bytes that are being written and not yet counted as held. */
@@ -65,11 +72,27 @@ export class StoreSpace {
 
   constructor(deps: StoreSpaceDeps, config: StoreSpaceConfig) {
     this.#deps = deps;
-    this.#config = config;
+    this.#folder = config.folder;
+    this.#limits = config;
   }
 
   get maxSizeBytes(): number {
-    return this.#config.maxSizeBytes;
+    return this.#limits.maxSizeBytes;
+  }
+
+  /** Puts other limits in force: the next write meets them. */
+  setLimits(limits: StoreLimits): void {
+    this.#limits = limits;
+  }
+
+  /** Evicts what is beyond the limits. @throws {DockyardError} ERR_STORE_FULL when what may be evicted is not enough */
+  async shrink(): Promise<void> {
+    try {
+      await this.#meetSizeLimit();
+      await this.#meetDiskFloor();
+    } catch (error) {
+      throw this.#translate(error);
+    }
   }
 
   /** Free bytes of the disk, less what is being written. */
@@ -131,7 +154,7 @@ export class StoreSpace {
     const { evictor } = this.#deps;
     const going: Promise<void>[] = [];
     try {
-      while (evictor.heldBytes() + this.#reservedBytes - this.#uncountedBytes > this.#config.maxSizeBytes) {
+      while (evictor.heldBytes() + this.#reservedBytes - this.#uncountedBytes > this.#limits.maxSizeBytes) {
         const eviction = evictor.evictOne('size');
         if (eviction === undefined) throw this.#full('the size limit of the store is reached');
         going.push(this.#carryOut(eviction));
@@ -142,7 +165,7 @@ export class StoreSpace {
   }
 
   async #meetDiskFloor(): Promise<void> {
-    const floorBytes = this.#config.minFreeDiskBytes;
+    const floorBytes = this.#limits.minFreeDiskBytes;
     if (floorBytes === 0 || (await this.#readFree()) >= floorBytes) return;
     await this.#relief.run('disk', async () => {
       let freeBytes = await this.#readFree('now');
@@ -182,7 +205,7 @@ export class StoreSpace {
     if (when === 'now' || aged || this.#writtenSinceReading >= FREE_READING_MAX_BYTES) {
       this.#freeReadAtMs = nowMs;
       this.#writtenSinceReading = 0;
-      this.#freeAtReading = await this.#deps.disk.freeBytes(this.#config.folder);
+      this.#freeAtReading = await this.#deps.disk.freeBytes(this.#folder);
     }
     return this.#freeAtReading - this.#writtenSinceReading - this.#reservedBytes;
   }
@@ -201,7 +224,7 @@ export class StoreSpace {
 
   #full(reason: string, cause?: unknown): DockyardError {
     this.#deps.metrics.countRefusal();
-    const { maxSizeBytes, minFreeDiskBytes } = this.#config;
+    const { maxSizeBytes, minFreeDiskBytes } = this.#limits;
     return contentError('ERR_STORE_FULL', `no room in the content store: ${reason}`, {
       cause,
       details: { maxSizeBytes, minFreeDiskBytes, heldBytes: this.#deps.evictor.heldBytes() },

@@ -28,7 +28,7 @@ export const ORIGIN_ERRORS = {
   },
   ERR_ORIGIN_STALLED: {
     meaning: 'An upstream registry accepted a request and then gave no bytes for the time that is allowed.',
-    remedy: 'Check the network; for a slow registry raise `progressTimeoutMs` of the upstream.',
+    remedy: 'Check the network; for a slow registry raise `upstreams.NAME.stallTimeout`.',
   },
   ERR_ORIGIN_BAD_ANSWER: {
     meaning:

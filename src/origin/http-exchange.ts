@@ -16,7 +16,12 @@ export interface ExchangeRequest {
   readonly body?: string | AsyncIterable<Uint8Array>;
   /** The upstream's name, for errors. */
   readonly upstream: string;
+  /** For a connection to come about; the dispatcher keeps to it by itself, and knows better why it did not. */
+  readonly connectTimeoutMs: number;
+  /** For the next byte, once there is a connection. */
   readonly progressTimeoutMs: number;
+  /** The most for either, where the caller has less time than the upstream is allowed. */
+  readonly patienceMs?: number | undefined;
 }
 
 /** An answer whose body has not been read. Whoever gets it reads the body to its end, or discards it. */
@@ -31,6 +36,8 @@ export interface HttpAnswer {
   discard(): Promise<void>;
 }
 
+/** By so much a dispatcher may be late with its word on a connection: its timers are coarse. */
+const CONNECT_SLACK_MS = 2_000;
 /** Bytes of an unwanted body that are read away, to keep the connection; beyond that closing it is cheaper. */
 const DISCARD_LIMIT_BYTES = 64 * 1024;
 const DISCARD_TIMEOUT_MS = 1_000;
@@ -47,9 +54,9 @@ export async function exchange(
   options.signal?.throwIfAborted();
   const watch = new ProgressWatch(sent, options.signal);
   try {
-    watch.waiting();
+    watch.connecting();
     const { statusCode, headers, body } = await request(sent.url, {
-      dispatcher,
+      dispatcher: tellingStart(dispatcher, () => watch.waiting()),
       method: sent.method,
       headers: { ...sent.headers, 'accept-encoding': 'identity', 'user-agent': 'dockyard' },
       body: bodyOf(sent, watch),
@@ -64,6 +71,18 @@ export async function exchange(
     options.signal?.throwIfAborted();
     throw transportFailure(error, sent.upstream, { isConnected: false });
   }
+}
+
+/** Tells when a request has its connection and goes out. */
+function tellingStart(dispatcher: Dispatcher, onStart: () => void): Dispatcher {
+  return dispatcher.compose((dispatch) => (options, handler) => {
+    const tell = handler.onRequestStart?.bind(handler);
+    handler.onRequestStart = (controller, context) => {
+      onStart();
+      tell?.(controller, context);
+    };
+    return dispatch(options, handler);
+  });
 }
 
 function bodyOf({ body }: ExchangeRequest, watch: ProgressWatch): string | Readable | null {
@@ -84,27 +103,29 @@ async function* watched(body: AsyncIterable<Uint8Array>, watch: ProgressWatch): 
 /** Aborts a request when the other side gives nothing for too long, or when the caller gives up. */
 class ProgressWatch {
   readonly #stalled = new AbortController();
-  readonly #timer: NodeJS.Timeout;
+  readonly #sent: ExchangeRequest;
   readonly callerSignal: AbortSignal | undefined;
   readonly signal: AbortSignal;
+  #timer: NodeJS.Timeout | undefined;
+  #timerMs = 0;
   #isWaiting = false;
+  #hasEnded = false;
 
   constructor(sent: ExchangeRequest, callerSignal: AbortSignal | undefined) {
+    this.#sent = sent;
     this.callerSignal = callerSignal;
     this.signal =
       callerSignal === undefined ? this.#stalled.signal : AbortSignal.any([this.#stalled.signal, callerSignal]);
-    this.#timer = setTimeout(() => {
-      if (!this.#isWaiting) return;
-      const message = `upstream '${sent.upstream}' gave no byte for ${sent.progressTimeoutMs} ms`;
-      this.#stalled.abort(originError('ERR_ORIGIN_STALLED', message, { details: { upstream: sent.upstream } }));
-    }, sent.progressTimeoutMs);
-    this.#timer.unref();
+  }
+
+  /** A connection is awaited. */
+  connecting(): void {
+    this.#await(this.#sent.connectTimeoutMs + CONNECT_SLACK_MS);
   }
 
   /** From now on the other side is awaited. */
   waiting(): void {
-    this.#isWaiting = true;
-    this.#timer.refresh();
+    this.#await(this.#sent.progressTimeoutMs);
   }
 
   pause(): void {
@@ -112,7 +133,29 @@ class ProgressWatch {
   }
 
   end(): void {
+    this.#hasEnded = true;
     clearTimeout(this.#timer);
+  }
+
+  /** Called for every chunk: the same time again costs no new timer. */
+  #await(allowedMs: number): void {
+    if (this.#hasEnded) return;
+    const timeoutMs = Math.min(allowedMs, this.#sent.patienceMs ?? Infinity);
+    this.#isWaiting = true;
+    if (this.#timer !== undefined && this.#timerMs === timeoutMs) {
+      this.#timer.refresh();
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#timerMs = timeoutMs;
+    this.#timer = setTimeout(() => this.#onTime(timeoutMs), timeoutMs).unref();
+  }
+
+  #onTime(timeoutMs: number): void {
+    if (!this.#isWaiting) return;
+    const { upstream } = this.#sent;
+    const message = `upstream '${upstream}' gave no byte for ${timeoutMs} ms`;
+    this.#stalled.abort(originError('ERR_ORIGIN_STALLED', message, { details: { upstream } }));
   }
 }
 

@@ -98,7 +98,8 @@ export class TokenClient {
   #tokenRequest(realm: URL, server: TokenServer, scope: string, credentials: Credentials | undefined): ExchangeRequest {
     const asked = new URLSearchParams({ scope, client_id: CLIENT_ID });
     if (server.service !== undefined) asked.set('service', server.service);
-    const common = { upstream: this.#upstream.name, progressTimeoutMs: this.#upstream.progressTimeoutMs };
+    const { name: upstream, connectTimeoutMs, progressTimeoutMs } = this.#upstream;
+    const common = { upstream, connectTimeoutMs, progressTimeoutMs };
     const headers = { accept: 'application/json' };
     if (credentials?.kind === 'identity-token') {
       asked.set('grant_type', 'refresh_token');

@@ -187,8 +187,7 @@ export class UpstreamClient {
   ): Promise<string | undefined> {
     const known = await this.#authenticator.authorization(request.scope, options);
     if (known !== undefined || request.body === undefined || this.#isOpenToAll) return known;
-    const { connectTimeoutMs, progressTimeoutMs } = this.config;
-    const timeoutMs = Math.max(connectTimeoutMs, progressTimeoutMs);
+    const { progressTimeoutMs: timeoutMs } = this.config;
     const probe = {
       ...request,
       method: 'GET',
@@ -213,7 +212,8 @@ export class UpstreamClient {
     if (!this.#isOwn(url)) throw this.#leadsElsewhere(url);
     const headers = authorization === undefined ? request.headers : { ...request.headers, authorization };
     const { method, body, timeoutMs: progressTimeoutMs } = request;
-    const sent = { method, url, headers, upstream: this.config.name, progressTimeoutMs };
+    const { name: upstream, connectTimeoutMs } = this.config;
+    const sent = { method, url, headers, upstream, connectTimeoutMs, progressTimeoutMs };
     const answer = await exchange(
       this.#dispatchers.trusted(url),
       body === undefined ? sent : { ...sent, body },
@@ -332,16 +332,11 @@ export class UpstreamClient {
     authorization: string | undefined,
     options: { signal?: AbortSignal | undefined },
   ): Promise<HttpAnswer> {
-    const { connectTimeoutMs, progressTimeoutMs } = this.config;
-    const timeoutMs = Math.max(progressTimeoutMs, connectTimeoutMs);
-    const sent = {
-      method: request.method,
-      upstream: this.config.name,
-      headers: request.headers,
-      progressTimeoutMs: request.patienceMs === undefined ? timeoutMs : Math.min(request.patienceMs, timeoutMs),
-    };
+    const { method, headers: common, patienceMs } = request;
+    const { name: upstream, connectTimeoutMs, progressTimeoutMs } = this.config;
+    const sent = { method, upstream, connectTimeoutMs, progressTimeoutMs, patienceMs };
     return await followRedirects(new URL(this.#base + request.path), this.config, async (url, isOwn) => {
-      const headers = isOwn && authorization !== undefined ? { ...request.headers, authorization } : request.headers;
+      const headers = isOwn && authorization !== undefined ? { ...common, authorization } : common;
       if (!isOwn) return await exchange(await this.#dispatchers.guarded(url), { ...sent, url, headers }, options);
       const answer = await exchange(this.#dispatchers.trusted(url), { ...sent, url, headers }, options);
       this.#reached();

@@ -27,6 +27,7 @@ export interface RecordHoldingsDeps {
 export class RecordHoldings implements BlobStore {
   readonly #deps: RecordHoldingsDeps;
   readonly #stored = new Map<Digest, BlobStat>();
+  readonly #goneListeners: ((digest: Digest) => void)[] = [];
   readonly #stopping = new AbortController();
   #finding: Promise<void> | undefined;
 
@@ -42,7 +43,16 @@ export class RecordHoldings implements BlobStore {
 
   /** A blob is not in storage any more. */
   forget(digest: Digest): void {
-    this.#stored.delete(digest);
+    if (!this.#stored.delete(digest) || this.#deps.content.stat(digest) !== undefined) return;
+    for (const listener of this.#goneListeners) listener(digest);
+  }
+
+  /** Neither storage nor the content store holds it any more. */
+  onGone(listener: (digest: Digest) => void): void {
+    this.#goneListeners.push(listener);
+    this.#deps.content.onGone((digest) => {
+      if (!this.#stored.has(digest)) listener(digest);
+    });
   }
 
   /** Finds in the background what is in storage already, and calls back for each blob. */
@@ -60,7 +70,7 @@ export class RecordHoldings implements BlobStore {
     const reading = await this.#openStored(digest);
     if (reading === 'unknown') return undefined;
     if (reading !== undefined) return new RecordHeldBlob(reading, this.#deps.memory);
-    this.#stored.delete(digest);
+    this.forget(digest);
     return undefined;
   }
 

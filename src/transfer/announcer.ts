@@ -1,6 +1,7 @@
 /**
- * Tells the homes of the blobs held here that they are held here, again when homes change; DHT and trackers are told once.
- * Questions go out in batches, so that a node that starts with a full store does not flood its peers.
+ * Tells the homes of the blobs held here that they are held here, again when homes change, and when they are held no longer;
+ * DHT and trackers are told once. Questions go out in batches, so that a node that starts with a full store, or makes much room,
+ * does not flood its peers.
  */
 import type { Logger } from 'pino';
 import { asError } from '../oci/error.ts';
@@ -28,10 +29,14 @@ const CHANGE_MS = 500;
 /** A home that could not be told is tried again after this time. */
 const RETRY_MS = 10_000;
 
+const NEWS = ['announce', 'withdraw'] as const;
+type News = (typeof NEWS)[number];
+
 export class Announcer {
   readonly #deps: AnnouncerDeps;
   readonly #held = new Map<Digest, readonly PeerId[]>();
-  readonly #queues = new Map<PeerId, Set<Digest>>();
+  readonly #queues = { announce: new Map<PeerId, Set<Digest>>(), withdraw: new Map<PeerId, Set<Digest>>() };
+  #flushing: Promise<void> = Promise.resolve();
   #known: ReadonlySet<PeerId> = new Set();
   #batchTimer: NodeJS.Timeout | undefined;
   #change: { readonly timer: NodeJS.Timeout; readonly delayMs: number } | undefined;
@@ -49,6 +54,19 @@ export class Announcer {
     for (const discovery of this.#deps.discoveries) {
       discovery.announce(discoveryKey(digest)).catch((thrown: unknown) => {
         this.#deps.log.debug({ err: asError(thrown), source: discovery.name, digest }, 'a blob could not be announced');
+      });
+    }
+  }
+
+  /** This node holds a blob no longer. */
+  drop(digest: Digest): void {
+    const homes = this.#held.get(digest);
+    if (homes === undefined || this.#closed) return;
+    this.#held.delete(digest);
+    this.#queue('withdraw', digest, homes);
+    for (const discovery of this.#deps.discoveries) {
+      discovery.withdraw(discoveryKey(digest)).catch((thrown: unknown) => {
+        this.#deps.log.debug({ err: asError(thrown), source: discovery.name, digest }, 'a blob could not be withdrawn');
       });
     }
   }
@@ -103,36 +121,59 @@ export class Announcer {
   #tell(digest: Digest, homes: readonly PeerId[]): void {
     const told = this.#held.get(digest) ?? [];
     this.#held.set(digest, homes);
-    for (const home of homes) {
-      if (home === this.#deps.members.self.peerId || told.includes(home)) continue;
-      const queue = this.#queues.get(home) ?? new Set();
-      this.#queues.set(home, queue.add(digest));
-    }
-    if (this.#queues.size > 0) this.#batchTimer ??= setTimeout(() => void this.#flush(), BATCH_MS);
+    this.#queue(
+      'announce',
+      digest,
+      homes.filter((home) => !told.includes(home)),
+    );
   }
 
-  async #flush(): Promise<void> {
+  /** Of two things to say of a blob the later one is said. */
+  #queue(what: News, digest: Digest, homes: readonly PeerId[]): void {
+    for (const home of homes) {
+      if (home === this.#deps.members.self.peerId) continue;
+      this.#queues[what === 'announce' ? 'withdraw' : 'announce'].get(home)?.delete(digest);
+      const queue = this.#queues[what].get(home) ?? new Set();
+      this.#queues[what].set(home, queue.add(digest));
+      this.#batchTimer ??= setTimeout(() => this.#onBatch(), BATCH_MS);
+    }
+  }
+
+  /** One batch after the other, so that no older word overtakes a newer one. */
+  #onBatch(): void {
     this.#batchTimer = undefined;
-    const queues = [...this.#queues];
-    this.#queues.clear();
+    const batch = NEWS.map((what) => [what, [...this.#queues[what]]] as const);
+    for (const what of NEWS) this.#queues[what].clear();
+    this.#flushing = this.#flushing.then(async () => {
+      for (const [what, queues] of batch) await this.#flush(what, queues);
+    });
+  }
+
+  async #flush(what: News, queues: readonly [PeerId, ReadonlySet<Digest>][]): Promise<void> {
     for (const [peerId, digests] of queues) {
       const member = this.#deps.members.get(peerId);
       const all = [...digests];
       for (let at = 0; member !== undefined && at < all.length && !this.#closed; at += BATCH_DIGESTS) {
-        await this.#send(member, all.slice(at, at + BATCH_DIGESTS));
+        await this.#send(what, member, all.slice(at, at + BATCH_DIGESTS));
       }
     }
   }
 
-  async #send(member: Member, digests: readonly Digest[]): Promise<void> {
+  async #send(what: News, member: Member, digests: readonly Digest[]): Promise<void> {
     try {
-      await this.#deps.peers.ask(member, 'announce', { digests });
+      await this.#deps.peers.ask(member, what, { digests });
     } catch (thrown) {
-      for (const digest of digests)
-        this.#held.set(
-          digest,
-          (this.#held.get(digest) ?? []).filter((home) => home !== member.peerId),
-        );
+      // Whoever was not told that a blob is gone finds it out when it asks for it.
+      if (what === 'withdraw') return;
+      for (const digest of digests) {
+        const homes = this.#held.get(digest);
+        // It may be held no longer by now.
+        if (homes !== undefined)
+          this.#held.set(
+            digest,
+            homes.filter((home) => home !== member.peerId),
+          );
+      }
       this.#deps.log.debug({ err: asError(thrown), home: member.peerId }, 'a home could not be told what is held here');
       this.#followIn(RETRY_MS);
     }

@@ -4,7 +4,8 @@
  */
 import type { Logger } from 'pino';
 import type { BufferPool } from '../content/buffer-pool.ts';
-import type { BlobStore, HeldBlob } from '../content/blob-store.ts';
+import type { BlobStore, HeldBlob, PartialBlob } from '../content/blob-store.ts';
+import { MAX_PIECE_SIZE_BYTES } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
 import { isDockyardError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -74,7 +75,7 @@ export class BlobTransfer implements AsyncDisposable {
   async open(digest: Digest, context: TransferContext): Promise<TransferReading | undefined> {
     context.signal.throwIfAborted();
     const held = await this.#deps.store.open(digest);
-    if (held !== undefined) return this.#heldReading(held, context.signal);
+    if (held !== undefined) return this.#heldReading(held, context);
     const sizeBytes = this.#deps.sizes.sizeHint(digest);
     if (sizeBytes !== undefined && sizeBytes <= this.#config.inlineMaxBytes) {
       const { repository, signal } = context;
@@ -179,15 +180,57 @@ export class BlobTransfer implements AsyncDisposable {
     return journey;
   }
 
-  #heldReading(held: HeldBlob, signal: AbortSignal): TransferReading {
+  #heldReading(held: HeldBlob, context: TransferContext): TransferReading {
+    const close = async (): Promise<void> => await held.close();
+    const { digest, geometry } = held;
+    const read = (range: ByteRange): AsyncIterable<Buffer> => this.#readHeld(held, range, context);
     return {
-      digest: held.digest,
-      sizeBytes: held.geometry.sizeBytes,
-      read: (range) => held.stream(range, { signal }),
+      digest,
+      sizeBytes: geometry.sizeBytes,
+      read,
       recycle: this.#recycle,
-      close: async () => await held.close(),
-      [Symbol.asyncDispose]: async () => await held.close(),
+      close,
+      [Symbol.asyncDispose]: close,
     };
+  }
+
+  /** Reads from disk; where the disk does not give back what it was given, the blob is fetched again meanwhile. */
+  async *#readHeld(held: HeldBlob, range: ByteRange, context: TransferContext): AsyncGenerator<Buffer> {
+    let at = range.start;
+    try {
+      for await (const bytes of held.stream(range, context)) {
+        at += bytes.length;
+        yield bytes;
+      }
+    } catch (error) {
+      if (!isDockyardError(error, 'ERR_BLOB_DAMAGED')) throw error;
+      context.signal.throwIfAborted();
+      const { digest, geometry } = held;
+      this.#deps.log.warn({ err: error, digest, at }, 'a damaged blob is fetched again while it is read');
+      const journey = await this.#join(digest, context.repository, geometry.sizeBytes);
+      const release = journey.hold();
+      try {
+        yield* this.#readAgain(journey, range, at, { sizeBytes: geometry.sizeBytes, ...context });
+      } finally {
+        release();
+      }
+    }
+  }
+
+  /** The bytes of a range from a place in it on. The piece before is read too: so the end is held back until the whole is right. */
+  async *#readAgain(
+    journey: Journey,
+    range: ByteRange,
+    from: number,
+    context: TransferContext & { sizeBytes: number },
+  ): AsyncGenerator<Buffer> {
+    const start = Math.max(range.start, from - MAX_PIECE_SIZE_BYTES);
+    let skippedBytes = from - start;
+    for await (const bytes of this.#readOrPass(journey, { start, end: range.end }, context)) {
+      const fresh = bytes.subarray(skippedBytes);
+      skippedBytes -= bytes.length - fresh.length;
+      if (fresh.length > 0) yield fresh;
+    }
   }
 
   /** Reads from the journey; where the disk gets full on the way, the rest is passed on without being kept. */
@@ -205,9 +248,12 @@ export class BlobTransfer implements AsyncDisposable {
     range: ByteRange,
     context: TransferContext & { sizeBytes: number },
   ): AsyncGenerator<Buffer> {
+    // It outlives the journey: what a client got before the disk was full is known by it.
+    let partial = this.#partialOf(journey);
     let at = range.start;
     try {
       for await (const bytes of journey.read(range, context.signal)) {
+        partial ??= this.#partialOf(journey);
         at += bytes.length;
         yield bytes;
       }
@@ -221,8 +267,13 @@ export class BlobTransfer implements AsyncDisposable {
         'a blob is passed on without being kept: the store is full',
       );
       const { digest } = journey.purpose;
-      yield* new PassingBlob(this.#deps.passing, { digest, ...context }, context.signal).read(range, at);
+      const passing = new PassingBlob(this.#deps.passing, { digest, ...context }, context.signal);
+      yield* passing.read(range, { end: at, hashOf: (piece) => partial?.pieceHash(piece) });
     }
+  }
+
+  #partialOf(journey: Journey): PartialBlob | undefined {
+    return journey.isOver ? undefined : this.#deps.journeys.hub.get(journey.purpose.digest)?.local?.partial;
   }
 
   async #passingReading(
@@ -239,7 +290,7 @@ export class BlobTransfer implements AsyncDisposable {
     return {
       digest,
       sizeBytes,
-      read: (range) => passing.read(range, range.start),
+      read: (range) => passing.read(range, { end: range.start, hashOf: () => undefined }),
       recycle: this.#recycle,
       close,
       [Symbol.asyncDispose]: close,

@@ -105,6 +105,12 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     this.#countSent(bytes);
   }
 
+  /** The same for bytes that can wait for their turn under the upload rate. */
+  async sendInTurn(bytes: number, signal: AbortSignal): Promise<void> {
+    await this.#deps.uploadRate.acquire(bytes, { signal });
+    this.#countSent(bytes);
+  }
+
   /** What peers wait for. */
   get uploads(): UploadQueue {
     return this.#uploads;
@@ -344,5 +350,9 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
     if (error !== undefined)
       this.#deps.log.warn({ err: error, digest: found.exchange.digest, piece }, 'a piece could not be read for a peer');
     found.exchange.refuse(channel, REFUSAL.absent, [piece]);
+    // It cannot be read by anyone any more, and keeps a file open that was set aside.
+    const { exchange } = found;
+    if (isDockyardError(error, 'ERR_BLOB_DAMAGED') && exchange.listener === undefined)
+      void this.discard(exchange, 'failed');
   }
 }

@@ -47,6 +47,8 @@ export interface AskOptions {
   /** Of those in this node's own table, only who has all of the blob. */
   readonly completeOnly?: boolean;
   readonly onHolder: (holder: FoundHolder) => void;
+  /** A home was asked and did not answer. */
+  readonly onSilent?: (home: PeerId) => void;
 }
 
 export interface HolderSearchDeps {
@@ -97,7 +99,7 @@ export class HolderSearch {
   async #askHome(
     home: Member,
     question: LocateQuestion,
-    options: { except: ReadonlySet<PeerId>; onHolder: (holder: FoundHolder) => void; signal: AbortSignal },
+    options: AskOptions & { signal: AbortSignal },
   ): Promise<SearchOutcome | undefined> {
     const { peers, log } = this.#deps;
     try {
@@ -118,6 +120,7 @@ export class HolderSearch {
       };
     } catch (thrown) {
       options.signal.throwIfAborted();
+      options.onSilent?.(home.peerId);
       log.debug({ err: asError(thrown), home: home.peerId, digest: question.digest }, 'a home did not answer');
       return undefined;
     }

@@ -6,6 +6,7 @@
 import type { BlobStore, HeldBlob } from '../content/blob-store.ts';
 import { MAX_PIECE_SIZE_BYTES } from '../content/geometry.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
+import { isDockyardError } from '../oci/error.ts';
 import type { PeerId } from '../swarm/member.ts';
 import { swarmError } from '../swarm/errors.ts';
 import type { LinkMessage } from '../swarm/link/link-message.ts';
@@ -54,6 +55,9 @@ const NOTHING: LocateAnswer = {
   isCrowded: false,
 };
 
+/** Who waits longer for its turn under the upload rate has turned elsewhere. */
+const MAX_TURN_MS = 60_000;
+
 type Answer = { value: unknown; bytes?: Uint8Array };
 
 export class HomeDesk {
@@ -65,6 +69,7 @@ export class HomeDesk {
     this.#config = config;
     deps.hub.answer('locate', async (from, message) => await this.#locate(from, parseLocateQuestion(message.value)));
     deps.hub.answer('announce', async (from, message) => await Promise.resolve(this.#announce(from, message)));
+    deps.hub.answer('withdraw', async (from, message) => await Promise.resolve(this.#withdraw(from, message)));
     deps.hub.answer('read', async (_from, message) => await this.#read(message));
     deps.hub.answer('map', async (_from, message) => await this.#map(message));
     deps.hub.answer('lend', async (_from, message) => await this.#lend(message));
@@ -133,12 +138,13 @@ export class HomeDesk {
   }
 
   #announce(from: PeerId, message: LinkMessage): Answer {
-    const { digests } = asRecord(message.value);
-    if (!Array.isArray(digests)) throw swarmError('ERR_LINK_PROTOCOL', 'an announcement names no digests');
-    for (const digest of digests) {
-      if (typeof digest === 'string' && isDigest(digest))
-        this.#deps.rendezvous.note(digest, from, true, this.#deps.nowMs());
-    }
+    const nowMs = this.#deps.nowMs();
+    for (const digest of digestsIn(message)) this.#deps.rendezvous.note(digest, from, true, nowMs);
+    return { value: {} };
+  }
+
+  #withdraw(from: PeerId, message: LinkMessage): Answer {
+    for (const digest of digestsIn(message)) this.#deps.rendezvous.withdraw(digest, from);
     return { value: {} };
   }
 
@@ -169,9 +175,9 @@ export class HomeDesk {
     if (!isRange || start < 0 || end <= start || end > held.geometry.sizeBytes || end - start > MAX_PIECE_SIZE_BYTES) {
       throw swarmError('ERR_LINK_PROTOCOL', 'a range is asked for that makes no sense');
     }
-    const bytes = await held.read({ start, end });
-    this.#deps.hub.countSent(bytes.length);
-    return { value: {}, bytes };
+    // Before it is read, so that what waits for its turn takes no memory.
+    await this.#deps.hub.sendInTurn(end - start, AbortSignal.timeout(MAX_TURN_MS));
+    return { value: {}, bytes: await held.read({ start, end }) };
   }
 
   async #open(digest: Digest): Promise<HeldBlob> {
@@ -185,9 +191,15 @@ export class HomeDesk {
     if (stat === undefined || stat.sizeBytes > this.#config.inlineMaxBytes) return undefined;
     await using held = await this.#deps.store.open(digest);
     if (held === undefined) return undefined;
-    const bytes = await held.read({ start: 0, end: stat.sizeBytes });
-    this.#deps.hub.countSent(bytes.length);
-    return bytes;
+    try {
+      const chunks = await Array.fromAsync(held.stream({ start: 0, end: stat.sizeBytes }));
+      this.#deps.hub.countSent(stat.sizeBytes);
+      return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
+    } catch (error) {
+      // Whoever asks would take this node for a liar.
+      if (!isDockyardError(error, 'ERR_BLOB_DAMAGED')) throw error;
+      return undefined;
+    }
   }
 }
 
@@ -196,4 +208,11 @@ function digestIn(message: LinkMessage): Digest {
   const { digest } = asRecord(message.value);
   if (typeof digest === 'string' && isDigest(digest)) return digest;
   throw swarmError('ERR_LINK_PROTOCOL', 'no digest is named');
+}
+
+/** @throws {DockyardError} ERR_LINK_PROTOCOL */
+function digestsIn(message: LinkMessage): Digest[] {
+  const { digests } = asRecord(message.value);
+  if (!Array.isArray(digests)) throw swarmError('ERR_LINK_PROTOCOL', 'no digests are named');
+  return digests.filter((digest): digest is Digest => typeof digest === 'string' && isDigest(digest));
 }

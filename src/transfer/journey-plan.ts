@@ -37,6 +37,8 @@ const SEARCH_AGAIN_MS = 1000;
 const FOLLOWER_PATIENCE_MS = 2500;
 /** Where the origin is out of reach and peers have nothing new for so long, nothing more is to be expected. */
 const HOPELESS_MS = 20_000;
+/** A client that has got a part has nowhere else to go: a partition may heal, and be noticed, within this time. */
+const HOPELESS_IN_THE_MIDDLE_MS = 60_000;
 
 export function planJourney(view: JourneyView): JourneySteps {
   const searched = view.searchedAtMs !== undefined;
@@ -57,7 +59,8 @@ export function planJourney(view: JourneyView): JourneySteps {
 function isHopeless(view: JourneyView, quietMs: number): boolean {
   const originIsOver = view.origin === 'absent' || view.origin === 'failed';
   const isAlone = view.holderCount === 0 && view.discovery === 'done';
-  return originIsOver && (isAlone || quietMs > HOPELESS_MS);
+  const hopelessMs = view.progressAtMs > 0 ? HOPELESS_IN_THE_MIDDLE_MS : HOPELESS_MS;
+  return originIsOver && (isAlone || quietMs > hopelessMs);
 }
 
 /** How a journey ends that has nowhere to go: before the first byte the origin's own word is the most useful one. */

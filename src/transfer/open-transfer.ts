@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore } from '../content/blob-store.ts';
+import { KeyedLock } from '../content/keyed-lock.ts';
 import { systemClock } from '../origin/clock.ts';
 import type { ManifestStore } from '../content/manifest-store.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -149,11 +150,14 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
     const link = dataPlane.links.get(peerId);
     if (link !== undefined) hub.ban(link, 'wrong-piece');
   };
+  const { askTimeoutMs, stallTimeoutMs } = config;
   const shared = { memory, store, peers, search, origin, metrics, log };
   const { signal } = stopping;
-  const small = new SmallBlobs({ ...shared, onComplete, onLie, signal });
+  const small = new SmallBlobs({ ...shared, onComplete, onLie, signal, askTimeoutMs });
   const journeys = { ...shared, hub, recent, identity, downloadRate, clock, random, onComplete };
-  const passing = { ...shared, verify: dataPlane.verify, askTimeoutMs: config.askTimeoutMs };
+  const readingBack = new KeyedLock<Digest>();
+  const { verify } = dataPlane;
+  const passing = { ...shared, verify, clock, downloadRate, readingBack, askTimeoutMs, stallTimeoutMs };
   const blobs = new BlobTransfer({ ...shared, small, sizes: deps.sizes, journeys, passing }, config);
   const begin = (question: LocateQuestion): void => blobs.begin(question.digest, question.repository);
   const lend = async (question: LendQuestion): Promise<void> => await blobs.lend(question);
@@ -163,6 +167,7 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   const desk = new PreheatDesk({ hub, store, blobs, nowMs, log });
   const preheat = new Preheat({ members, peers, manifests: peerManifests, desk, clock: systemClock });
   for (const held of store.list()) announcer.hold(held.digest);
+  store.onGone((digest) => announcer.drop(digest));
   const close = async (): Promise<void> => {
     stopping.abort();
     announcer.close();

@@ -52,6 +52,8 @@ const MAX_WRITES = 8;
 export const BATCH_BYTES = 1024 * 1024;
 export const BATCH_MS = 40;
 export const FIRST_BATCH_MS = 5;
+/** An origin that failed is tried again after this time, for those who are still waiting for what they lack. */
+const TRY_AGAIN_MS = 3_000;
 /** A reading that broke after some bytes is begun again, after this pause; one that brought nothing is not. */
 const RETRY_PAUSE_MS = 300;
 
@@ -135,6 +137,21 @@ export class OriginReader {
     this.#fruitless = this.#cameBytes > 0 ? 0 : this.#fruitless + 1;
     this.#cameBytes = 0;
     this.#settle(this.#fruitless === 0 ? 'idle' : 'failed');
+    if (this.#state === 'failed') this.#tryAgainLater();
+  }
+
+  #tryAgainLater(): void {
+    const { signal, onChange } = this.#deps;
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', stop);
+      if (this.#state !== 'failed') return;
+      this.#state = 'idle';
+      onChange();
+    }, TRY_AGAIN_MS);
+    timer.unref();
+    const stop = (): void => clearTimeout(timer);
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
   }
 
   async #readAll(): Promise<boolean> {

@@ -61,11 +61,6 @@ export class Rendezvous {
     if (entries?.size === 0) this.#digests.delete(digest);
   }
 
-  /** A peer is gone from the swarm. */
-  withdrawAll(peerId: PeerId): void {
-    for (const digest of [...this.#digests.keys()]) this.withdraw(digest, peerId);
-  }
-
   /**
    * Some of those who take part, complete ones first; `except` is the one who asks. Each is as likely as the other: if all who
    * ask at about the same time met the newest, the swarm would be a chain of neighbours, and pieces would take many hops.

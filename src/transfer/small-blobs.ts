@@ -33,6 +33,7 @@ export interface SmallBlobsDeps {
   readonly onComplete: (digest: Digest) => void;
   /** A peer gave bytes that are not the blob. */
   readonly onLie: (peerId: PeerId) => void;
+  readonly askTimeoutMs: number;
   /** Ends all work when the node stops. */
   readonly signal: AbortSignal;
 }
@@ -41,6 +42,11 @@ export interface SmallBlobsDeps {
 const MAX_TRIED_HOLDERS = 3;
 /** How often a home is asked that is still fetching; each time it answers within the ask timeout. */
 const MAX_ASKS = 4;
+/**
+ * A peer that takes this node for the home waits for it: other homes, which may be gone without its knowing, have this share of
+ * the ask timeout to answer before the origin is read.
+ */
+const OTHER_HOMES_SHARE = 0.25;
 
 export class SmallBlobs {
   readonly #deps: SmallBlobsDeps;
@@ -94,17 +100,38 @@ export class SmallBlobs {
   }
 
   async #fromHomes(blob: SmallBlob): Promise<Buffer | undefined> {
-    const { search, signal } = this.#deps;
     const found: FoundHolder[] = [];
-    const ask = async (): Promise<SearchOutcome> =>
-      await search.askHomes(
-        { ...blob, isReading: blob.isForPeer === true },
-        { except: new Set(), completeOnly: true, onHolder: (holder) => found.push(holder), signal },
-      );
-    let outcome = await ask();
-    for (let asks = 1; outcome.isComing && asks < MAX_ASKS; asks += 1) outcome = await ask();
+    const silent = new Set<PeerId>();
+    let outcome = await this.#askHomes(blob, found, silent);
+    for (let asks = 1; outcome?.isComing === true && asks < MAX_ASKS; asks += 1) {
+      outcome = await this.#askHomes(blob, found, silent);
+    }
+    if (outcome === undefined) return await this.#fromHolders(blob, found);
     if (outcome.inline !== undefined && this.#isRight(blob, outcome.inline, outcome.home)) return outcome.inline;
     return await this.#fromHolders(blob, found);
+  }
+
+  /** @param silent homes that did not answer: they are not asked again, and become more by this call */
+  async #askHomes(blob: SmallBlob, found: FoundHolder[], silent: Set<PeerId>): Promise<SearchOutcome | undefined> {
+    const { search, signal, askTimeoutMs } = this.#deps;
+    const isForPeer = blob.isForPeer === true;
+    const patience = isForPeer ? AbortSignal.timeout(askTimeoutMs * OTHER_HOMES_SHARE) : undefined;
+    try {
+      return await search.askHomes(
+        { ...blob, isReading: isForPeer },
+        {
+          except: silent,
+          completeOnly: true,
+          onHolder: (holder) => found.push(holder),
+          onSilent: (home) => silent.add(home),
+          signal: patience === undefined ? signal : AbortSignal.any([signal, patience]),
+        },
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      if (patience?.aborted !== true) throw error;
+      return undefined;
+    }
   }
 
   async #fromDiscoveries(blob: SmallBlob): Promise<Buffer | undefined> {

@@ -281,6 +281,21 @@ describe('a node', () => {
     expect(seconds).toBeLessThan(4);
   });
 
+  test('keeps to its upload rate towards one who keeps nothing, and is waited for while nobody is faster', async () => {
+    const net = startNet();
+    const holder = await net.addNode({ config: { uploadRateBytesPerSecond: 256 * 1024 } });
+    const full = await net.addNode({ maxSizeBytes: 100_000, config: { stallTimeoutMs: 300 } });
+    const blob = net.blobAtHome(holder.peerId, 640 * 1024);
+    const digest = await net.give(holder, blob);
+    net.origin.failure = new Error('down');
+    full.sizes.set(digest, blob.length);
+    const startedAtMs = performance.now();
+    expect((await full.pull(digest))?.equals(blob)).toBe(true);
+    // What was asked for in vain is sent too.
+    const sentBytes = await holder.metric('dockyard_served_bytes_total', { to: 'peer' });
+    expect((performance.now() - startedAtMs) / 1000).toBeGreaterThan((sentBytes / (256 * 1024)) * 0.7);
+  });
+
   test('that is closed in the middle of everything leaves nothing that keeps its process alive', async () => {
     const child = spawn(process.execPath, [join(import.meta.dirname, 'close-midway-child.ts')], { stdio: 'pipe' });
     onTestFinished(() => void child.kill('SIGKILL'));

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test, type TestContext } from 'vitest';
 import { LabNode } from '../support/lab-node.ts';
 import { NetworkLab } from '../support/network-lab.ts';
 import { requirement } from '../skip-reasons.ts';
@@ -16,7 +16,9 @@ const hasLab = requirement(
 
 const RATE = { rateBits: 1_000_000_000 };
 
-async function openLab(): Promise<{ lab: NetworkLab; folder: string; key: string }> {
+type OnTestFinished = TestContext['onTestFinished'];
+
+async function openLab(onTestFinished: OnTestFinished): Promise<{ lab: NetworkLab; folder: string; key: string }> {
   const lab = await NetworkLab.open();
   const folder = await mkdtemp(join(tmpdir(), 'dockyard-hosts-'));
   onTestFinished(async () => {
@@ -28,9 +30,10 @@ async function openLab(): Promise<{ lab: NetworkLab; folder: string; key: string
   return { lab, folder, key };
 }
 
-describe.skipIf(!hasLab)('hosts behind links of their own', () => {
-  test('nodes of one local network find each other by multicast alone', async () => {
-    const { lab, folder, key } = await openLab();
+// Each has hosts of its own, and mostly waits.
+describe.skipIf(!hasLab).concurrent('hosts behind links of their own', () => {
+  test('nodes of one local network find each other by multicast alone', async ({ onTestFinished }) => {
+    const { lab, folder, key } = await openLab(onTestFinished);
     const nodes: LabNode[] = [];
     for (const name of ['a', 'b', 'c']) {
       const host = await lab.addHost(name, RATE);
@@ -40,8 +43,8 @@ describe.skipIf(!hasLab)('hosts behind links of their own', () => {
     expect(await nodes[2]?.memberCount()).toBe(3);
   });
 
-  test('a host whose link is cut is missed, and is a member again when it is mended', async () => {
-    const { lab, folder, key } = await openLab();
+  test('a host whose link is cut is missed, and is a member again when it is mended', async ({ onTestFinished }) => {
+    const { lab, folder, key } = await openLab(onTestFinished);
     const nodes: LabNode[] = [];
     for (const name of ['a', 'b', 'c']) {
       const host = await lab.addHost(name, RATE);
@@ -61,8 +64,8 @@ describe.skipIf(!hasLab)('hosts behind links of their own', () => {
     expect(await c.memberCount()).toBe(3);
   });
 
-  test('a layer crosses from host to host while the origin cannot be reached', async () => {
-    const { lab, folder, key } = await openLab();
+  test('a layer crosses from host to host while the origin cannot be reached', async ({ onTestFinished }) => {
+    const { lab, folder, key } = await openLab(onTestFinished);
     const blob = randomBytes(8 * 1024 * 1024);
     const digest = `sha256:${createHash('sha256').update(blob).digest('hex')}`;
     await writeFile(join(folder, 'blob'), blob);

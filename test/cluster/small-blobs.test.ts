@@ -1,5 +1,9 @@
 /** Blobs that travel whole in one answer. */
-import { expect, test, vi } from 'vitest';
+import { createServer, type AddressInfo } from 'node:net';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { rankHomes } from '../../src/swarm/home.ts';
+import { generateIdentity } from '../../src/swarm/identity.ts';
 import { pullRaw, startNet } from './net.ts';
 
 test.each([1, 3])(
@@ -24,6 +28,28 @@ test.each([1, 3])(
     expect(net.origin.openCount).toBe(1);
   },
 );
+
+test('nodes that disagree on who is home to a small blob do not wait for one another', async () => {
+  const askTimeoutMs = 500;
+  const net = startNet();
+  const [a, b] = await net.add(2, { config: { askTimeoutMs } });
+  // A member that takes connections and says nothing: some have noticed that it is gone, some have not.
+  const silent = createServer(() => undefined);
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void silent.close());
+  const { port } = silent.address() as AddressInfo;
+  const gone = generateIdentity().peerId;
+  net.enrol({ peerId: gone, dataAddresses: [{ host: '127.0.0.1', port }], topology: '' });
+  let blob = net.blobAtHome(gone, 20_000);
+  while (rankHomes(digestOf(blob), net.members, 2)[1]?.peerId !== b?.peerId) blob = net.blobAtHome(gone, 20_000);
+  const digest = net.origin.add(blob);
+  for (const node of [a, b]) node?.sizes.set(digest, blob.length);
+  const startedAtMs = performance.now();
+  expect(await a?.pull(digest)).toEqual(blob);
+  // One wait for the home that is gone, and a share of one where the next home asks it too.
+  expect(performance.now() - startedAtMs).toBeLessThan(askTimeoutMs * 1.8);
+  expect(net.origin.openCount).toBe(1);
+});
 
 test('a peer that names a false size for a small blob does not spoil it for others', async () => {
   const net = startNet();

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { BufferPool } from '../../src/content/buffer-pool.ts';
+import type { Disk } from '../../src/content/disk.ts';
 import { openContent, type OpenedContent } from '../../src/content/open-content.ts';
 import type { ByteRange } from '../../src/oci/byte-range.ts';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
@@ -117,6 +118,8 @@ export interface TestnetOptions {
   /** Folders to use again instead of new ones. */
   readonly directory?: string;
   readonly maxSizeBytes?: number;
+  /** A file system that may fail. */
+  readonly disk?: Disk;
 }
 
 /** A table of members that all nodes share. */
@@ -211,7 +214,7 @@ export class Testnet implements AsyncDisposable {
     const config = { ...TEST_TRANSFER_CONFIG, ...options.config };
     const memory = new BufferPool(32 * 1024 * 1024);
     const content = await openContent(
-      { clock, log, metrics, memory },
+      { clock, log, metrics, memory, disk: options.disk },
       {
         directory,
         maxSizeBytes: options.maxSizeBytes ?? 100 * 1024 ** 3,

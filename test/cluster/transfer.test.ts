@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { randomBlob, Testnet } from './testnet.ts';
+import { randomBlob, REPOSITORY, Testnet } from './testnet.ts';
 
 async function startNet(): Promise<Testnet> {
   const net = new Testnet();
@@ -81,4 +81,23 @@ test('a blob for which the store has no room is passed on from the origin', asyn
   const digest = net.origin.add(blob);
   const [full] = await net.add(1, { maxSizeBytes: 4 * MIB });
   expect((await full?.pull(digest))?.equals(blob)).toBe(true);
+});
+
+test('a home does not name a holder that has evicted the blob', async () => {
+  const net = await startNet();
+  const [home, asker] = await net.add(2);
+  const [holder] = await net.add(1, { maxSizeBytes: 3 * MIB });
+  if (home === undefined || asker === undefined || holder === undefined) throw new Error('nodes were added');
+  const [blob, next] = [net.blobAtHome(home.peerId, 2 * MIB), randomBlob(2 * MIB)];
+  const digest = await net.give(holder, blob);
+  holder.transfer.announce(digest);
+  const question = { digest, upstream: REPOSITORY.upstream, name: REPOSITORY.name, isReading: true };
+  const named = async (): Promise<boolean> => {
+    const { value } = await asker.transfer.peers.ask(home.member, 'locate', question);
+    return JSON.stringify(value).includes(holder.peerId);
+  };
+  await expect.poll(named).toBe(true);
+  await net.give(holder, next);
+  expect(holder.content.blobs.stat(digest)).toBeUndefined();
+  await expect.poll(named).toBe(false);
 });

@@ -12,6 +12,9 @@ const run = promisify(execFile);
 const hasLab = requireLab();
 const isRoot = requirement('mount', process.getuid?.() === 0, 'run as root: the test mounts a small disk');
 
+/** The store believes that there is room; only the disk knows better. */
+const UNLIMITED = ['--store-max-size', '1GiB'];
+
 describe.skipIf(!hasLab || !isRoot)('on a full disk', () => {
   let lab: ClientsLab;
   let disk: string;
@@ -32,8 +35,8 @@ describe.skipIf(!hasLab || !isRoot)('on a full disk', () => {
     await lab.close();
   });
 
-  async function startFull(name: string): Promise<NodeProcess> {
-    return await lab.startNode('--data', join(disk, name), '--store-min-free-disk', '0');
+  async function startFull(name: string, ...flags: string[]): Promise<NodeProcess> {
+    return await lab.startNode('--data', join(disk, name), '--store-min-free-disk', '0', ...flags);
   }
 
   async function pullTwice(node: NodeProcess): Promise<void> {
@@ -55,11 +58,22 @@ describe.skipIf(!hasLab || !isRoot)('on a full disk', () => {
     expect(blobs).not.toContain(`"sizeBytes":${LAYER_BYTES}`);
   });
 
-  test('the layer comes from a peer that holds it while the origin is gone', async () => {
+  test('skopeo copies an image whose layer fills the disk on its way, and the node stays well', async () => {
+    const node = await startFull('filled', ...UNLIMITED);
+    await pullTwice(node);
+    expect((await fetch(`http://${node.admin}/readyz`)).status).toBe(200);
+    expect(await node.metric('dockyard_store_full_total')).toBeGreaterThan(0);
+    expect(JSON.stringify(await node.report('pulls'))).toContain('"outcome":"failed"');
+  });
+
+  test.each([
+    ['is refused at once', []],
+    ['fills the disk on its way', UNLIMITED],
+  ])('the layer, which %s, comes from a peer that holds it while the origin is gone', async (_what, flags) => {
     const pushed = await lab.pushNew();
     const holder = await lab.startNode();
     await lab.fetchLayer(holder, pushed);
-    const node = await startFull('with-peer');
+    const node = await startFull(`with-peer-${flags.length}`, ...flags);
     await lab.withoutRegistry(async () => {
       await using read = lab.read(node, pushed);
       expect(await read.outcome(), read.stderr).toMatchObject({ exitCode: 0, sha256: pushed.layer.digest });

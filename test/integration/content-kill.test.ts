@@ -19,7 +19,7 @@ import { killBlobSeed, killBlobSize } from './content-kill-blobs.ts';
 
 const CHILD = fileURLToPath(new URL('./content-kill-child.ts', import.meta.url));
 const ROUNDS = 25;
-const SEED = Number(process.env['DOCKYARD_TEST_SEED'] ?? 20_261_120);
+const SEED = Number(process.env['TEST_SEED'] ?? 20_261_120);
 
 /** What the child said it had done, when it was killed. */
 interface Told {

@@ -100,12 +100,16 @@ describe('a node as a process', () => {
       const status = (await (await fetch(`http://${node.admin}/status`)).json()) as { upstreams: { name: string }[] };
       return status.upstreams.map(({ name }) => name);
     };
-    writeFileSync(file, `log: { level: debug }\nupstreams: { new.lan: "${originUrl}" }\nstore: { maxSize: 1GiB }\n`);
+    const changed = ['log: { level: debug }', `upstreams: { new.lan: "${originUrl}" }`, 'store: { maxSize: 1GiB }'];
+    writeFileSync(file, [...changed, 'transfer: { linger: 7s }\n'].join('\n'));
     node.child.kill('SIGHUP');
-    expect(await node.logged('configuration reloaded')).toMatchObject({ applied: ['log.level', 'upstreams'] });
-    expect(await node.logged('changed options that need a restart; their old values stay')).toMatchObject({
-      waiting: ['store.maxSize'],
+    expect(await node.logged('configuration reloaded')).toMatchObject({
+      applied: ['log.level', 'upstreams', 'store.maxSize'],
     });
+    expect(await node.logged('changed options that need a restart; their old values stay')).toMatchObject({
+      waiting: ['transfer.linger'],
+    });
+    expect(await node.metric('dockyard_store_limit_bytes')).toBe(1024 ** 3);
     expect(await namesOf()).toEqual(['r.lan', 'new.lan', 'docker.io']);
     writeFileSync(file, 'upstreams: { third.lan: "ftp://x" }\n');
     node.child.kill('SIGHUP');

@@ -10,7 +10,7 @@ import { endpoint, notifyConfig, pushOf } from '../unit/notify/notify-values.ts'
 
 const CHILD = fileURLToPath(new URL('./notify-kill-child.ts', import.meta.url));
 const ROUNDS = 6;
-const SEED = Number(process.env['DOCKYARD_TEST_SEED'] ?? 20_261_121);
+const SEED = Number(process.env['TEST_SEED'] ?? 20_261_121);
 
 /** Runs the child until it has told of `count` events, kills it, and answers the last that it told of. */
 async function recordAndKill(folder: string, url: string, first: number, count: number): Promise<number> {

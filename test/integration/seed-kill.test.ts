@@ -8,7 +8,7 @@ import { NodeProcess } from '../support/node-process.ts';
 
 const ROUNDS = 8;
 const PUSHERS = 4;
-const SEED = Number(process.env['DOCKYARD_TEST_SEED'] ?? 20_261_121);
+const SEED = Number(process.env['TEST_SEED'] ?? 20_261_121);
 const REPOSITORY = 'team/app';
 
 /** What the seed has said is done. */

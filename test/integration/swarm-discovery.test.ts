@@ -7,9 +7,8 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Registry } from 'prom-client';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { HolderDiscovery, SocketAddress } from '../../src/swarm/member.ts';
 import type { Swarm } from '../../src/swarm/swarm.ts';
 import { TrackerDiscovery } from '../../src/swarm/tracker-discovery.ts';
@@ -22,18 +21,23 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-/** Finds until someone is found, or the time is over. */
-async function findSoon(
-  discovery: HolderDiscovery,
-  key: Uint8Array,
-  timeoutMs = 5_000,
-): Promise<{ peerId?: string; address?: SocketAddress }[]> {
-  const endMs = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await Array.fromAsync(discovery.find(key, { signal: AbortSignal.timeout(timeoutMs) }));
-    if (found.length > 0 || performance.now() > endMs) return found;
-    await delay(50);
-  }
+interface Found {
+  readonly peerId?: string;
+  readonly address?: SocketAddress;
+}
+
+async function findNow(discovery: HolderDiscovery, key: Uint8Array, timeoutMs: number): Promise<Found[]> {
+  return await Array.fromAsync(discovery.find(key, { signal: AbortSignal.timeout(timeoutMs) }));
+}
+
+/** Finds until someone is found. @throws {Error} when the time is over before */
+async function findSoon(discovery: HolderDiscovery, key: Uint8Array, timeoutMs = 5_000): Promise<Found[]> {
+  const find = async (): Promise<Found[]> => {
+    const found = await findNow(discovery, key, timeoutMs);
+    if (found.length === 0) throw new Error(`${discovery.name} finds nobody`);
+    return found;
+  };
+  return await vi.waitFor(find, { timeout: timeoutMs, interval: 50 });
 }
 
 async function startTracker(): Promise<{ port: number; child: ChildProcess }> {
@@ -103,7 +107,7 @@ describe('a tracker', () => {
       expect(await findSoon(seeker, key)).toEqual([{ address: { host: '127.0.0.1', port: 5_101 } }]);
       expect(await findSoon(third, key)).toEqual([{ address: { host: '127.0.0.1', port: 5_101 } }]);
       await holder.withdraw(key);
-      expect(await findSoon(seeker, key, 100)).toEqual([]);
+      await expect.poll(async () => await findNow(seeker, key, 1_000)).toEqual([]);
     },
   );
 

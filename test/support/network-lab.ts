@@ -25,6 +25,8 @@ export interface LinkShape {
 }
 
 const PREFIX = `dk${process.pid}`;
+/** Labs of this process so far. */
+let labCount = 0;
 
 export class NetworkLab implements AsyncDisposable {
   readonly #prefix: string;
@@ -57,7 +59,8 @@ export class NetworkLab implements AsyncDisposable {
   }
 
   static async open(): Promise<NetworkLab> {
-    const lab = new NetworkLab(PREFIX);
+    labCount += 1;
+    const lab = new NetworkLab(`${PREFIX}-${labCount}`);
     await run('ip', ['netns', 'add', lab.#switch]);
     try {
       await lab.#inside(lab.#switch, 'ip', ['link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0']);

@@ -18,7 +18,7 @@ const VERSION = 'v1.8.0';
 const CACHE = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
 
 /** Where scripts/test puts it. */
-const PROGRAM = process.env['DOCKYARD_TEST_S3'] ?? join(CACHE, 'dockyard', 'test-tools', `versitygw-${VERSION}`);
+const PROGRAM = process.env['TEST_S3'] ?? join(CACHE, 'dockyard', 'test-tools', `versitygw-${VERSION}`);
 
 /** True when it can be started here. */
 export const hasS3Server = existsSync(PROGRAM);

@@ -69,10 +69,10 @@ export class WebClient implements AsyncDisposable {
       const dispatcher = target.host === site.host ? dispatchers.trusted(target) : await dispatchers.guarded(target);
       const authorization = isOwn ? await this.#authorization(target, signal) : undefined;
       const sent = { ...headers, ...(authorization === undefined ? {} : { authorization }) };
-      const { progressTimeoutMs } = this.#config;
+      const { connectTimeoutMs, progressTimeoutMs } = this.#config;
       return await exchange(
         dispatcher,
-        { method, url: target, headers: sent, upstream: target.host, progressTimeoutMs },
+        { method, url: target, headers: sent, upstream: target.host, connectTimeoutMs, progressTimeoutMs },
         { signal },
       );
     };

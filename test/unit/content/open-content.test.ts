@@ -6,6 +6,7 @@ import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { nodeDisk } from '../../../src/content/disk.ts';
 import { openContent, type ContentConfig, type OpenedContent } from '../../../src/content/open-content.ts';
+import { digestOf } from '../../../src/oci/digest.ts';
 import type { Tag } from '../../../src/oci/name.ts';
 import {
   contentIn,
@@ -122,4 +123,20 @@ test('a file in place of a folder of the store is told with what to do', async (
     code: 'ERR_STORE_IO',
     message: expect.stringContaining('EEXIST: a file stands where a folder is needed') as string,
   });
+});
+
+test('limits that are lowered while it is open are met at once', async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using content = await openIn(directory.path);
+  const [small, large] = [Buffer.alloc(100, 1), Buffer.alloc(1000, 2)];
+  await content.blobs.put(digestOf(small), small);
+  await content.blobs.put(digestOf(large), large);
+  const manifests = [makeManifest(100), makeManifest(200)];
+  for (const manifest of manifests) await content.manifests.putManifest(manifest);
+  await content.setLimits({ maxSizeBytes: 1050, minFreeDiskBytes: 0, maxManifestBytes: 250 });
+  expect([content.blobs.stat(digestOf(small)), (await content.blobs.usage()).maxSizeBytes]).toEqual([undefined, 1050]);
+  const kept = await Promise.all(manifests.map(async ({ digest }) => await content.manifests.getManifest(digest)));
+  expect(kept.map((manifest) => manifest !== undefined)).toEqual([false, true]);
+  await content.setLimits({ maxSizeBytes: 2000, minFreeDiskBytes: Number.MAX_SAFE_INTEGER, maxManifestBytes: 250 });
+  expect((await content.blobs.usage()).blobCount).toBe(0);
 });

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { parseRange } from '../../../src/oci/byte-range.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import type { OriginBlob } from '../../../src/origin/resuming-blob.ts';
@@ -168,9 +168,7 @@ describe('a blob whose stream fails', () => {
       response.writeHead(200, { 'content-length': BLOB.length });
       response.write(BLOB.subarray(0, 1_000));
     });
-    await using blob = await requireBlob(
-      makeOrigin({ ...upstream, progressTimeoutMs: 200, connectTimeoutMs: 200 }).origin,
-    );
+    await using blob = await requireBlob(makeOrigin({ ...upstream, progressTimeoutMs: 200 }).origin);
     expect((await collect(blob.body)).equals(BLOB)).toBe(true);
   });
 
@@ -188,20 +186,21 @@ describe('a blob whose stream fails', () => {
       if (first) response.write(BLOB.subarray(0, 1_000));
       else response.flushHeaders();
     });
-    const { origin } = makeOrigin({ ...upstream, progressTimeoutMs: 100, connectTimeoutMs: 100, maxRetries: 2 });
+    const { origin } = makeOrigin({ ...upstream, progressTimeoutMs: 100, maxRetries: 2 });
     await using blob = await requireBlob(origin);
     await expect(collect(blob.body)).rejects.toMatchObject({ code: 'ERR_ORIGIN_STALLED' });
     expect(upstream.seen).toHaveLength(4);
   });
 
   test('is not taken for a stall while the reader takes its time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
     const upstream = await startServer((request, response) => serveBlob(request, response));
-    const { origin, metric } = makeOrigin({ ...upstream, progressTimeoutMs: 100, connectTimeoutMs: 100 });
+    const { origin, metric } = makeOrigin({ ...upstream, progressTimeoutMs: 100 });
     await using blob = await requireBlob(origin);
     const iterator = blob.body[Symbol.asyncIterator]();
     const first = await iterator.next();
-    // The time itself is what is tested here: three times that of a stall.
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await vi.advanceTimersByTimeAsync(300);
     const rest = await collect({ [Symbol.asyncIterator]: () => iterator });
     expect(Buffer.concat([first.value as Buffer, rest]).equals(BLOB)).toBe(true);
     expect(await metric('dockyard_origin_retries_total')).toBe(0);

@@ -173,9 +173,28 @@ describe('an upstream that fails', () => {
 
   test('by accepting and saying nothing is a stall', async () => {
     const upstream = await startServer(() => undefined);
-    const { origin } = makeOrigin({ ...upstream, progressTimeoutMs: 100, connectTimeoutMs: 100, maxRetries: 1 });
+    const { origin } = makeOrigin({ ...upstream, progressTimeoutMs: 100, maxRetries: 1 });
     await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_STALLED' });
     expect(upstream.seen).toHaveLength(2);
+  });
+
+  test('is no stall while the connection has yet to come about', async () => {
+    const tls = await makeCertificate();
+    const upstream = await startTlsServer(tls, (_request, response) => response.writeHead(200, MANIFEST_HEADERS).end());
+    // TLS is spoken only after several times what the upstream may be silent.
+    const gate = createTcpServer((socket) => {
+      setTimeout(() => {
+        const onward = connect(upstream.port, '127.0.0.1');
+        for (const end of [socket, onward]) end.on('error', () => undefined);
+        socket.pipe(onward).pipe(socket);
+      }, 400);
+    });
+    await new Promise<void>((resolve) => gate.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void gate.close());
+    const { port } = gate.address() as AddressInfo;
+    const url = `https://127.0.0.1:${port}`;
+    const { origin } = makeOrigin({ url, caPem: tls.cert, progressTimeoutMs: 100, maxRetries: 0 });
+    expect(await origin.resolveTag(REPOSITORY, LATEST)).toBeDefined();
   });
 
   test('is given up soon by a caller with little patience', async () => {

@@ -18,12 +18,16 @@ function announcerAmong(peerIds: readonly PeerId[]) {
   const self = member('self');
   let alive = [self, ...peerIds.map(member)];
   const told: { to: PeerId; digests: readonly Digest[] }[] = [];
+  const withdrawn: typeof told = [];
   const down = new Set<PeerId>();
   const held = new Set<Digest>();
   const keys: string[] = [];
-  const ask = async (to: Member, _method: string, value: unknown) => {
+  const ask = async (to: Member, method: string, value: unknown) => {
     if (down.has(to.peerId)) throw new Error('down');
-    told.push({ to: to.peerId, digests: (value as { digests: Digest[] }).digests });
+    (method === 'withdraw' ? withdrawn : told).push({
+      to: to.peerId,
+      digests: (value as { digests: Digest[] }).digests,
+    });
     return await Promise.resolve({ value: {}, bytes: Buffer.alloc(0) });
   };
   const announcer = new Announcer({
@@ -61,7 +65,7 @@ function announcerAmong(peerIds: readonly PeerId[]) {
     announcer.onMembersChanged();
   };
   const homes = (digest: Digest): PeerId[] => rankHomes(digest, alive, 2).map((home) => home.peerId);
-  return { announcer, told, down, held, keys, hold, become, homes };
+  return { announcer, told, withdrawn, down, held, keys, hold, become, homes };
 }
 
 const wait = async (ms: number): Promise<void> => void (await vi.advanceTimersByTimeAsync(ms));
@@ -127,6 +131,38 @@ test('what is not held any more is forgotten and not told to newcomers', async (
   hold('one');
   await wait(100);
   expect(told.length).toBeGreaterThan(0);
+  announcer.close();
+});
+
+test('what is held no longer is withdrawn from its homes, and announced when it is held again', async () => {
+  const { told, withdrawn, hold, homes, announcer } = announcerAmong(['a', 'b', 'c', 'd']);
+  const digest = hold('one');
+  await wait(100);
+  announcer.drop(digest);
+  announcer.drop(digest);
+  await wait(100);
+  const others = homes(digest).filter((home) => home !== 'self');
+  expect(withdrawn.map(({ to, digests }) => [to, digests])).toEqual(others.map((home) => [home, [digest]]));
+  told.length = 0;
+  hold('one');
+  await wait(100);
+  expect(told.map(({ to }) => to)).toEqual(others);
+  announcer.close();
+});
+
+test('of what is evicted and held again within a moment only the last is said', async () => {
+  const { told, withdrawn, hold, announcer } = announcerAmong(['a', 'b']);
+  const digest = hold('one');
+  await wait(100);
+  told.length = 0;
+  announcer.drop(digest);
+  hold('one');
+  const other = hold('two');
+  announcer.drop(other);
+  await wait(100);
+  expect(told.every(({ digests }) => digests.length === 0 || digests.includes(digest))).toBe(true);
+  expect(told.flatMap(({ digests }) => digests)).not.toContain(other);
+  expect(withdrawn.flatMap(({ digests }) => digests)).not.toContain(digest);
   announcer.close();
 });
 

@@ -81,8 +81,18 @@ describe('a journey', () => {
       [],
     ],
     [
-      'gives up hope when the origin is over and nothing has come for long',
-      { origin: 'failed', lacksPieces: true, startedAtMs: T - 60_000, progressAtMs: T - 20_100 },
+      'gives up hope when the origin is over and nothing has come at all for long',
+      { origin: 'failed', lacksPieces: true, startedAtMs: T - 20_100, progressAtMs: 0 },
+      ['giveUp'],
+    ],
+    [
+      'hopes longer when a part has come: the client of it has nowhere else to go',
+      { origin: 'failed', lacksPieces: true, startedAtMs: T - 90_000, progressAtMs: T - 59_000 },
+      [],
+    ],
+    [
+      'gives up hope in the middle when nothing has come for very long',
+      { origin: 'failed', lacksPieces: true, startedAtMs: T - 90_000, progressAtMs: T - 60_100 },
       ['giveUp'],
     ],
   ])('%s', (_what, change, steps) => {

@@ -184,7 +184,7 @@ describe('a rendezvous', () => {
     table.note(digest, 'complete', true, 0);
     for (let index = 0; index < 10; index += 1) table.note(digest, `gatherer-${index}`, false, index);
     expect(names(table, 10)[0]).toBe('complete');
-    table.withdrawAll('complete');
+    table.withdraw(digest, 'complete');
     expect(names(table, 10)).not.toContain('complete');
   });
 });
