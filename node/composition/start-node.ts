@@ -109,7 +109,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
 
   const memory = new BufferPool(transferConfig(config).recentPiecesBytes + MOVING_BYTES);
   const content = starting.use(
-    await openContent({ clock: systemClock, log, metrics, memory }, contentConfig(config, role)),
+    await openContent({ ...ground, clock: systemClock, memory }, contentConfig(config, role)),
   );
   starting.use(origin);
   const seed =
@@ -124,14 +124,13 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   const transfer = starting.use(createTransfer({ ...ground, ...below, clock: steadyClock }, transferConfig(config)));
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 
-  const hosted =
-    seed === undefined ? undefined : starting.use(openHosted({ ...ground, seed, transfer, members }, config));
+  const hosted = seed && starting.use(openHosted({ ...ground, seed, transfer, members }, config));
   const manifests = createManifests({ ...ground, origin, transfer, sizes }, () => current.config);
   const torrents = starting.use(await openTorrents({ ...ground, store: content.blobs, memory }, () => current.config));
   const served = { ...ground, origin, transfer, manifests, seed, hosted, torrents };
   const facade = starting.use(createServer(served, () => current.config));
   const facadeAddress = await listen(facade, config.listen);
-  const scrubber = seed === undefined ? undefined : starting.use(seed.startScrubbing(transfer));
+  const scrubber = seed && starting.use(seed.startScrubbing(transfer));
 
   const subject = createAdminSubject({
     version,

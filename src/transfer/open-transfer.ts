@@ -138,13 +138,8 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   hub.onFetchingOverAccepted((link) => peers.dialBack(link));
   const rendezvous = new Rendezvous(RENDEZVOUS, random);
   const search = new HolderSearch({ peers, rendezvous, discoveries, nowMs, log }, config);
-  const announcer = new Announcer({
-    members,
-    peers,
-    discoveries,
-    isHeld: (digest) => store.stat(digest) !== undefined,
-    log,
-  });
+  const isHeld = (digest: Digest): boolean => store.stat(digest) !== undefined;
+  const announcer = new Announcer({ members, peers, discoveries, isHeld, log });
   const onComplete = announcer.hold.bind(announcer);
   const onLie = (peerId: string): void => {
     const link = dataPlane.links.get(peerId);
