@@ -1,7 +1,7 @@
 /**
  * Announces and scrapes over HTTP. Announces are read and answered by the server of bittorrent-tracker, with this project's
  * table of peers and its rules behind it; scrapes and what is refused at the door are answered here: see
- * docs/decisions/0015-tracker-server.md.
+ * docs/decisions/0013-tracker-server.md.
  * @see BEP 3, 7, 23, 31 (retry in), 48 (scrape)
  */
 import { once } from 'node:events';

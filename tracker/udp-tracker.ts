@@ -1,6 +1,6 @@
 /**
  * Announces and scrapes over UDP. Not by bittorrent-tracker, whose server knows one connection id for all: see
- * docs/decisions/0015-tracker-server.md. Until an address has shown a connection id, it is never sent more than it sent.
+ * docs/decisions/0013-tracker-server.md. Until an address has shown a connection id, it is never sent more than it sent.
  * @see BEP 15, BEP 41
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';

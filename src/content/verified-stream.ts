@@ -2,7 +2,7 @@
  * Bytes of a complete blob for a client. A disk may give other bytes than it was given, long after a blob was found right; so
  * each piece is hashed again on its way, and no wrong one goes out. Where the hashes of pieces are not known the whole is hashed,
  * and its end held back until that is right. A file that was found right a while ago, and looks as it did then, is believed:
- * the hash takes as much of a processor as all the rest (docs/decisions/0019-held-blobs-are-verified.md).
+ * the hash takes as much of a processor as all the rest (docs/decisions/0015-held-blobs-are-verified.md).
  */
 import { hash } from 'node:crypto';
 import type { ByteRange } from '../oci/byte-range.ts';
