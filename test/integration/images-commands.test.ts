@@ -223,7 +223,7 @@ describe.skipIf(!hasSkopeo)('the commands for images', () => {
     test('a registry that refuses says so: without an account, and tags that it does not delete', async () => {
       const there = `127.0.0.1:${registry.port}`;
       const denied = await dockyard(['tags', `${there}/mirror/app`]);
-      expect(denied).toMatchObject({ code: 1 });
+      expect(denied).toMatchObject({ code: 4 });
       expect(denied.err).toContain('(ERR_ORIGIN_DENIED)');
       expect((await dockyard(['images', there])).err).toContain('(ERR_LIST_UNSUPPORTED)');
       const kept = await dockyard(['rm', `${there}/mirror/app:multi`], docker);
@@ -235,7 +235,7 @@ describe.skipIf(!hasSkopeo)('the commands for images', () => {
       await using gone = await startDockerRegistry(folder);
       await gone.stop();
       const { code, err } = await dockyard(['copy', `127.0.0.1:${gone.port}/x/y:1`, `${seed.facade}/x/y:1`]);
-      expect(code).toBe(1);
+      expect(code).toBe(6);
       expect(err).toMatch(/nothing listens there\) \(ERR_ORIGIN_UNAVAILABLE\)/);
     });
   });

@@ -289,6 +289,7 @@ test('every option of the schema is read by a node that starts and stops', async
     flag('listen', any),
     flag('admin', any),
     flag('swarm', any),
+    flag('torrent', any),
     flag('swarm-mdns', 'false'),
     flag('upstream', `r.lan=${originUrl}`),
   ];
@@ -298,8 +299,14 @@ test('every option of the schema is read by a node that starts and stops', async
   createLog({ level: noted.log.level, format: noted.log.format });
   await using node = await startNode({ log: pino({ level: 'silent' }), version: 'test' }, noted);
   // The time to live of a tag matters from its second request on.
-  const url = `http://127.0.0.1:${node.addresses.facade.port}/v2/lib/x/manifests/v1`;
+  const facade = `http://127.0.0.1:${node.addresses.facade.port}`;
+  const url = `${facade}/v2/lib/x/manifests/v1`;
   expect([(await fetch(url)).status, (await fetch(url)).status]).toEqual([200, 200]);
+  // The engine of torrents starts with the first one that is asked for.
+  const blob = await fetch(`${facade}/v2/lib/x/blobs/${digestOf(bytes)}`);
+  expect(await blob.text()).toBe(bytes.toString());
+  const torrent = `${facade}/torrents/${digestOf(bytes)}.torrent`;
+  await expect.poll(async () => (await fetch(torrent)).status, { timeout: 8_000 }).toBe(200);
   await node.close();
   await using seed = await startNode({ log: pino({ level: 'silent' }), version: 'test', role: 'seed' }, noted);
   await seed.close();
