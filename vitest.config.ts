@@ -46,8 +46,8 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          // Real daemons and large blobs: a few files at once would only take each other's processor.
-          maxWorkers: 2,
+          // Real daemons, which are waited for more than they work: a third file fills two processors, more would take them from each other.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -95,6 +95,11 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_TRANSFER_UNAVAILABLE: { ...BUSY, message: 'no source can deliver the blob now' },
   ERR_TRANSFER_BROKEN: { ...BUSY, message: 'every source of the blob failed' },
   ERR_TRANSFER_CORRUPT: { ...BAD_UPSTREAM, message: 'the blob is damaged at its origin' },
+  ERR_PREHEAT_UNKNOWN: { status: 404, code: 'MANIFEST_UNKNOWN' },
+  ERR_PREHEAT_NODE_UNKNOWN: { status: 404, code: 'UNSUPPORTED' },
+  ERR_PREHEAT_BUSY: { ...BUSY, message: 'the node has much to preheat already' },
+  ERR_PREHEAT_NOT_KEPT: { ...BUSY, message: 'the node has no room' },
+  ERR_PREHEAT_STALLED: { ...BUSY, message: 'the node gets no further' },
   // appc
   ERR_AC_NAME_INVALID: { status: 400, code: 'NAME_INVALID' },
   ERR_ACI_INVALID: { status: 400, code: 'MANIFEST_INVALID' },

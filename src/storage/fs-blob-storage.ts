@@ -90,6 +90,7 @@ export class FsBlobStorage implements BlobStorage {
 
   async #verify(digest: Digest, options: VerifyOptions = {}): Promise<StoredState> {
     this.#assertReady(options);
+    let isSetAside = false;
     try {
       await using reading = await this.#openBlob(digest, options);
       if (reading === undefined) return 'missing';
@@ -100,9 +101,12 @@ export class FsBlobStorage implements BlobStorage {
       options.signal?.throwIfAborted();
       const isUnreadable = ['ERR_STORAGE_IO', 'ERR_STORAGE_DAMAGED'].some((code) => isDockyardError(error, code));
       if (!isUnreadable) throw error;
+      // Whoever reads a damaged blob sets it aside.
+      isSetAside = isDockyardError(error, 'ERR_STORAGE_DAMAGED');
     }
     // A second look, past what may have been changed in memory, which sets aside what is damaged.
-    return (await storageFailure(digest, () => this.#record.verify(digest, options))) ?? 'missing';
+    const state = await storageFailure(digest, () => this.#record.verify(digest, options));
+    return state ?? (isSetAside ? 'damaged' : 'missing');
   }
 
   async *#list(options: ListOptions = {}): AsyncGenerator<StoredBlob> {

@@ -63,7 +63,17 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
     const answer = await fetch(`http://${node.facade}/torrents/${path}.torrent`);
     expect(answer.status).toBe(200);
     expect(answer.headers.get('content-type')).toBe('application/x-bittorrent');
-    return parseMetainfo(Buffer.from(await answer.arrayBuffer()));
+    const metainfo = parseMetainfo(Buffer.from(await answer.arrayBuffer()));
+    if (metainfo.trackerTiers.length > 0) await untilSeeded(metainfo);
+    return metainfo;
+  }
+
+  /** Some clients ask the tracker once, and then not for minutes. */
+  async function untilSeeded({ info }: Metainfo): Promise<void> {
+    const hash = info.infoHash.replaceAll(/../g, '%$&');
+    const scrape = `http://127.0.0.1:${tracker.port}/scrape?info_hash=${hash}`;
+    const isSeeded = async (): Promise<boolean> => /8:completei[1-9]/.test(await (await fetch(scrape)).text());
+    await until('the tracker knows a seeder', isSeeded, 20_000, 50);
   }
 
   /** Writes a torrent file into a folder of its own, where a client may download. */
