@@ -1,7 +1,10 @@
 import { defineConfig } from 'vitest/config';
 import { SkipReporter } from './test/skip-reporter.ts';
 
-/** Faults done to whole swarms, and how long it takes clients to get over them: minutes, so they have a command of their own. */
+/**
+ * Faults done to whole swarms, how long it takes clients to get over them, and what torrent clients do at their own pace: minutes, so
+ * these have a command of their own.
+ */
 const CHAOS = 'test/cluster/chaos-*.test.ts';
 
 /** What is waited for may take its time on a busy machine; what never comes is told by the test's own limit or by this one. */
