@@ -1,9 +1,10 @@
 /**
  * Who is in the swarm: probes, news and comparison of tables over libp2p, by the rules of `members.ts`.
  *
- * Every second one member is probed, unless it was just heard over a data link. If it does not answer within a second, others are asked to probe it; if they get no
- * answer either it is suspect, and dead if it has not refuted within some seconds. News goes along with every exchange,
- * and for itself to connected members. Connections are bounded: in a large swarm those not used for longest are closed.
+ * Every second one member is probed, unless it was just heard over a data link. If it does not answer within a second,
+ * others are asked to probe it; if they get no answer either it is suspect, and dead if it has not refuted within some
+ * seconds. News goes along with every exchange, and for itself to connected members. Connections are bounded: in a large
+ * swarm those not used for longest are closed.
  */
 import type { Logger } from 'pino';
 import type { Counter, Registry } from 'prom-client';

@@ -295,7 +295,8 @@ export class ExchangeHub implements LinkHandler, AsyncDisposable {
         if (link.isClosed) {
           if (opened !== undefined) this.releaseIfIdle(opened);
         } else if (opened === undefined) link.send(FRAME.leave, encodeLeave(channel, 'absent'));
-        else opened.onJoin(link, channel, join);
+        else if (opened.takes(link)) opened.onJoin(link, channel, join);
+        else link.send(FRAME.leave, encodeLeave(channel, 'full'));
       },
       (thrown: unknown) => {
         this.#deps.log.warn(
