@@ -16,7 +16,7 @@ const chaos = {
     name: 'chaos',
     include: [CHAOS],
     testTimeout: 180_000,
-    hookTimeout: 60_000,
+    hookTimeout: 120_000,
     fileParallelism: false,
   },
 };

@@ -4,6 +4,9 @@ import { MAIN, NODE_FLAGS } from './node-process.ts';
 import type { LabHost, NetworkLab } from './network-lab.ts';
 import { until } from './programs.ts';
 
+/** Several nodes may be started at once, on a machine that has other work. */
+const READY_MS = 45_000;
+
 export class LabNode {
   readonly host: LabHost;
   readonly child: ChildProcess;
@@ -17,13 +20,20 @@ export class LabNode {
     child.stderr?.on('data', (chunk: Buffer) => (this.#log += chunk.toString()));
   }
 
-  /** Starts a node with the default ports of its host, and waits until it is ready. */
-  static async start(lab: NetworkLab, host: LabHost, data: string, args: readonly string[]): Promise<LabNode> {
-    const addresses = ['--listen', '127.0.0.1:5000', '--admin', '127.0.0.1:5001', '--swarm', `${host.address}:5002`];
+  /** Starts a node with the default ports of its host, and waits until it is ready. A seed answers the other hosts too. */
+  static async start(
+    lab: NetworkLab,
+    host: LabHost,
+    data: string,
+    args: readonly string[],
+    role: 'node' | 'seed' = 'node',
+  ): Promise<LabNode> {
+    const facade = role === 'seed' ? '0.0.0.0:5000' : '127.0.0.1:5000';
+    const addresses = ['--listen', facade, '--admin', '127.0.0.1:5001', '--swarm', `${host.address}:5002`];
     const child = lab.start(
       host,
       process.execPath,
-      [...NODE_FLAGS, MAIN, 'node', '--data', data, ...addresses, ...args],
+      [...NODE_FLAGS, MAIN, role, '--data', data, ...addresses, ...args],
       {
         stdio: ['ignore', 'ignore', 'pipe'],
       },
@@ -32,6 +42,7 @@ export class LabNode {
     await until(
       () => `the node on ${host.name} is ready\n${node.#log}`,
       async () => await node.#answers('/readyz'),
+      READY_MS,
     );
     return node;
   }
