@@ -3,11 +3,13 @@
  * and takes its randomness as a function, so the same code runs in nodes, in tests and in simulations.
  *
  * - One holder, or all holders complete: in order, from where readers stand, since order is what clients wait for.
+ * - Complete holders, while others gather: what nobody else has, shared out among those who lack it.
  * - Holders that are still gathering: rarest first, so that different nodes carry different pieces to each other;
  *   what a reader waits for goes first only where more than one holder has it, since asking the one source of a piece
  *   for the same pieces as everyone else is what a swarm must not do.
  */
 import { Bitfield } from '../content/bitfield.ts';
+import { FreshPieces, type PieceStates } from './fresh-pieces.ts';
 
 /** Names a holder within one scheduler. */
 export type HolderKey = number;
@@ -15,7 +17,7 @@ export type HolderKey = number;
 /** How many missing pieces are compared to find a rare one: near to the rarest, at a bounded cost. */
 const RARITY_SAMPLE = 32;
 /** How far ahead of a reader pieces count as urgent while the swarm is gathering. */
-const URGENT_PIECES_IN_SWARM = 4;
+const URGENT_PIECES_IN_SWARM = 24;
 
 /** A piece that a near holder has is left to near holders for so long. */
 const LEFT_TO_NEAR_MS = 2000;
@@ -41,10 +43,16 @@ export class PieceScheduler {
   readonly #missing: number[] = [];
   readonly #slot: Int32Array;
   readonly #readers = new Map<symbol, { next: number; end: number }>();
+  readonly #isOwn: (piece: number) => boolean;
+  readonly #fresh = new FreshPieces();
+  /** Holders that have every piece. */
+  #completeCount = 0;
 
-  constructor(pieceCount: number, random: () => number) {
+  /** @param isOwn whether a piece falls to this node, among all that lack pieces */
+  constructor(pieceCount: number, random: () => number, isOwn: (piece: number) => boolean = () => true) {
     this.#pieceCount = pieceCount;
     this.#random = random;
+    this.#isOwn = isOwn;
     this.#availability = new Uint32Array(pieceCount);
     this.#slot = new Int32Array(pieceCount).fill(-1);
   }
@@ -59,6 +67,7 @@ export class PieceScheduler {
     if (this.#slot[piece] !== -1) return;
     this.#slot[piece] = this.#missing.length;
     this.#missing.push(piece);
+    this.#fresh.rewind(piece);
     this.#offer(piece);
   }
 
@@ -83,13 +92,18 @@ export class PieceScheduler {
     if (holder?.has.add(piece) !== true) return;
     if (!holder.isFar && !this.#nearSinceMs.has(piece)) this.#nearSinceMs.set(piece, nowMs);
     this.#availability[piece] = (this.#availability[piece] ?? 0) + 1;
+    if (this.#isComplete(holder)) this.#completeCount += 1;
     if (this.isMissing(piece)) holder.candidates.push(piece);
   }
 
   /** A holder has no such piece after all; a request for it is over. */
   setHasNot(key: HolderKey, piece: number): void {
-    if (this.#holders.get(key)?.has.delete(piece) === true) {
+    const holder = this.#holders.get(key);
+    const wasComplete = holder !== undefined && this.#isComplete(holder);
+    if (holder?.has.delete(piece) === true) {
+      if (wasComplete) this.#completeCount -= 1;
       this.#availability[piece] = (this.#availability[piece] ?? 1) - 1;
+      this.#fresh.rewind(0);
     }
     this.release(key, piece);
   }
@@ -101,6 +115,8 @@ export class PieceScheduler {
     // Who else is near is not known by piece; those who are show it again, and until then nothing is left to anybody.
     if (!holder.isFar) this.#nearSinceMs.clear();
     for (const piece of [...holder.inFlight]) this.release(key, piece);
+    if (this.#isComplete(holder)) this.#completeCount -= 1;
+    this.#fresh.rewind(0);
     for (let piece = 0; piece < this.#pieceCount; piece += 1) {
       if (holder.has.has(piece)) this.#availability[piece] = (this.#availability[piece] ?? 1) - 1;
     }
@@ -167,8 +183,7 @@ export class PieceScheduler {
     const holder = this.#holders.get(key);
     if (holder === undefined || this.#missing.length === 0) return undefined;
     const isLeft = (piece: number): boolean => holder.isFar && this.#isLeftToNear(piece, nowMs);
-    const piece =
-      this.#urgent(holder, inOrder, isLeft) ?? (inOrder ? this.#first(holder, isLeft) : this.#rare(holder, isLeft));
+    const piece = this.#choose(holder, inOrder, isLeft);
     if (piece !== undefined) this.#markAsked(holder, key, piece);
     return piece;
   }
@@ -227,6 +242,25 @@ export class PieceScheduler {
   #isLeftToNear(piece: number, nowMs: number): boolean {
     const sinceMs = this.#nearSinceMs.get(piece);
     return sinceMs !== undefined && nowMs - sinceMs < LEFT_TO_NEAR_MS;
+  }
+
+  #isComplete(holder: Holder): boolean {
+    return holder.has.count === this.#pieceCount;
+  }
+
+  #choose(holder: Holder, inOrder: boolean, isLeft: (piece: number) => boolean): number | undefined {
+    if (inOrder) return this.#urgent(holder, inOrder, isLeft) ?? this.#first(holder, isLeft);
+    const fresh = this.#isComplete(holder) ? this.#fresh.next(this.#states(holder, isLeft), this.#random) : undefined;
+    return fresh ?? this.#urgent(holder, inOrder, isLeft) ?? this.#rare(holder, isLeft);
+  }
+
+  #states(holder: Holder, isLeft: (piece: number) => boolean): PieceStates {
+    return {
+      pieceCount: this.#pieceCount,
+      isFresh: (piece) => this.isMissing(piece) && this.availability(piece) === this.#completeCount,
+      isFree: (piece) => this.#isFree(holder, piece) && !isLeft(piece),
+      isOwn: this.#isOwn,
+    };
   }
 
   #urgent(holder: Holder, inOrder: boolean, isLeft: (piece: number) => boolean): number | undefined {
