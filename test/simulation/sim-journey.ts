@@ -207,6 +207,7 @@ export class SimJourney {
       if (!channel.remoteHas(piece)) news.push(piece);
     }
     channel.remoteComplete = true;
+    this.#reading.onPeerComplete();
     if (!this.isComplete) this.#pool.onHave(channel as unknown as Channel, news);
   }
 
@@ -328,8 +329,8 @@ export class SimJourney {
 
   #complete(): void {
     this.isComplete = true;
-    const isQuiet = this.#world.scenario.tries.has('quiet-end') && this.#reading.isSpreading;
-    if (!isQuiet) this.#tellComplete();
+    // As Journey does: what is with this node alone spreads first.
+    if (!this.#reading.isSpreading) this.#tellComplete();
   }
 
   #tellComplete(): void {

@@ -16,7 +16,7 @@ import { MESSAGE_BYTES, type World } from './world.ts';
 /** From a request to the first byte, besides the way. */
 const ANSWER_MS = 5;
 /** As nodes' configuration has it. */
-const MAX_ORIGIN_READERS = Number(process.env['RD'] ?? 8);
+const MAX_ORIGIN_READERS = 8;
 
 interface Lending {
   readonly run: MissingRun;
@@ -48,6 +48,7 @@ export class SimOriginReading {
       isRead: (piece) => this.#readByOthers.has(piece),
       onUnshown: (channel, pieces) => journey.onHaves(channel as unknown as SimChannel, pieces),
       ask: (channel, run) => this.#askToLend(channel as unknown as SimChannel, run),
+      readBeside: (run) => this.#readBeside(run),
       maxReaders: MAX_ORIGIN_READERS,
     });
   }
@@ -102,6 +103,11 @@ export class SimOriginReading {
   onHas(channel: SimChannel, pieces: readonly number[]): void {
     for (const piece of pieces) this.#plan.onHas(channel, piece);
     this.#leases.onHave(pieces);
+  }
+
+  /** A peer shows that it has everything. */
+  onPeerComplete(): void {
+    this.#plan.onComplete();
   }
 
   onWanted(channel: SimChannel, pieces: readonly number[]): void {
@@ -182,9 +188,17 @@ export class SimOriginReading {
       return;
     }
     const bytes = this.#world.pieceBytes(piece);
-    const readyMs = this.#world.nowMs() + this.#world.origin.durationMs(bytes);
-    const atMs = this.#world.links.receive(this.#journey.node.index, bytes, readyMs);
-    this.#world.events.call(atMs, () => this.#onPiece(piece, end));
+    this.#come(bytes, () => this.#onPiece(piece, end));
+  }
+
+  /** Bytes come from the origin: at the pace of one connection, and then over the link of this node. */
+  #come(bytes: number, then: () => void): void {
+    const { events, links, origin, scenario } = this.#world;
+    const { index } = this.#journey.node;
+    const onLinkMs = (bytes / scenario.rateBytesPerSecond) * 1000;
+    // A connection that is slower than the link takes only its part of it.
+    const beginMs = this.#world.nowMs() + Math.max(0, origin.durationMs(bytes) - onLinkMs);
+    events.call(beginMs, () => events.call(links.receive(index, bytes, beginMs + onLinkMs), then));
   }
 
   #claim(piece: number): boolean {
@@ -195,10 +209,42 @@ export class SimOriginReading {
     if (this.#state !== 'reading' || !this.#journey.node.isAlive) return;
     const bytes = this.#world.pieceBytes(piece);
     this.#world.measurements.originBytes += bytes;
-    this.#leases.onOwnPiece(bytes);
-    this.#journey.onOriginPiece(piece);
-    this.#addToBatch(piece);
+    this.#keep(piece, bytes);
     this.#read(piece + 1, end);
+  }
+
+  #keep(piece: number, bytes: number): void {
+    this.#journey.onOriginPiece(piece);
+    this.#leases.onOwnPiece(piece, bytes);
+    this.#addToBatch(piece);
+  }
+
+  /** Reads a run over a second connection. */
+  #readBeside(run: MissingRun): Promise<undefined> {
+    const { events, origin, scenario } = this.#world;
+    const { node, scheduler } = this.#journey;
+    const answer = new VirtualPromise<undefined>();
+    const end = run.first + run.count;
+    this.#world.measurements.originRequests += 1;
+    const readFrom = (piece: number): void => {
+      if (!node.isAlive || piece >= end || !scheduler.isMissing(piece)) {
+        origin.close();
+        this.#flush();
+        answer.resolve(undefined);
+        return;
+      }
+      const bytes = this.#world.pieceBytes(piece);
+      this.#come(bytes, () => {
+        if (node.isAlive) {
+          this.#world.measurements.originBytes += bytes;
+          this.#keep(piece, bytes);
+        }
+        readFrom(piece + 1);
+      });
+    };
+    origin.open();
+    events.call(this.#world.nowMs() + 2 * scenario.latencyMs + ANSWER_MS, () => readFrom(run.first));
+    return answer.asPromise();
   }
 
   #addToBatch(piece: number): void {

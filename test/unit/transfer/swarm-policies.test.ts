@@ -110,6 +110,16 @@ describe('a reveal plan', () => {
     expect(plan.overdue(5499)).toContain(2);
   });
 
+  test('awaits nothing any more when some peer has everything', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a'], 0);
+    plan.onWanted('a', [1]);
+    plan.choose(2, ['b'], 0);
+    plan.onComplete();
+    expect([plan.awaitedCount, plan.overdue(10_000), plan.remove('a')]).toEqual([0, [], []]);
+    expect(plan.choose(3, ['a', 'b'], 10_000)).toBeDefined();
+  });
+
   test('tells all of what did not spread in time, once, and of what a peer took with it', () => {
     const plan = new RevealPlan<string>();
     plan.choose(1, ['a'], 0);
@@ -151,6 +161,27 @@ describe('a rendezvous', () => {
     // 1500 names of 40 peers. Who was noted last is always kept, and named about twice as often as those who may be dropped.
     expect(counts.size).toBe(40);
     expect(Math.max(...counts.values())).toBeLessThan(120);
+  });
+
+  test('names to half those who came last, whom few have met, and to half anybody', () => {
+    const table = new Rendezvous({ maxDigests: 1, maxParticipants: 256, gatheringTtlMs: 1000 }, seededRandom(3));
+    for (let peer = 0; peer < 200; peer += 1) table.note(digest, `peer-${peer}`, false, 0);
+    const named = Array.from({ length: 50 }, () => table.participants(digest, 'me', 0, 16)).flat();
+    const ofTheLast = named.filter(({ peerId }) => Number(peerId.slice('peer-'.length)) >= 200 - 64);
+    expect(named).toHaveLength(50 * 16);
+    // 8 of 16, and as many of the others as chance has it: about a third.
+    expect(ofTheLast.length / 50).toBeGreaterThan(8);
+    expect(ofTheLast.length / 50).toBeLessThan(12);
+  });
+
+  test('names nobody twice', () => {
+    const table = new Rendezvous({ maxDigests: 1, maxParticipants: 256, gatheringTtlMs: 1000 }, seededRandom(3));
+    for (let peer = 0; peer < 30; peer += 1) table.note(digest, `peer-${peer}`, peer % 3 === 0, 0);
+    for (let count = 1; count < 40; count += 1) {
+      const list = names(table, 0, count);
+      expect(new Set(list).size).toBe(list.length);
+      expect(list).toHaveLength(Math.min(count, 30));
+    }
   });
 
   test('forgets those who gather and are not heard of, but not the complete', () => {
