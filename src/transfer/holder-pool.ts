@@ -7,6 +7,7 @@ import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
 import type { Exchange } from './exchange.ts';
 import type { HolderKey, PieceScheduler } from './piece-scheduler.ts';
+import type { PieceShares } from './piece-shares.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { REFUSAL } from './wire.ts';
 
@@ -38,6 +39,8 @@ export interface HolderPoolDeps {
   readonly nowMs: () => number;
   /** How many pieces may be asked of all holders together. */
   readonly maxAsked: () => number;
+  /** Told who lacks pieces beside this node. */
+  readonly shares: PieceShares;
   /** Whether a peer stands in another place than this node, where operators told places. */
   readonly isFar: (peerId: PeerId) => boolean;
   /** A verified piece. */
@@ -98,6 +101,7 @@ export class HolderPool {
       this.#deps.scheduler.addHolder(held.key, this.#deps.isFar(channel.link.peerId), this.#deps.nowMs());
     }
     if (channel.remoteHasAny) this.#learn(held, this.#allPieces());
+    this.#shareOut();
     this.fill();
   }
 
@@ -134,6 +138,7 @@ export class HolderPool {
     if (held === undefined) return;
     this.#holders.delete(channel);
     this.#deps.scheduler.removeHolder(held.key);
+    this.#shareOut();
     this.fill();
   }
 
@@ -227,6 +232,11 @@ export class HolderPool {
     const { channel } = held;
     const isAskable = (piece: number): boolean => channel.remoteHas(piece) && map.hash(piece) !== undefined;
     scheduler.setHasSome(held.key, pieces, isAskable, this.#deps.nowMs());
+  }
+
+  #shareOut(): void {
+    const lacking = [...this.#holders.keys()].filter((channel) => !channel.remoteComplete);
+    this.#deps.shares.setOthers(lacking.map(({ link }) => link.peerId));
   }
 
   #allPieces(): Iterable<number> {

@@ -1,15 +1,21 @@
 /**
  * A set of pieces as 32-bit words, so that sets can be compared a word at a time: what a holder has, what is free to be asked
- * for. Bit 0 of the first word is piece 0. Unlike `Bitfield`, which has the order of the wire, it has no count.
+ * for. Bit 0 of the first word is piece 0; `Bitfield` has the order of the wire.
  */
 const WORD_BITS = 32;
 
 export class PieceBits {
   /** May be read by whoever compares sets; changed by this class alone. */
   readonly words: Int32Array;
+  #count = 0;
 
   constructor(pieceCount: number) {
     this.words = new Int32Array(Math.ceil(pieceCount / WORD_BITS));
+  }
+
+  /** How many pieces are in it. */
+  get count(): number {
+    return this.#count;
   }
 
   has(piece: number): boolean {
@@ -23,6 +29,7 @@ export class PieceBits {
     const bit = 1 << (piece & 31);
     if (word === undefined || (word & bit) !== 0) return false;
     this.words[place] = word | bit;
+    this.#count += 1;
     return true;
   }
 
@@ -33,6 +40,7 @@ export class PieceBits {
     const bit = 1 << (piece & 31);
     if ((word & bit) === 0) return false;
     this.words[place] = word & ~bit;
+    this.#count -= 1;
     return true;
   }
 }

@@ -3,10 +3,12 @@
  * and takes its randomness as a function, so the same code runs in nodes, in tests and in simulations.
  *
  * - One holder, or all holders complete: in order, from where readers stand, since order is what clients wait for.
+ * - Complete holders, while others gather: what nobody else has, shared out among those who lack it.
  * - Holders that are still gathering: rarest first, so that different nodes carry different pieces to each other;
  *   what a reader waits for goes first only where more than one holder has it, since asking the one source of a piece
  *   for the same pieces as everyone else is what a swarm must not do.
  */
+import { FreshPieces, type PieceStates } from './fresh-pieces.ts';
 import { lowestPiece, PieceBits } from './piece-bits.ts';
 import { RARITY_SAMPLE, RaritySample } from './rarity-sample.ts';
 
@@ -18,7 +20,7 @@ const SAMPLED_PLACES = 12;
 /** Compared at one place: neighbours are often equally rare. */
 const SAMPLE_AT_PLACE = 4;
 /** How far ahead of a reader pieces count as urgent while the swarm is gathering. */
-const URGENT_PIECES_IN_SWARM = 4;
+const URGENT_PIECES_IN_SWARM = 24;
 
 /** A piece that a near holder has is left to near holders for so long. */
 const LEFT_TO_NEAR_MS = 2000;
@@ -45,13 +47,19 @@ export class PieceScheduler {
   readonly #holders = new Map<HolderKey, Holder>();
   readonly #requests = new Map<number, HolderKey[]>();
   readonly #readers = new Map<symbol, { next: number; end: number }>();
+  readonly #isOwn: (piece: number) => boolean;
+  readonly #fresh = new FreshPieces();
+  /** Holders that have every piece. */
+  #completeCount = 0;
   /** Since when a near holder has a missing piece; kept only while there are far ones. */
   readonly #nearSinceMs = new Map<number, number>();
   #farCount = 0;
 
-  constructor(pieceCount: number, random: () => number) {
+  /** @param isOwn whether a piece falls to this node, among all that lack pieces */
+  constructor(pieceCount: number, random: () => number, isOwn: (piece: number) => boolean = () => true) {
     this.#pieceCount = pieceCount;
     this.#random = random;
+    this.#isOwn = isOwn;
     this.#availability = new Uint16Array(pieceCount);
     this.#available = new PieceBits(pieceCount);
     this.#missing = new PieceBits(pieceCount);
@@ -67,6 +75,7 @@ export class PieceScheduler {
   desire(piece: number): void {
     if (!this.#missing.add(piece)) return;
     this.#missingCount += 1;
+    this.#fresh.rewind(piece);
     if (!this.#requests.has(piece)) this.#free.add(piece);
   }
 
@@ -108,11 +117,18 @@ export class PieceScheduler {
     const count = this.#availability[piece] ?? 0;
     this.#availability[piece] = count + 1;
     if (count === 0) this.#available.add(piece);
+    if (this.#isComplete(holder)) this.#completeCount += 1;
   }
 
   /** A holder has no such piece after all; a request for it is over. */
   setHasNot(key: HolderKey, piece: number): void {
-    if (this.#holders.get(key)?.has.delete(piece) === true) this.#lose(piece);
+    const holder = this.#holders.get(key);
+    const wasComplete = holder !== undefined && this.#isComplete(holder);
+    if (holder?.has.delete(piece) === true) {
+      if (wasComplete) this.#completeCount -= 1;
+      this.#lose(piece);
+      this.#fresh.rewind(0);
+    }
     this.release(key, piece);
   }
 
@@ -124,6 +140,8 @@ export class PieceScheduler {
     if (!holder.isFar) this.#nearSinceMs.clear();
     else this.#farCount -= 1;
     for (const piece of [...holder.inFlight]) this.release(key, piece);
+    if (this.#isComplete(holder)) this.#completeCount -= 1;
+    this.#fresh.rewind(0);
     for (const [place, word] of holder.has.words.entries()) {
       for (let rest = word; rest !== 0; rest &= rest - 1) this.#lose(lowestPiece(rest, place));
     }
@@ -179,9 +197,7 @@ export class PieceScheduler {
     const holder = this.#holders.get(key);
     if (holder === undefined || this.#missingCount === 0) return undefined;
     const isLeft = holder.isFar ? (piece: number): boolean => this.#isLeftToNear(piece, nowMs) : NEVER_LEFT;
-    const piece =
-      this.#urgent(holder, inOrder, isLeft) ??
-      (inOrder ? this.#first(holder, isLeft, 0, this.#pieceCount) : this.#rare(holder, isLeft));
+    const piece = this.#choose(holder, inOrder, isLeft);
     if (piece !== undefined) this.#markAsked(holder, key, piece);
     return piece;
   }
@@ -269,6 +285,25 @@ export class PieceScheduler {
   #isLeftToNear(piece: number, nowMs: number): boolean {
     const sinceMs = this.#nearSinceMs.get(piece);
     return sinceMs !== undefined && nowMs - sinceMs < LEFT_TO_NEAR_MS;
+  }
+
+  #isComplete(holder: Holder): boolean {
+    return holder.has.count === this.#pieceCount;
+  }
+
+  #choose(holder: Holder, inOrder: boolean, isLeft: (piece: number) => boolean): number | undefined {
+    if (inOrder) return this.#urgent(holder, inOrder, isLeft) ?? this.#first(holder, isLeft, 0, this.#pieceCount);
+    const fresh = this.#isComplete(holder) ? this.#fresh.next(this.#states(holder, isLeft), this.#random) : undefined;
+    return fresh ?? this.#urgent(holder, inOrder, isLeft) ?? this.#rare(holder, isLeft);
+  }
+
+  #states(holder: Holder, isLeft: (piece: number) => boolean): PieceStates {
+    return {
+      pieceCount: this.#pieceCount,
+      isFresh: (piece) => this.isMissing(piece) && this.availability(piece) === this.#completeCount,
+      isFree: (piece) => this.#isFree(holder, piece) && !isLeft(piece),
+      isOwn: this.#isOwn,
+    };
   }
 
   #urgent(holder: Holder, inOrder: boolean, isLeft: (piece: number) => boolean): number | undefined {

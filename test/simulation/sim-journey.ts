@@ -16,6 +16,7 @@ import { planJourney } from '../../src/transfer/journey-plan.ts';
 import type { MissingRun } from '../../src/transfer/origin-reader.ts';
 import { ORIGIN_KEY } from '../../src/transfer/journey-types.ts';
 import { PieceBits } from '../../src/transfer/piece-bits.ts';
+import { PieceShares } from '../../src/transfer/piece-shares.ts';
 import { PieceScheduler } from '../../src/transfer/piece-scheduler.ts';
 import type { SimChannel } from './sim-channel.ts';
 import { SAME_HASH, SimExchange } from './sim-exchange.ts';
@@ -43,6 +44,7 @@ export class SimJourney {
   readonly known: PieceBits;
   readonly #world: World;
   readonly #exchange: SimExchange;
+  readonly #shares: PieceShares;
   readonly #pool: HolderPool;
   readonly #hunt: SimHunt;
   readonly #reading: SimOriginReading;
@@ -63,7 +65,8 @@ export class SimJourney {
     this.geometry = world.geometry;
     this.held = new Bitfield(this.geometry.pieceCount);
     this.known = new PieceBits(this.geometry.pieceCount);
-    this.scheduler = new PieceScheduler(this.geometry.pieceCount, world.random);
+    this.#shares = new PieceShares(node.member.peerId);
+    this.scheduler = new PieceScheduler(this.geometry.pieceCount, world.random, (piece) => this.#shares.isOwn(piece));
     this.scheduler.addHolder(ORIGIN_KEY);
     this.#exchange = new SimExchange(world, this);
     this.#hunt = new SimHunt(world, this);
@@ -81,6 +84,7 @@ export class SimJourney {
       hashPiece: () => HASHED,
       unkeptCount: () => 0,
       isFar: () => false,
+      shares: this.#shares,
       nowMs: () => this.#world.nowMs(),
       maxAsked: () => this.#reading.maxAsked,
       onPiece: (piece) => this.#onPeerPiece(piece),
