@@ -23,9 +23,6 @@ interface Entry {
   seenAtMs: number;
 }
 
-/** Of those who gather, half of what is named is of the newest: so many times what is named. */
-const NEWEST_FACTOR = 4;
-
 export class Rendezvous {
   readonly #config: RendezvousConfig;
   readonly #random: () => number;
@@ -65,10 +62,8 @@ export class Rendezvous {
   }
 
   /**
-   * Some of those who take part, complete ones first; `except` is the one who asks. Of those who gather half are of the newest,
-   * whom few have met yet: who came last would else have half as many neighbours as the others, and would be done last by far.
-   * The other half is anybody: if all who ask at about the same time met the newest alone, the swarm would be a chain of
-   * neighbours, and pieces would take many hops.
+   * Some of those who take part, complete ones first; `except` is the one who asks. Each is as likely as the other: if all who
+   * ask at about the same time met the newest, the swarm would be a chain of neighbours, and pieces would take many hops.
    */
   participants(digest: Digest, except: PeerId, nowMs: number, count: number): Participant[] {
     const entries = this.#digests.get(digest);
@@ -83,10 +78,7 @@ export class Rendezvous {
     }
     const completeCount = Math.max(Math.ceil(count / 2), count - gathering.length);
     const chosen = this.#some(complete, completeCount);
-    const room = count - chosen.length;
-    const newest = this.#some(gathering.slice(-NEWEST_FACTOR * count), Math.ceil(room / 2));
-    const others = gathering.filter((participant) => !newest.includes(participant));
-    return [...chosen, ...newest, ...this.#some(others, room - newest.length)];
+    return [...chosen, ...this.#some(gathering, count - chosen.length)];
   }
 
   /** So many of a list, in no order; the list is used up. */
