@@ -80,6 +80,12 @@ export class OriginLeases {
     return this.#plan.isShared;
   }
 
+  /** A piece is set aside for the second connection of this node, and did not come yet. */
+  isBeside(piece: number): boolean {
+    const lease = this.#byPiece.get(piece);
+    return lease !== undefined && lease.channel === undefined;
+  }
+
   /** This node read a piece from the origin itself. */
   onOwnPiece(piece: number, bytes: number): void {
     const nowMs = this.#deps.nowMs();
@@ -150,10 +156,10 @@ export class OriginLeases {
     }
   }
 
-  /** The far end of the last run that nobody has or was asked for. */
+  /** The far end of the last run that nobody has or was asked for, and that is worth sharing: fragments are left to this node. */
   #cut(): MissingRun | undefined {
     const { scheduler, geometry } = this.#deps;
-    const rest = scheduler.lastUnavailableRun();
+    const rest = scheduler.lastUnavailableRun(2 * Math.ceil(MIN_LEASE_BYTES / geometry.pieceSizeBytes));
     if (rest === undefined) return undefined;
     const restBytes = rest.count * geometry.pieceSizeBytes;
     const share = restBytes / (LEASES_OF_REST * (this.#running.size + 2));

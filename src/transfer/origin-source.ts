@@ -66,8 +66,7 @@ export class OriginSource {
     const { home } = hooks;
     this.#sharing = new OriginSharing({ exchange, identity: deps.identity, home, nowMs: () => deps.clock.nowMs() });
     this.#reader = this.#makeReader((gathering, piece) => gathering.claims.claimLent(piece));
-    // What it reads is set aside already.
-    this.#secondReader = this.#makeReader((gathering, piece) => gathering.scheduler.isMissing(piece));
+    this.#secondReader = this.#makeReader((_gathering, piece) => this.#leases?.isBeside(piece) === true);
   }
 
   get state(): OriginReader['state'] {

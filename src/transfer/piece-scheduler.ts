@@ -226,14 +226,16 @@ export class PieceScheduler {
     return { first, count: end - first };
   }
 
-  /** The last run of missing pieces that no holder has and nobody was asked for. */
-  lastUnavailableRun(): { first: number; count: number } | undefined {
-    let end = this.#pieceCount;
-    while (end > 0 && !this.#isUnavailable(end - 1)) end -= 1;
-    if (end === 0) return undefined;
-    let first = end;
-    while (first > 0 && this.#isUnavailable(first - 1)) first -= 1;
-    return { first, count: end - first };
+  /** The last run of at least so many missing pieces that no holder has and nobody was asked for. */
+  lastUnavailableRun(leastCount: number): { first: number; count: number } | undefined {
+    let first = this.#pieceCount;
+    while (first > 0) {
+      const end = first;
+      while (first > 0 && this.#isUnavailable(first - 1)) first -= 1;
+      if (end - first >= Math.max(1, leastCount)) return { first, count: end - first };
+      if (end === first) first -= 1;
+    }
+    return undefined;
   }
 
   #firstUnavailable(from: number): number | undefined {

@@ -15,6 +15,8 @@ import { MESSAGE_BYTES, type World } from './world.ts';
 
 /** From a request to the first byte, besides the way. */
 const ANSWER_MS = 5;
+/** Of one connection to the origin. */
+const UNDER_WAY_PIECES = 2;
 /** As nodes' configuration has it. */
 const MAX_ORIGIN_READERS = 8;
 
@@ -187,30 +189,43 @@ export class SimOriginReading {
       this.#requestRun();
       return;
     }
-    const bytes = this.#world.pieceBytes(piece);
-    this.#come(bytes, () => this.#onPiece(piece, end));
+    this.#come(
+      piece,
+      piece + 1 === end,
+      () => this.#onPiece(piece),
+      () => this.#read(piece + 1, end),
+    );
   }
 
-  /** Bytes come from the origin: at the pace of one connection, and then over the link of this node. */
-  #come(bytes: number, then: () => void): void {
+  /**
+   * A piece comes from the origin: at the pace of one connection, and then over the link of this node. `onNext` is when the next
+   * may leave the origin: a connection that is slower than the link takes only its part of it, and waits for no more than the
+   * pieces that are under way on it. After the last of a run it is when that is there.
+   */
+  #come(piece: number, isLast: boolean, onArrived: () => void, onNext: () => void): void {
     const { events, links, origin, scenario } = this.#world;
+    const bytes = this.#world.pieceBytes(piece);
     const { index } = this.#journey.node;
     const onLinkMs = (bytes / scenario.rateBytesPerSecond) * 1000;
-    // A connection that is slower than the link takes only its part of it.
     const beginMs = this.#world.nowMs() + Math.max(0, origin.durationMs(bytes) - onLinkMs);
-    events.call(beginMs, () => events.call(links.receive(index, bytes, beginMs + onLinkMs), then));
+    events.call(beginMs, () => {
+      const arrivedMs = links.receive(index, bytes, beginMs + onLinkMs);
+      events.call(arrivedMs, onArrived);
+      const aheadMs = isLast ? 0 : UNDER_WAY_PIECES * onLinkMs;
+      events.call(Math.max(beginMs + onLinkMs, arrivedMs - aheadMs), onNext);
+    });
   }
 
   #claim(piece: number): boolean {
     return this.#lending === undefined ? this.#claims.claim(piece) : this.#claims.claimLent(piece);
   }
 
-  #onPiece(piece: number, end: number): void {
-    if (this.#state !== 'reading' || !this.#journey.node.isAlive) return;
+  /** It is kept even if reading has ended meanwhile. */
+  #onPiece(piece: number): void {
+    if (!this.#journey.node.isAlive) return;
     const bytes = this.#world.pieceBytes(piece);
     this.#world.measurements.originBytes += bytes;
     this.#keep(piece, bytes);
-    this.#read(piece + 1, end);
   }
 
   #keep(piece: number, bytes: number): void {
@@ -222,25 +237,23 @@ export class SimOriginReading {
   /** Reads a run over a second connection. */
   #readBeside(run: MissingRun): Promise<undefined> {
     const { events, origin, scenario } = this.#world;
-    const { node, scheduler } = this.#journey;
+    const { node } = this.#journey;
     const answer = new VirtualPromise<undefined>();
     const end = run.first + run.count;
     this.#world.measurements.originRequests += 1;
     const readFrom = (piece: number): void => {
-      if (!node.isAlive || piece >= end || !scheduler.isMissing(piece)) {
+      if (!node.isAlive || piece >= end || !this.#leases.isBeside(piece)) {
         origin.close();
         this.#flush();
         answer.resolve(undefined);
         return;
       }
-      const bytes = this.#world.pieceBytes(piece);
-      this.#come(bytes, () => {
-        if (node.isAlive) {
-          this.#world.measurements.originBytes += bytes;
-          this.#keep(piece, bytes);
-        }
-        readFrom(piece + 1);
-      });
+      this.#come(
+        piece,
+        piece + 1 === end,
+        () => this.#onPiece(piece),
+        () => readFrom(piece + 1),
+      );
     };
     origin.open();
     events.call(this.#world.nowMs() + 2 * scenario.latencyMs + ANSWER_MS, () => readFrom(run.first));

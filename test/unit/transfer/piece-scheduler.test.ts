@@ -201,6 +201,14 @@ describe('a piece scheduler', () => {
     expect(scheduler.firstUnavailableRun(5, Infinity)).toEqual({ first: 7, count: 3 });
     scheduler.release(0, 6);
     expect(scheduler.firstUnavailableRun(5, Infinity)).toEqual({ first: 6, count: 4 });
+    expect(scheduler.lastUnavailableRun(1)).toEqual({ first: 6, count: 4 });
+    expect(scheduler.lastUnavailableRun(4)).toEqual({ first: 6, count: 4 });
+    scheduler.settle(8);
+    // A piece alone at the end is passed over where runs are to be longer.
+    expect(scheduler.lastUnavailableRun(1)).toEqual({ first: 9, count: 1 });
+    expect(scheduler.lastUnavailableRun(2)).toEqual({ first: 6, count: 2 });
+    expect(scheduler.lastUnavailableRun(3)).toEqual({ first: 2, count: 3 });
+    expect(scheduler.lastUnavailableRun(4)).toBeUndefined();
     for (const piece of all(10)) scheduler.settle(piece);
     expect(scheduler.firstUnavailableRun(0, Infinity)).toBeUndefined();
   });

@@ -85,8 +85,9 @@ describe('a simulated swarm', () => {
     const scenario = { nodes: 8, originConnectionRateBytesPerSecond: RATE / 4 };
     const figures = run(scenario);
     expect(figures.servedCount).toBe(8);
-    // One reader alone would take four times the bound.
-    expect(figures.completion.max).toBeLessThan(2);
-    expect(figures.originRatio).toBeLessThan(1.1);
+    // One reader alone would take four times the bound; until all read, 1.4 s of 2.7 have passed.
+    expect(figures.completion.max).toBeLessThan(1.6);
+    expect(figures.originRatio).toBeLessThan(1.02);
+    expect(run({ ...scenario, killHomeAt: 0.5 }).completion.max).toBeLessThan(2.5);
   });
 });
