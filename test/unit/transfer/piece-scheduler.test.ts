@@ -184,6 +184,14 @@ describe('a piece scheduler', () => {
     expect(scheduler.next(2, true, 1500)).toBe(1);
   });
 
+  test('leaves to near holders what they had before the first far one came', () => {
+    const scheduler = schedulerWith(3, [[0, 1]]);
+    scheduler.addHolder(2, true, 5000);
+    scheduler.setHasSome(2, [0, 1, 2], (piece) => piece !== 1, 5000);
+    expect([scheduler.next(2, true, 6000), scheduler.next(2, true, 6000)]).toEqual([2, undefined]);
+    expect([scheduler.next(2, true, 7100), scheduler.next(2, true, 7100)]).toEqual([0, undefined]);
+  });
+
   test('finds runs that nobody has, for the origin', () => {
     const scheduler = schedulerWith(10, [[0, 1, 5]]);
     expect(scheduler.firstUnavailableRun(0, Infinity)).toEqual({ first: 2, count: 3 });
@@ -193,6 +201,14 @@ describe('a piece scheduler', () => {
     expect(scheduler.firstUnavailableRun(5, Infinity)).toEqual({ first: 7, count: 3 });
     scheduler.release(0, 6);
     expect(scheduler.firstUnavailableRun(5, Infinity)).toEqual({ first: 6, count: 4 });
+    expect(scheduler.lastUnavailableRun(1)).toEqual({ first: 6, count: 4 });
+    expect(scheduler.lastUnavailableRun(4)).toEqual({ first: 6, count: 4 });
+    scheduler.settle(8);
+    // A piece alone at the end is passed over where runs are to be longer.
+    expect(scheduler.lastUnavailableRun(1)).toEqual({ first: 9, count: 1 });
+    expect(scheduler.lastUnavailableRun(2)).toEqual({ first: 6, count: 2 });
+    expect(scheduler.lastUnavailableRun(3)).toEqual({ first: 2, count: 3 });
+    expect(scheduler.lastUnavailableRun(4)).toBeUndefined();
     for (const piece of all(10)) scheduler.settle(piece);
     expect(scheduler.firstUnavailableRun(0, Infinity)).toBeUndefined();
   });
