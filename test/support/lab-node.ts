@@ -4,6 +4,10 @@ import { MAIN, NODE_FLAGS } from './node-process.ts';
 import type { LabHost, NetworkLab } from './network-lab.ts';
 import { until } from './programs.ts';
 
+/** Each look at a node is a program started on its host: more often would take the processors from what is waited for. */
+const POLL_MS = 150;
+/** As long as others wait. */
+const DEADLINE_MS = 20_000;
 /** Several nodes may be started at once, on a machine that has other work. */
 const READY_MS = 45_000;
 
@@ -43,6 +47,7 @@ export class LabNode {
       () => `the node on ${host.name} is ready\n${node.#log}`,
       async () => await node.#answers('/readyz'),
       READY_MS,
+      POLL_MS,
     );
     return node;
   }
@@ -58,6 +63,8 @@ export class LabNode {
     await until(
       () => `${this.host.name} knows ${count} members\n${this.#log.slice(-2000)}`,
       async () => (await this.memberCount()) === count,
+      DEADLINE_MS,
+      POLL_MS,
     );
   }
 
