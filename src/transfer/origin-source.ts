@@ -34,6 +34,11 @@ export interface OriginSourceHooks {
   readonly home: () => PeerId | undefined;
 }
 
+/**
+ * Who has everything waits no longer for what it told of to spread. Two that read, each with pieces that it told the other, would
+ * wait for each other; and those who get nothing turn to the origin after some seconds.
+ */
+export const MAX_QUIET_MS = 1000;
 /** For the answer of one who reads for this node; that it goes on is seen by what it shows. */
 const LEASE_TIMEOUT_MS = 10 * 60_000;
 
@@ -47,7 +52,8 @@ export class OriginSource {
   /** Over a second connection, for leases of this node's own. */
   readonly #secondReader: OriginReader;
   readonly #sharing: OriginSharing;
-  readonly #spread = new Set<() => void>();
+  readonly #spread = Promise.withResolvers<void>();
+  #quietUntilMs = Infinity;
   #gathering: Gathering | undefined;
   #leases: OriginLeases | undefined;
 
@@ -111,14 +117,13 @@ export class OriginSource {
   }
 
   /**
-   * Resolves when what was told to single peers was seen at others, or told to all. If all heard before that everything is here,
-   * all would ask this node for the same last pieces.
+   * Resolves when what was told to single peers was seen at others, or after a second. If all heard before that everything is
+   * here, all would ask this node for the same last pieces.
    */
   async spread(signal: AbortSignal): Promise<void> {
     if (!this.#sharing.isSpreading) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#spread.add(resolve);
-    await abortable(promise, signal);
+    this.#quietUntilMs = this.#deps.clock.nowMs() + MAX_QUIET_MS;
+    await abortable(this.#spread.promise, signal);
   }
 
   /** Hashes of pieces became known. */
@@ -152,7 +157,8 @@ export class OriginSource {
   /** To be called a few times a second. */
   tick(): void {
     this.#sharing.tick();
-    if (!this.#sharing.isSpreading) for (const resolve of this.#spread) resolve();
+    const isOver = !this.#sharing.isSpreading || this.#deps.clock.nowMs() >= this.#quietUntilMs;
+    if (isOver && this.#quietUntilMs !== Infinity) this.#spread.resolve();
     if (this.#reader.state !== 'reading' && !this.#sharing.isSpreading) this.#sharing.showHidden(() => true);
     if (this.readsForItself || this.#leases?.isActive === true) this.#leases?.tick();
   }

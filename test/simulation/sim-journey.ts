@@ -15,6 +15,7 @@ import { hopefulCount, silentChannels } from '../../src/transfer/journey-peers.t
 import { planJourney } from '../../src/transfer/journey-plan.ts';
 import type { MissingRun } from '../../src/transfer/origin-reader.ts';
 import { ORIGIN_KEY } from '../../src/transfer/journey-types.ts';
+import { MAX_QUIET_MS } from '../../src/transfer/origin-source.ts';
 import { PieceBits } from '../../src/transfer/piece-bits.ts';
 import { PieceShares } from '../../src/transfer/piece-shares.ts';
 import { PieceScheduler } from '../../src/transfer/piece-scheduler.ts';
@@ -167,7 +168,8 @@ export class SimJourney {
 
   /** Who read the origin goes on until what it told of has spread. */
   #tickComplete(): void {
-    if (this.isTold || !this.#reading.isSpreading) {
+    const isOver = !this.#reading.isSpreading || this.#world.nowMs() >= this.#progressAtMs + MAX_QUIET_MS;
+    if (this.isTold || isOver) {
       this.#tellComplete();
       return;
     }
