@@ -1,7 +1,7 @@
 /** The part of webtorrent 3 that the engine uses. The package brings no types. */
 declare module 'webtorrent' {
   import type { EventEmitter } from 'node:events';
-  import type { Server } from 'node:net';
+  import type { Server, Socket } from 'node:net';
 
   /** Where a torrent's pieces are read from and written to. */
   export interface ChunkStore {
@@ -53,8 +53,18 @@ declare module 'webtorrent' {
   /** A connection to a peer: a duplex stream of messages. */
   export interface Wire extends EventEmitter {
     readonly type: string;
+    readonly remoteAddress?: string;
+    readonly remotePort?: number;
     readonly _readableState: { readonly buffered: number };
+    /** Sends bytes to the peer, and at the end `null`. */
+    push(bytes: Uint8Array | null): boolean;
     destroy(): void;
+  }
+
+  /** What stands behind a connection. Its event `upload` counts bytes that are sent. */
+  export interface Peer extends EventEmitter {
+    readonly wire: Wire | null;
+    readonly conn: Socket | null;
   }
 
   export interface Torrent extends EventEmitter {
@@ -68,6 +78,7 @@ declare module 'webtorrent' {
     readonly uploadSpeed: number;
     readonly numPeers: number;
     readonly done: boolean;
+    readonly _peers: ReadonlyMap<string, Peer>;
     addPeer(address: string): boolean;
     destroy(options: { destroyStore: boolean }, done: () => void): void;
   }

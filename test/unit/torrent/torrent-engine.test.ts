@@ -19,9 +19,8 @@ const config = { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 };
 /** Content in memory, as a node has small files of a layout. */
 function memoryStorage(bytes: Buffer): TorrentStorage {
   const file = { path: ['x'], sizeBytes: bytes.length, bytes, digest: undefined };
-  return new LayoutStorage({ blobs: { open: async () => await Promise.resolve(undefined) }, onGone: () => undefined }, [
-    file,
-  ]);
+  const blobs = { open: async (): Promise<undefined> => await Promise.resolve(undefined) };
+  return new LayoutStorage({ blobs, onGone: () => undefined, recycle: () => undefined }, [file]);
 }
 
 function metainfoOf(info: Metainfo['info'], trackers: string[] = []): Metainfo {
