@@ -9,6 +9,7 @@ import { asError } from '../oci/error.ts';
 import { AskingStore, type StorageAsker } from './asking-store.ts';
 import type { EngineReport, EngineRequest, EngineThreadData } from './engine-protocol.ts';
 import { sendFromWindows } from './direct-sending.ts';
+import { leaveGiversOfFalsePieces } from './false-pieces.ts';
 import { chooseAmongMissing, type ChoosingTorrent } from './rarest-piece.ts';
 import { WindowCache } from './window-cache.ts';
 
@@ -143,6 +144,9 @@ function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
     report({ kind: 'failed', id, message: asError(error).message });
   });
   torrent.on('warning', (error: unknown) => report({ kind: 'warning', id, message: asError(error).message }));
+  leaveGiversOfFalsePieces(torrent, (address) =>
+    report({ kind: 'warning', id, message: `${address} gave false pieces and was left` }),
+  );
   torrent.on('upload', (bytes: number) => (uploadedBytes += bytes));
   torrent.on('download', (bytes: number) => (downloadedBytes += bytes));
   torrent.on('wire', (wire: Wire) => {

@@ -118,6 +118,36 @@ describe('the torrent engine', () => {
     expect(await readFile(foreign, 'utf8')).toBe('precious');
   });
 
+  test('leaves a peer that gives false pieces, and gets the right ones from another', async () => {
+    const bytes = seededBytes(1_000_000, 7);
+    const metainfo = metainfoOf(await infoOf('one', bytes));
+    await using liar = await TorrentEngine.open({ log }, config);
+    await using honest = await TorrentEngine.open({ log }, config);
+    await using leecher = await TorrentEngine.open({ log }, config);
+    await liar.seed(metainfo, memoryStorage(seededBytes(1_000_000, 8)));
+    await honest.seed(metainfo, memoryStorage(bytes));
+    const abort = new AbortController();
+    const left = Promise.withResolvers<void>();
+    let hadPeer = false;
+    const deceived = leecher.download(metainfo, await FolderStorage.open(metainfo.info, join(folder, 'a')), {
+      peers: [`127.0.0.1:${liar.port}`],
+      signal: abort.signal,
+      onProgress: ({ peers }) => {
+        hadPeer ||= liar.stats().uploadedBytes > 0;
+        if (hadPeer && peers === 0) left.resolve();
+      },
+    });
+    await left.promise;
+    abort.abort();
+    await expect(deceived).rejects.toMatchObject({ name: 'AbortError' });
+    expect(liar.stats().uploadedBytes).toBeLessThan(2_000_000);
+    const target = join(folder, 'b');
+    await leecher.download(metainfo, await FolderStorage.open(metainfo.info, target), {
+      peers: [`127.0.0.1:${liar.port}`, `127.0.0.1:${honest.port}`],
+    });
+    expect((await readFile(target)).equals(bytes)).toBe(true);
+  });
+
   test('ends a download when it is aborted, and when it is closed', async () => {
     const metainfo = metainfoOf(await infoOf('one', Buffer.alloc(300_000)));
     const engine = await TorrentEngine.open({ log }, config);
