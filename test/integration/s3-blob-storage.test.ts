@@ -159,6 +159,8 @@ describe.skipIf(!isReady)('versitygw', () => {
   describeStorageFaults('S3BlobStorage behind a connection that fails', {
     // A part, and a remainder that is none.
     sizeBytes: 6 * MIB,
+    // Most of their time they wait for what stalls, and between two tries.
+    parallelRuns: 5,
     makePlace: async () => await makeFaultyPlace(HTTP_FAULTS[(places += 1) % HTTP_FAULTS.length] ?? 'cut'),
   });
 
