@@ -4,6 +4,11 @@ import { MAIN, NODE_FLAGS } from './node-process.ts';
 import type { LabHost, NetworkLab } from './network-lab.ts';
 import { until } from './programs.ts';
 
+/** Each look at a node is a program started on its host: more often would take the processors from what is waited for. */
+const POLL_MS = 150;
+/** As long as others wait. */
+const DEADLINE_MS = 20_000;
+
 export class LabNode {
   readonly host: LabHost;
   readonly child: ChildProcess;
@@ -32,6 +37,8 @@ export class LabNode {
     await until(
       () => `the node on ${host.name} is ready\n${node.#log}`,
       async () => await node.#answers('/readyz'),
+      DEADLINE_MS,
+      POLL_MS,
     );
     return node;
   }
@@ -47,6 +54,8 @@ export class LabNode {
     await until(
       () => `${this.host.name} knows ${count} members\n${this.#log.slice(-2000)}`,
       async () => (await this.memberCount()) === count,
+      DEADLINE_MS,
+      POLL_MS,
     );
   }
 
