@@ -11,6 +11,7 @@ import type { EngineReport, EngineRequest, EngineThreadData } from './engine-pro
 import { sendFromWindows } from './direct-sending.ts';
 import { leaveGiversOfFalsePieces } from './false-pieces.ts';
 import { chooseAmongMissing, type ChoosingTorrent } from './rarest-piece.ts';
+import { askDeeper } from './request-depth.ts';
 import { WindowCache } from './window-cache.ts';
 
 /** Answers that may lie before one slow peer, who asks and does not read; it is left then. */
@@ -144,6 +145,7 @@ function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
     report({ kind: 'failed', id, message: asError(error).message });
   });
   torrent.on('warning', (error: unknown) => report({ kind: 'warning', id, message: asError(error).message }));
+  askDeeper(torrent, () => performance.now());
   leaveGiversOfFalsePieces(torrent, (address) =>
     report({ kind: 'warning', id, message: `${address} gave false pieces and was left` }),
   );

@@ -56,6 +56,8 @@ declare module 'webtorrent' {
     readonly remoteAddress?: string;
     readonly remotePort?: number;
     readonly _readableState: { readonly buffered: number };
+    /** Counts bytes that came, and says how many come in a second. */
+    downloadSpeed: (bytes?: number) => number;
     /** Sends bytes to the peer, and at the end `null`. */
     push(bytes: Uint8Array | null): boolean;
     destroy(): void;
@@ -78,6 +80,8 @@ declare module 'webtorrent' {
     readonly uploadSpeed: number;
     readonly numPeers: number;
     readonly done: boolean;
+    /** Asks a peer for more, if less than it may be was asked of it. */
+    _updateWire: (wire: Wire) => unknown;
     readonly _peers: ReadonlyMap<string, Peer>;
     addPeer(address: string): boolean;
     destroy(options: { destroyStore: boolean }, done: () => void): void;

@@ -20,7 +20,7 @@ class PeerDouble extends EventEmitter implements Peer {
       if (bytes !== null) this.streamed.push(bytes as Buffer);
       return true;
     };
-    const double = { type, _readableState: { buffered }, push, destroy: () => undefined };
+    const double = { type, _readableState: { buffered }, push, downloadSpeed: () => 0, destroy: () => undefined };
     this.wire = Object.assign(new EventEmitter(), double);
   }
 }
