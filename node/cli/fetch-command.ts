@@ -24,6 +24,8 @@ const CONFIG_PARTS: ReadonlySet<string> = new Set(['data', 'listen', 'upstreams'
 /** What counts of parts that otherwise do not, and what does not count of those that do. */
 const CONFIG_EXCEPTIONS: ReadonlyMap<string, boolean> = new Map([
   ['swarm.tracker', true],
+  // Closed trackers take from its holders what is seeded.
+  ['swarm.key', true],
   ['torrent.enabled', false],
   ['torrent.maxTorrents', false],
   ['torrent.private', false],

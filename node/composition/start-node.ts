@@ -126,7 +126,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
 
   const hosted = seed && starting.use(openHosted({ ...ground, seed, transfer, members }, config));
   const manifests = createManifests({ ...ground, origin, transfer, sizes }, () => current.config);
-  const torrents = starting.use(await openTorrents({ ...ground, store: content.blobs, memory }, () => current.config));
+  const torrents = starting.use(await openTorrents({ ...ground, store, memory, swarmKey }, () => current.config));
   const served = { ...ground, origin, transfer, manifests, seed, hosted, torrents };
   const facade = starting.use(createServer(served, () => current.config));
   const facadeAddress = await listen(facade, config.listen);

@@ -15,13 +15,17 @@ import { planImageLayout, type LayoutFile } from '../../src/torrent/image-layout
 import { encodeMetainfo, type Metainfo } from '../../src/torrent/metainfo.ts';
 import { TorrentEngine } from '../../src/torrent/torrent-engine.ts';
 import { TorrentLibrary } from '../../src/torrent/torrent-library.ts';
+import type { SwarmKey } from '../../src/swarm/swarm-key.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { listenFailure } from '../listen-failure.ts';
 import { torrentEngineConfig, torrentLibraryConfig, torrentRates } from './part-configs.ts';
+import { torrentTrackers } from './torrent-trackers.ts';
 
 export interface TorrentsDeps {
   readonly store: BlobStore;
   readonly memory: BufferPool;
+  /** By which closed trackers let its torrents in. */
+  readonly swarmKey: SwarmKey | undefined;
   readonly log: Logger;
   readonly metrics: Registry;
 }
@@ -43,14 +47,15 @@ const KEEPING_TRIES = 600;
 /** Opens the library; `undefined` when torrents are switched off. */
 export async function openTorrents(deps: TorrentsDeps, config: () => NodeConfig): Promise<Torrents | undefined> {
   if (!config().torrent.enabled) return undefined;
-  const { store: blobs, memory, log, metrics } = deps;
+  const { store: blobs, memory, swarmKey, log, metrics } = deps;
   const { listen } = config().torrent;
   const library = await TorrentLibrary.open(
     {
       blobs,
       openEngine: async () => {
         try {
-          return await TorrentEngine.open({ log }, torrentEngineConfig(config()));
+          const trackers = torrentTrackers(swarmKey, config().swarm.tracker);
+          return await TorrentEngine.open({ log, trackers }, torrentEngineConfig(config()));
         } catch (error) {
           throw isDockyardError(error, 'ERR_TORRENT_LISTEN') ? listenFailure('torrent', listen, error.cause) : error;
         }

@@ -8,6 +8,8 @@ import { blobOfTorrent, PartialStorage } from '../../src/torrent/partial-storage
 import type { WritableTorrentStorage } from '../../src/torrent/storage.ts';
 import { TorrentEngine, type TorrentEngineConfig } from '../../src/torrent/torrent-engine.ts';
 import type { Digest } from '../../src/oci/digest.ts';
+import { loadSwarmKey } from '../../src/swarm/swarm-key.ts';
+import { torrentTrackers } from '../composition/torrent-trackers.ts';
 import { openStoppedStore } from '../composition/stopped-store.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { nodeError } from '../errors.ts';
@@ -65,7 +67,10 @@ export async function fetchByTorrent(
   await using opening = new AsyncDisposableStack();
   const early = wanted.origin.kind === 'magnet' ? undefined : await readMetainfo(wanted.origin, config, options);
   if (early !== undefined) requirePlace(early, wanted);
-  const engine = opening.use(await TorrentEngine.open({ log: pino({ level: 'silent' }) }, engineConfig));
+  const log = pino({ level: 'silent' });
+  const { key, tracker } = config.swarm;
+  const trackers = torrentTrackers(key === undefined ? undefined : await loadSwarmKey(key, log), tracker);
+  const engine = opening.use(await TorrentEngine.open({ log, trackers }, engineConfig));
   const metainfo = withHints(early ?? (await learn(engine, wanted, progress, options)), wanted);
   if (early === undefined) requirePlace(metainfo, wanted);
   const deps = { engine, progress, check: wanted.check };

@@ -14,6 +14,8 @@ export interface EngineSettings {
   readonly lsd: boolean;
   readonly dht: boolean;
   readonly encryption: 'off' | 'prefer' | 'require';
+  /** 20 bytes: who it is to trackers and peers. */
+  readonly peerId: Uint8Array;
 }
 
 /** What is known of the content that a torrent is begun with. */
@@ -35,6 +37,8 @@ export type EngineRequest =
     }
   /** Asks peers for the info dictionary of a magnet link. Answer: `info`. */
   | { readonly kind: 'learn'; readonly id: number; readonly magnet: string; readonly peers: readonly string[] }
+  /** Addresses that a tracker told. */
+  | { readonly kind: 'peers'; readonly id: number; readonly peers: readonly string[] }
   | { readonly kind: 'remove'; readonly id: number }
   | {
       readonly kind: 'limits';
@@ -51,6 +55,9 @@ export interface TorrentProgress {
   readonly id: number;
   /** Verified and received bytes. */
   readonly heldBytes: number;
+  /** To peers and from them, of content. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
   readonly downloadBytesPerSecond: number;
   readonly uploadBytesPerSecond: number;
   readonly peers: number;

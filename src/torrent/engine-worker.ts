@@ -50,7 +50,9 @@ const client = new WebTorrent({
   utp: false,
   natUpnp: false,
   natPmp: false,
-  tracker: { wrtc: false },
+  // The main thread speaks to trackers: tracker-announcer.ts.
+  tracker: false,
+  peerId: settings.peerId,
   maxConns: settings.maxPeersPerTorrent,
   uploadLimit: limitOf(settings.uploadBytesPerSecond),
   downloadLimit,
@@ -148,9 +150,14 @@ function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
       if (wire._readableState.buffered > MAX_UNSENT_BYTES) wire.destroy();
     });
   });
-  torrent.once('infoHash', () => {
-    for (const peer of peers) torrent.addPeer(peer);
-  });
+  torrent.once('infoHash', () => addPeers(torrent, peers));
+}
+
+function addPeers(torrent: Torrent | undefined, peers: readonly string[]): void {
+  if (torrent === undefined || torrent.destroyed) return;
+  // What is told before webtorrent has read the torrent is told again.
+  if (torrent.infoHash === undefined) torrent.once('infoHash', () => addPeers(torrent, peers));
+  else for (const peer of peers) torrent.addPeer(peer);
 }
 
 function remove(id: number): void {
@@ -170,6 +177,8 @@ function reportProgress(): void {
   const states = Array.from(torrents, ([id, torrent]) => ({
     id,
     heldBytes: torrent.downloaded,
+    sentBytes: torrent.uploaded,
+    receivedBytes: torrent.received,
     downloadBytesPerSecond: torrent.downloadSpeed,
     uploadBytesPerSecond: torrent.uploadSpeed,
     peers: torrent.numPeers,
@@ -191,6 +200,9 @@ port.on('message', (request: EngineRequest) => {
       return;
     case 'learn':
       learn(request);
+      return;
+    case 'peers':
+      addPeers(torrents.get(request.id), request.peers);
       return;
     case 'remove':
       remove(request.id);

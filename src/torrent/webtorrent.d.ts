@@ -26,7 +26,8 @@ declare module 'webtorrent' {
     readonly utp: boolean;
     readonly natUpnp: boolean;
     readonly natPmp: boolean;
-    readonly tracker: { readonly wrtc: false };
+    readonly tracker: false | { readonly wrtc: false };
+    readonly peerId?: Uint8Array;
     readonly maxConns: number;
     readonly uploadLimit: number;
     readonly downloadLimit: number;
@@ -58,7 +59,9 @@ declare module 'webtorrent' {
   }
 
   export interface Torrent extends EventEmitter {
-    readonly infoHash: string;
+    /** Absent until the torrent was read. */
+    readonly infoHash?: string;
+    readonly destroyed: boolean;
     readonly torrentFile?: Uint8Array;
     readonly length: number;
     readonly downloaded: number;

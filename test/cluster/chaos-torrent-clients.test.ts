@@ -9,6 +9,7 @@ import { FolderStorage } from '../../src/torrent/folder-storage.ts';
 import { encodeMetainfo, type Metainfo } from '../../src/torrent/metainfo.ts';
 import { parseMetainfo } from '../../src/torrent/parse-metainfo.ts';
 import { TORRENT_ENGINE_DEFAULTS, TorrentEngine } from '../../src/torrent/torrent-engine.ts';
+import { torrentTrackers } from '../../node/composition/torrent-trackers.ts';
 import type { DockyardTracker } from '../../tracker/tracker.ts';
 import { seededBytes } from '../contract/blob-store-fixtures.ts';
 import { requirement } from '../skip-reasons.ts';
@@ -24,6 +25,7 @@ const UPSTREAM = 'seed.test';
 
 const hasSkopeo = requirement('skopeo', isInstalled('skopeo'), 'apt-get install skopeo, which pushes images');
 const log = pino({ level: 'silent' });
+const trackers = torrentTrackers(undefined, []);
 const ENGINE_CONFIG = { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 };
 
 describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () => {
@@ -152,7 +154,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
       const { torrentFile, place: clientPlace } = await place(metainfo);
       await writeFile(join(clientPlace, 'one'), bytes);
       await using client = await start(torrentFile, clientPlace, { isEncrypted: true });
-      await using engine = await TorrentEngine.open({ log }, ENGINE_CONFIG);
+      await using engine = await TorrentEngine.open({ log, trackers }, ENGINE_CONFIG);
       const target = join(folder, `from-${name}`);
       await engine.download(metainfo, await FolderStorage.open(info, target), {
         peers: [`127.0.0.1:${client.port}`],
