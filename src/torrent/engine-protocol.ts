@@ -13,6 +13,8 @@ export interface EngineSettings {
   readonly pex: boolean;
   readonly lsd: boolean;
   readonly dht: boolean;
+  /** Nodes of the DHT to begin with, `host:port`; those of the public one when there are none. */
+  readonly dhtBootstrap: readonly string[];
   readonly encryption: 'off' | 'prefer' | 'require';
   /** 20 bytes: who it is to trackers and peers. */
   readonly peerId: Uint8Array;

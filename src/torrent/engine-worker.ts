@@ -9,6 +9,7 @@ import { asError } from '../oci/error.ts';
 import { AskingStore, type StorageAsker } from './asking-store.ts';
 import type { EngineReport, EngineRequest, EngineSettings } from './engine-protocol.ts';
 import { chooseAmongMissing, type ChoosingTorrent } from './rarest-piece.ts';
+import { hideFromNeighbours } from './private-torrent.ts';
 import { WindowCache } from './window-cache.ts';
 
 /** What is read ahead for all torrents. */
@@ -44,7 +45,9 @@ let downloadedBytes = 0;
 
 const client = new WebTorrent({
   torrentPort: { host: settings.host, port: settings.port },
-  dht: settings.dht,
+  dht: settings.dht && (settings.dhtBootstrap.length === 0 ? {} : { bootstrap: settings.dhtBootstrap }),
+  // The same number over UDP: one hole in a firewall.
+  dhtPort: settings.port,
   lsd: settings.lsd,
   utPex: settings.pex,
   utp: false,
@@ -138,6 +141,7 @@ function learn({ id, magnet, peers }: Extract<EngineRequest, { kind: 'learn' }>)
 
 function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
   torrents.set(id, torrent);
+  hideFromNeighbours(torrent, client);
   torrent.on('error', (error: unknown) => {
     torrents.delete(id);
     report({ kind: 'failed', id, message: asError(error).message });

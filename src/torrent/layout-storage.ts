@@ -22,6 +22,8 @@ export interface ReadableBlobs {
 
 export interface LayoutStorageDeps {
   readonly blobs: ReadableBlobs;
+  /** Told that memory of a blob may serve again. */
+  readonly recycle?: ((bytes: Uint8Array) => void) | undefined;
   /** Told when a blob is no longer there: the torrent cannot be shared any more. */
   readonly onGone: (digest: Digest) => void;
 }
@@ -48,7 +50,9 @@ export class LayoutStorage implements TorrentStorage {
       const from = Math.max(range.start, start);
       const to = Math.min(range.end, start + file.sizeBytes);
       if (from >= to) continue;
-      bytes.set(await this.#readFile(file, { start: from - start, end: to - start }), from - range.start);
+      const part = await this.#readFile(file, { start: from - start, end: to - start });
+      bytes.set(part, from - range.start);
+      if (file.digest !== undefined) this.#deps.recycle?.(part);
     }
     return bytes;
   }

@@ -50,6 +50,7 @@ export const TORRENT_ENGINE_DEFAULTS: TorrentEngineConfig = {
   pex: false,
   lsd: false,
   dht: false,
+  dhtBootstrap: [],
   encryption: 'prefer',
 };
 

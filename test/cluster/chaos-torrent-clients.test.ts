@@ -118,7 +118,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
       await pushImage(`${seed.facade}/team/${name}:1`, own);
       const digest = layerOf(own);
       const [blob, layout] = [
-        await place(peersOnly(await fetchTorrent(digest))),
+        await place(peersOnly(await fetchTorrent(`team/${name}/${digest}`))),
         await place(peersOnly(await fetchTorrent(`team/${name}/1`))),
       ];
       await using blobClient = await start(blob.torrentFile, blob.place);
@@ -134,7 +134,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
     test(`${name} fetches a blob and an image from the web seed, with no peer`, async () => {
       const digest = layerOf(image);
       const [blob, layout] = [
-        await place(webSeedOnly(await fetchTorrent(digest))),
+        await place(webSeedOnly(await fetchTorrent(`team/app/${digest}`))),
         await place(webSeedOnly(await fetchTorrent('team/app/1'))),
       ];
       await using blobClient = await start(blob.torrentFile, blob.place);
@@ -206,7 +206,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
     {
       await using before = await NodeProcess.startSeed(data);
       await pushImage(`${before.facade}/team/app:1`, image);
-      metainfo = peersOnly(await fetchTorrent(digest, before));
+      metainfo = peersOnly(await fetchTorrent(`team/app/${digest}`, before));
     }
     await using after = await NodeProcess.startSeed(data);
     expect(await after.metric('dockyard_torrents')).toBe(1);
