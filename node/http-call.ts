@@ -10,22 +10,23 @@ import { asError } from '../src/oci/error.ts';
 /** How a request is made. */
 export interface HttpCall {
   readonly method?: string | undefined;
+  readonly body?: Uint8Array | undefined;
   /** Ends the request and the answer. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Sends a request without a body on a connection of its own, and resolves with the head of the answer; the caller reads or
+ * Sends a request on a connection of its own, and resolves with the head of the answer; the caller reads or
  * destroys its body. No redirect is followed.
  * @throws the error of the connection, or the signal's reason
  */
-export function callHttp(url: string, { method = 'GET', signal }: HttpCall = {}): Promise<IncomingMessage> {
+export function callHttp(url: string, { method = 'GET', body, signal }: HttpCall = {}): Promise<IncomingMessage> {
   const send = new URL(url).protocol === 'https:' ? requestTls : requestPlain;
   return new Promise((resolve, reject) => {
     const options = { method, agent: false, ...(signal === undefined ? {} : { signal }) };
     const sent = send(url, options, resolve);
     sent.on('error', (error) => reject(signal?.aborted === true ? asError(signal.reason) : error));
-    sent.end();
+    sent.end(body);
   });
 }
 

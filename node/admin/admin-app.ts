@@ -5,6 +5,7 @@ import Koa, { type Context, type Next } from 'koa';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { asError, isDockyardError } from '../../src/oci/error.ts';
+import { MAX_METAINFO_BYTES } from '../../src/torrent/parse-metainfo.ts';
 import { connectionReason } from '../http-call.ts';
 import { refusalOfAction } from './local-action.ts';
 import type { AdminSubject, ReadinessCheck } from './ports.ts';
@@ -123,6 +124,16 @@ function addActions(router: Router, { subject, log }: AdminDeps): void {
     const ended = endOfResponse(context);
     sendLines(context, subject.preheat(request, { signal: ended }));
   });
+  router.post('/torrents', localOnly, async (context) => {
+    if (subject.takeTorrent === undefined) {
+      context.status = 404;
+      context.body = { error: { code: 'ERR_TORRENTS_OFF', message: 'torrents are switched off on this node' } };
+      return;
+    }
+    const peers = new URLSearchParams(context.querystring).getAll('peer');
+    const torrent = await readAtMost(context.req, MAX_METAINFO_BYTES + 1);
+    sendLines(context, subject.takeTorrent({ torrent, peers }, { signal: endOfResponse(context) }));
+  });
   router.post('/webhooks/:name/retry', localOnly, async (context) => {
     context.body = await subject.retryWebhook(context.params['name'] ?? '');
   });
@@ -143,6 +154,18 @@ async function localOnly(context: Context, next: Next): Promise<void> {
   }
   context.status = 403;
   context.body = { error: { code: 'ERR_FORBIDDEN', message: refusal } };
+}
+
+/** The beginning of a body; more of it than is allowed is refused by who reads it. */
+async function readAtMost(body: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of body) {
+    // Read to its end all the same, or there would be nobody to answer to.
+    if (sizeBytes < maxBytes) chunks.push(chunk.subarray(0, maxBytes - sizeBytes));
+    sizeBytes += chunk.length;
+  }
+  return Buffer.concat(chunks);
 }
 
 /** A signal that is raised when the client has gone or has its answer. */

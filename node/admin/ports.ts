@@ -8,6 +8,7 @@ import type {
   PreheatReport,
   PullReport,
   StatusReport,
+  TorrentReport,
   TransferReport,
   VerifyReport,
   WebhookReport,
@@ -35,6 +36,14 @@ export interface PreheatRequest {
   readonly platforms: readonly string[];
 }
 
+/** A torrent of a blob, which is to be fetched. */
+export interface TorrentRequest {
+  /** The torrent file. */
+  readonly torrent: Uint8Array;
+  /** To be tried beside those that trackers tell: `HOST:PORT`. */
+  readonly peers: readonly string[];
+}
+
 /** Everything the admin server shows or sets going. */
 export interface AdminSubject {
   status(): Promise<StatusReport>;
@@ -52,6 +61,9 @@ export interface AdminSubject {
   verify(options: { signal: AbortSignal }): AsyncIterable<VerifyReport>;
   /** Has nodes fetch an image before it is needed. */
   preheat(request: PreheatRequest, options: { signal: AbortSignal }): AsyncIterable<PreheatReport>;
+  /** Fetches a blob by its torrent; absent where torrents are switched off. */
+  readonly takeTorrent?:
+    ((request: TorrentRequest, options: { signal: AbortSignal }) => AsyncIterable<TorrentReport>) | undefined;
   /** Collects garbage, or says what it would remove; absent where there is no storage of record. */
   readonly collect?:
     ((options: { dryRun: boolean; signal: AbortSignal }) => AsyncIterable<CollectionReport>) | undefined;

@@ -108,6 +108,15 @@ export interface PreheatNodeReport {
 /** What `preheat` tells, one thing to a line. */
 export type PreheatReport = PreheatPlanReport | PreheatNodeReport;
 
+/** How a blob comes by its torrent, one state to a line. */
+export interface TorrentReport {
+  readonly digest: string;
+  readonly state: 'fetching' | 'held';
+  readonly sizeBytes: number;
+  readonly heldBytes: number;
+  readonly peerCount: number;
+}
+
 /** A webhook endpoint, and how deliveries to it go. */
 export interface WebhookReport {
   readonly name: string;

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { asError, isAbortError, isDockyardError } from '../../src/oci/error.ts';
-import type { PreheatRequest } from '../admin/ports.ts';
+import type { PreheatRequest, TorrentRequest } from '../admin/ports.ts';
 import type {
   BlobReport,
   CheckReport,
@@ -13,6 +13,7 @@ import type {
   PullReport,
   ReadinessReport,
   StatusReport,
+  TorrentReport,
   VerifyReport,
   WebhookReport,
 } from '../admin/reports.ts';
@@ -88,6 +89,16 @@ export class AdminClient {
     return this.#lines<PreheatReport>('POST', `/preheat?${query.toString()}`);
   }
 
+  /** Has the node fetch a blob by its torrent, as long as this is read. */
+  takeTorrent(
+    { torrent, peers }: TorrentRequest,
+    options: { signal?: AbortSignal | undefined },
+  ): AsyncIterable<TorrentReport> {
+    const query = new URLSearchParams();
+    for (const peer of peers) query.append('peer', peer);
+    return this.#lines<TorrentReport>('POST', `/torrents?${query.toString()}`, { ...options, body: torrent });
+  }
+
   async #json(method: string, path: string, alsoFine: readonly number[] = []): Promise<unknown> {
     const signal = AbortSignal.timeout(method === 'POST' ? ACTION_TIMEOUT_MS : ANSWER_TIMEOUT_MS);
     const answer = await this.#call(method, path, signal, alsoFine);
@@ -107,9 +118,9 @@ export class AdminClient {
   async *#lines<Line>(
     method: string,
     path: string,
-    options: { signal?: AbortSignal | undefined } = {},
+    options: { signal?: AbortSignal | undefined; body?: Uint8Array } = {},
   ): AsyncGenerator<Line> {
-    const answer = await this.#call(method, path, options.signal, []);
+    const answer = await this.#call(method, path, options.signal, [], options.body);
     // readline does not pass on errors of its input.
     let broken: unknown;
     answer.on('error', (error) => {
@@ -137,10 +148,11 @@ export class AdminClient {
     path: string,
     signal: AbortSignal | undefined,
     alsoFine: readonly number[],
+    body?: Uint8Array,
   ): Promise<IncomingMessage> {
     let answer: IncomingMessage;
     try {
-      answer = await callHttp(this.url + path, { method, signal });
+      answer = await callHttp(this.url + path, { method, body, signal });
     } catch (error) {
       if (isAbortError(error) && asError(error).name === 'AbortError') throw error;
       const reason = connectionReason(error);

@@ -18,14 +18,25 @@ import { addNodeFlags, loadGivenConfig } from './node-flags.ts';
 import { print } from './terminal.ts';
 
 /** Parts of the configuration that count without a node. */
-const CONFIG_PARTS: ReadonlySet<string> = new Set(['data', 'listen', 'upstreams', 'credentials', 'proxy', 'torrent']);
+const CONFIG_PARTS: ReadonlySet<string> = new Set([
+  'data',
+  'listen',
+  'admin',
+  'upstreams',
+  'credentials',
+  'proxy',
+  'torrent',
+]);
 
 /** What counts of parts that otherwise do not, and what does not count of those that do. */
 const CONFIG_EXCEPTIONS: ReadonlyMap<string, boolean> = new Map([
   ['swarm.tracker', true],
+  // Closed trackers take from its holders what is seeded.
+  ['swarm.key', true],
   ['torrent.enabled', false],
   ['torrent.maxTorrents', false],
   ['torrent.private', false],
+  ['torrent.originWebSeeds', false],
 ]);
 
 /** How long a torrent may bring nothing. */

@@ -29,6 +29,7 @@ export interface AdminSubjectDeps {
   /** Of a seed. */
   readonly scrubber: Pick<Scrubber, 'report'> | undefined;
   readonly preheat: AdminSubject['preheat'];
+  readonly takeTorrent: AdminSubject['takeTorrent'];
   readonly facade: HostPort;
   readonly swarm: { readonly swarm: HostPort; readonly data: HostPort } | undefined;
   /** Known only once the admin server listens. */
@@ -50,6 +51,7 @@ export function createAdminSubject(deps: AdminSubjectDeps): AdminSubject {
     verify: (options) => deps.content.blobs.verify(options),
     collect: deps.collect,
     preheat: deps.preheat,
+    takeTorrent: deps.takeTorrent,
     examine: (options) => examineNode(deps, options),
   };
 }

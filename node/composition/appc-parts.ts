@@ -7,6 +7,7 @@ import { parsePushers } from '../../src/appc/server/push-guard.ts';
 import { SeedAciShelf, type SeedAciShelfDeps } from '../../src/appc/server/seed-aci-shelf.ts';
 import { readKeyring, type KeyFile } from '../../src/appc/signature/keyring.ts';
 import type { Digest } from '../../src/oci/digest.ts';
+import type { RepositoryName } from '../../src/oci/name.ts';
 import { asError } from '../../src/oci/error.ts';
 import { systemClock } from '../../src/origin/clock.ts';
 import type { SideDoor } from '../../src/registry/side-door.ts';
@@ -24,8 +25,15 @@ export async function appcConfig({ appc, torrent }: NodeConfig): Promise<AppcSer
   const keyring = await readKeyring(await Promise.all(keys.map(readKeyFile)));
   const text = await readNamedText(users, 'appc.users');
   const pushers = text === undefined ? [] : parsePushers(text, users ?? '');
-  const torrentPath = torrent.enabled ? (digest: Digest): string => `/torrents/${digest}.torrent` : undefined;
-  return { url, keyring, allowUnsigned, pushers, torrentPath, limits: ACI_LIMITS };
+  const torrentPath = (digest: Digest, name: RepositoryName): string => `/torrents/${name}/${digest}.torrent`;
+  return {
+    url,
+    keyring,
+    allowUnsigned,
+    pushers,
+    torrentPath: torrent.enabled ? torrentPath : undefined,
+    limits: ACI_LIMITS,
+  };
 }
 
 /** The server, as a side door of the facade. */

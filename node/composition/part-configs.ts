@@ -16,6 +16,7 @@ import type { TorrentLibraryConfig } from '../../src/torrent/torrent-library.ts'
 import type { SwarmConfig } from '../../src/swarm/swarm.ts';
 import { MANIFEST_DEFAULTS, type ManifestConfig } from '../../src/transfer/manifest-ports.ts';
 import type { TransferConfig } from '../../src/transfer/transfer-config.ts';
+import { formatHostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 
 /** A seed takes pushes as well. */
@@ -110,7 +111,7 @@ export function transferRates(
 
 /** What the torrent engine is told. */
 export function torrentEngineConfig(config: NodeConfig): TorrentEngineConfig {
-  const { listen, maxPeers, pex, lsd, dht, encryption } = config.torrent;
+  const { listen, maxPeers, pex, lsd, dht, dhtBootstrap, encryption } = config.torrent;
   const { maxConnections } = TORRENT_ENGINE_DEFAULTS;
   return {
     ...listen,
@@ -120,6 +121,7 @@ export function torrentEngineConfig(config: NodeConfig): TorrentEngineConfig {
     pex,
     lsd,
     dht,
+    dhtBootstrap: dhtBootstrap.map(formatHostPort),
     encryption,
   };
 }

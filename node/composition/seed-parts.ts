@@ -8,6 +8,7 @@ import type { BlobStore } from '../../src/content/blob-store.ts';
 import type { BufferPool } from '../../src/content/buffer-pool.ts';
 import type { OpenedContent } from '../../src/content/open-content.ts';
 import { systemClock } from '../../src/origin/clock.ts';
+import type { Digest } from '../../src/oci/digest.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
 import type { CollectionObserver } from '../../src/seed/collection-observer.ts';
@@ -51,6 +52,10 @@ export interface SeedGround extends AsyncDisposable {
   readonly store: BlobStore;
   /** Puts the registry together over what fetches and shares. */
   createRegistry(transfer: Transfer): ServedSeed;
+  /** True for a blob that repositories of this seed have. */
+  isOfRecord(digest: Digest): Promise<boolean>;
+  /** Resolves when `store` knows all blobs in the bucket, where there is one; to be called after `createRegistry`. */
+  readonly whenFound: (() => Promise<void>) | undefined;
   /** Blobs of upstreams, without those that only repositories of this seed have. */
   vouchedBlobs(transfer: Transfer, origin: OriginRegistry): VouchedBlobs;
   /** Removes what nobody needs, or says what it would remove. */
@@ -106,6 +111,8 @@ export async function openSeedGround(
   const opened = opening.move();
   return {
     store: record.store,
+    isOfRecord: record.isOfRecord.bind(record),
+    whenFound: bucket === undefined ? undefined : record.whenFound.bind(record),
     createRegistry: (transfer) => createRegistry({ record, catalog, gate, pulls, transfer, appc, log }, config),
     vouchedBlobs: (transfer, origin) =>
       new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: record.isOfRecord.bind(record), origin }),

@@ -80,6 +80,11 @@ export class SeedRecord implements AsyncDisposable {
     this.#holdings?.start(announce);
   }
 
+  /** Resolves when `store` knows of all that was stored before; to be called after `share`. */
+  async whenFound(): Promise<void> {
+    await this.#holdings?.whenFound();
+  }
+
   /** To be called when a blob was stored. */
   onStored(stored: StoredBlob): void {
     const { digest } = stored;

@@ -96,7 +96,7 @@ const steadyClock = { nowMs: (): number => performance.timeOrigin + performance.
 export async function startNode({ log, version, role = 'node' }: NodeDeps, config: NodeConfig): Promise<RunningNode> {
   refuseForeignOptions(role, config);
   const files = await readNamedFiles(config, log);
-  const { swarmKey, origin: originTable } = files;
+  const { swarmKey } = files;
   await tryPortsOfNewNode(config);
   await using starting = new AsyncDisposableStack();
   const current = { config };
@@ -105,7 +105,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
 
   const credentials = new ReplaceableCredentials({ log, clock: systemClock }, config.credentials.dockerConfig);
   // Made before the disk is touched, since it may refuse its configuration; it has nothing to close until it is asked.
-  const origin = new OriginRegistry({ ...ground, clock: systemClock, credentials }, originTable);
+  const origin = new OriginRegistry({ ...ground, clock: systemClock, credentials }, files.origin);
 
   const memory = new BufferPool(transferConfig(config).recentPiecesBytes + MOVING_BYTES);
   const content = starting.use(
@@ -126,22 +126,22 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
 
   const hosted = seed && starting.use(openHosted({ ...ground, seed, transfer, members }, config));
   const manifests = createManifests({ ...ground, origin, transfer, sizes }, () => current.config);
-  const torrents = starting.use(await openTorrents({ ...ground, store: content.blobs, memory }, () => current.config));
-  const served = { ...ground, origin, transfer, manifests, seed, hosted, torrents };
-  const facade = starting.use(createServer(served, () => current.config));
+  const now = (): NodeConfig => current.config;
+  const torrents = starting.use(await openTorrents({ ...ground, store, seed, transfer, memory, swarmKey }, now));
+  const facade = starting.use(createServer({ ...ground, origin, transfer, manifests, seed, hosted, torrents }, now));
   const facadeAddress = await listen(facade, config.listen);
-  const scrubber = seed && starting.use(seed.startScrubbing(transfer));
 
   const subject = createAdminSubject({
     version,
-    config: () => current.config,
+    config: now,
     content,
     members,
     notifier: seed?.notifier,
     transfers: transfer.blobs,
     collect: seed?.collect,
-    scrubber,
-    preheat: createPreheating({ transfer, members, manifests, origin, hosted: hosted?.registry }, () => current.config),
+    scrubber: seed && starting.use(seed.startScrubbing(transfer)),
+    preheat: createPreheating({ transfer, members, manifests, origin, hosted: hosted?.registry }, now),
+    takeTorrent: torrents?.take,
     upstreams: new OriginProbe({ origin, config: () => current.config }),
     swarmProbe: createEcho(swarm, transfer),
     facade: facadeAddress,

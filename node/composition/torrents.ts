@@ -8,6 +8,7 @@ import type { BlobStore } from '../../src/content/blob-store.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { isDockyardError } from '../../src/oci/error.ts';
 import { systemClock } from '../../src/origin/clock.ts';
+import type { Repository } from '../../src/oci/repository.ts';
 import type { BlobReading, BlobService, ServedManifest } from '../../src/registry/ports.ts';
 import type { ImageFile, ImageSource, TorrentDocument, TorrentService } from '../../src/registry/torrent-ports.ts';
 import { torrentError } from '../../src/torrent/errors.ts';
@@ -15,20 +16,39 @@ import { planImageLayout, type LayoutFile } from '../../src/torrent/image-layout
 import { encodeMetainfo, type Metainfo } from '../../src/torrent/metainfo.ts';
 import { TorrentEngine } from '../../src/torrent/torrent-engine.ts';
 import { TorrentLibrary } from '../../src/torrent/torrent-library.ts';
+import type { SwarmKey } from '../../src/swarm/swarm-key.ts';
+import type { Transfer } from '../../src/transfer/open-transfer.ts';
+import type { AdminSubject } from '../admin/ports.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { listenFailure } from '../listen-failure.ts';
 import { torrentEngineConfig, torrentLibraryConfig, torrentRates } from './part-configs.ts';
+import { takeTorrent } from './torrent-intake.ts';
+import { torrentTrackers } from './torrent-trackers.ts';
 
 export interface TorrentsDeps {
   readonly store: BlobStore;
+  readonly transfer: Pick<Transfer, 'announce'>;
   readonly memory: BufferPool;
+  /** Where this node is a seed: what it keeps in repositories of its own. */
+  readonly seed: SeedRecordFacts | undefined;
+  /** By which closed trackers let its torrents in. */
+  readonly swarmKey: SwarmKey | undefined;
   readonly log: Logger;
   readonly metrics: Registry;
+}
+
+/** What has to be known of what a seed keeps. */
+export interface SeedRecordFacts {
+  isOfRecord(digest: Digest): Promise<boolean>;
+  /** Resolves when all that it keeps was found, where that takes its time. */
+  readonly whenFound: (() => Promise<void>) | undefined;
 }
 
 /** What was opened. Closed by whoever opened it. */
 export interface Torrents extends AsyncDisposable {
   readonly service: TorrentService;
+  /** Fetches a blob by its torrent. */
+  readonly take: NonNullable<AdminSubject['takeTorrent']>;
   /** Applies the limits of a configuration that was read again. */
   useRates(config: NodeConfig): Promise<void>;
 }
@@ -43,18 +63,21 @@ const KEEPING_TRIES = 600;
 /** Opens the library; `undefined` when torrents are switched off. */
 export async function openTorrents(deps: TorrentsDeps, config: () => NodeConfig): Promise<Torrents | undefined> {
   if (!config().torrent.enabled) return undefined;
-  const { store: blobs, memory, log, metrics } = deps;
+  const { store: blobs, seed, memory, swarmKey, log, metrics } = deps;
   const { listen } = config().torrent;
+  const announce = (digest: Digest): void => deps.transfer.announce(digest);
   const library = await TorrentLibrary.open(
     {
       blobs,
       openEngine: async () => {
         try {
-          return await TorrentEngine.open({ log }, torrentEngineConfig(config()));
+          const trackers = torrentTrackers(swarmKey, config().swarm.tracker);
+          return await TorrentEngine.open({ log, trackers }, torrentEngineConfig(config()));
         } catch (error) {
           throw isDockyardError(error, 'ERR_TORRENT_LISTEN') ? listenFailure('torrent', listen, error.cause) : error;
         }
       },
+      whenFound: seed?.whenFound,
       recycle: (chunk) => memory.release(chunk),
       clock: systemClock,
       log,
@@ -63,7 +86,16 @@ export async function openTorrents(deps: TorrentsDeps, config: () => NodeConfig)
     torrentLibraryConfig(config(), join(config().data, FOLDER)),
   );
   return {
-    service: new NodeTorrents(blobs, library, (chunk) => memory.release(chunk)),
+    service: new NodeTorrents(
+      {
+        store: blobs,
+        isOfRecord: async (digest) => (await seed?.isOfRecord(digest)) ?? false,
+        originWebSeed: (repository, digest) => originWebSeed(config(), repository, digest),
+      },
+      library,
+      (chunk) => memory.release(chunk),
+    ),
+    take: (request, options) => takeTorrent({ store: blobs, library, announce }, request, options),
     useRates: async (next) => {
       const { uploadBytesPerSecond, downloadBytesPerSecond } = torrentRates(next);
       await library.setLimits(uploadBytesPerSecond, downloadBytesPerSecond);
@@ -72,30 +104,66 @@ export async function openTorrents(deps: TorrentsDeps, config: () => NodeConfig)
   };
 }
 
+/** What is known of blobs. */
+interface BlobFacts extends Pick<SeedRecordFacts, 'isOfRecord'> {
+  readonly store: BlobStore;
+  /** Where the registry gives it by plain HTTP. */
+  readonly originWebSeed: (repository: Repository, digest: Digest) => string | undefined;
+}
+
 class NodeTorrents implements TorrentService {
   readonly held: BlobService;
   readonly #store: BlobStore;
+  readonly #isOfRecord: SeedRecordFacts['isOfRecord'];
+  readonly #originWebSeed: BlobFacts['originWebSeed'];
   readonly #library: TorrentLibrary;
 
-  constructor(store: BlobStore, library: TorrentLibrary, recycle: (chunk: Uint8Array) => void) {
+  constructor(
+    { store, isOfRecord, originWebSeed }: BlobFacts,
+    library: TorrentLibrary,
+    recycle: (chunk: Uint8Array) => void,
+  ) {
     this.#store = store;
+    this.#isOfRecord = isOfRecord;
+    this.#originWebSeed = originWebSeed;
     this.#library = library;
     this.held = {
-      stat: async (digest) => await Promise.resolve(store.stat(digest)),
-      open: async (digest, { signal }) => await openHeld(store, digest, recycle, signal),
+      stat: async (digest) => ((await isOfRecord(digest)) ? undefined : store.stat(digest)),
+      open: async (digest, { signal }) =>
+        (await isOfRecord(digest)) ? undefined : await openHeld(store, digest, recycle, signal),
     };
   }
 
-  async ofBlob(digest: Digest, webSeed: string | undefined, signal: AbortSignal): Promise<TorrentDocument | undefined> {
+  async ofHeldBlob(
+    digest: Digest,
+    webSeed: string | undefined,
+    signal: AbortSignal,
+  ): Promise<TorrentDocument | undefined> {
+    // Its repositories say who may have it; a digest alone does not: as for pulls, see seed/vouched-blobs.ts.
+    return (await this.#isOfRecord(digest)) ? undefined : await this.#documentOfBlob(digest, [webSeed], signal);
+  }
+
+  async ofBlob(digest: Digest, source: ImageSource, webSeed: string | undefined): Promise<TorrentDocument | undefined> {
+    if ((await source.blobs.stat(digest, source.context)) === undefined) return undefined;
+    await this.#hold(digest, source);
+    const { repository, signal } = source.context;
+    return await this.#documentOfBlob(digest, [webSeed, this.#originWebSeed(repository, digest)], signal);
+  }
+
+  async #documentOfBlob(
+    digest: Digest,
+    webSeeds: readonly (string | undefined)[],
+    signal: AbortSignal,
+  ): Promise<TorrentDocument | undefined> {
     const metainfo = await this.#library.ofBlob(digest, { signal });
-    return metainfo === undefined ? undefined : documentOf(metainfo, webSeed);
+    return metainfo === undefined ? undefined : documentOf(metainfo, webSeeds);
   }
 
   async ofImage(root: ServedManifest, source: ImageSource, webSeed: string | undefined): Promise<TorrentDocument> {
     const files = await planFiles(root, source);
     for (const { digest } of files) if (digest !== undefined) await this.#hold(digest, source);
     const { signal } = source.context;
-    return documentOf(await this.#library.ofImage(root.digest, files, { signal }), webSeed);
+    return documentOf(await this.#library.ofImage(root.digest, files, { signal }), [webSeed]);
   }
 
   async findFile(root: ServedManifest, source: ImageSource, path: readonly string[]): Promise<ImageFile | undefined> {
@@ -140,8 +208,20 @@ async function planFiles(root: ServedManifest, { manifests, context }: ImageSour
   });
 }
 
-function documentOf(metainfo: Metainfo, webSeed: string | undefined): TorrentDocument {
-  const webSeeds = webSeed === undefined ? [] : [webSeed];
+/** Only of upstreams of whom the operator says that they give blobs to anyone; where an account is needed, clients have none. */
+function originWebSeed(
+  { torrent, upstreams }: NodeConfig,
+  { upstream, name }: Repository,
+  digest: Digest,
+): string | undefined {
+  const found = torrent.originWebSeeds ? upstreams.find((candidate) => candidate.name === upstream) : undefined;
+  if (found === undefined || found.username !== undefined || found.token !== undefined) return undefined;
+  const prefix = found.repositoryPrefix === undefined ? '' : `${found.repositoryPrefix}/`;
+  return `${found.url.replace(/\/$/, '')}/v2/${prefix}${name}/blobs/${digest}`;
+}
+
+function documentOf(metainfo: Metainfo, urls: readonly (string | undefined)[]): TorrentDocument {
+  const webSeeds = urls.filter((url) => url !== undefined);
   return { bytes: encodeMetainfo({ ...metainfo, webSeeds }), infoHash: metainfo.info.infoHash };
 }
 

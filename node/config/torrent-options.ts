@@ -1,7 +1,7 @@
 /** The options of torrents. */
 import { TORRENT_ENGINE_DEFAULTS } from '../../src/torrent/torrent-engine.ts';
-import { address, choice, count, rate, toggle } from './kinds.ts';
-import { group, option } from './option.ts';
+import { address, choice, count, rate, remoteAddress, toggle } from './kinds.ts';
+import { group, list, option } from './option.ts';
 
 const KIB = 1024;
 
@@ -38,6 +38,11 @@ export const torrentOptions = group('Torrents of what this node has, for any Bit
     summary: 'Whether clients are to find each other through the trackers of a torrent alone (BEP 27).',
     default: false,
   }),
+  originWebSeeds: option(toggle(), {
+    summary:
+      'Whether torrents of blobs name the upstream beside this node, for upstreams without an account: of use where it gives blobs to anyone who asks, without a token.',
+    default: false,
+  }),
   pex: option(toggle(), {
     summary: 'Whether clients may tell each other of further ones (peer exchange).',
     default: false,
@@ -47,8 +52,13 @@ export const torrentOptions = group('Torrents of what this node has, for any Bit
     default: false,
   }),
   dht: option(toggle(), {
-    summary: 'Whether torrents are announced in the public BitTorrent DHT, for all the world to see.',
+    summary:
+      'Whether torrents are announced in the public BitTorrent DHT, for all the world to see, over UDP at the port of `listen`.',
     default: false,
+  }),
+  dhtBootstrap: list(remoteAddress(), {
+    summary: 'Nodes of another DHT, to be used instead of the public one.',
+    flag: 'torrent-dht-bootstrap',
   }),
   encryption: option(choice(['prefer', 'require', 'off']), {
     summary:

@@ -7,12 +7,16 @@ import { parseMetainfo } from '../../src/torrent/parse-metainfo.ts';
 import { blobOfTorrent, PartialStorage } from '../../src/torrent/partial-storage.ts';
 import { TorrentEngine, type TorrentEngineConfig } from '../../src/torrent/torrent-engine.ts';
 import type { Digest } from '../../src/oci/digest.ts';
+import { loadSwarmKey } from '../../src/swarm/swarm-key.ts';
+import { torrentTrackers } from '../composition/torrent-trackers.ts';
+import { isDockyardError } from '../../src/oci/error.ts';
 import { openStoppedStore } from '../composition/stopped-store.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { nodeError } from '../errors.ts';
 import { requireNamed } from './content-checks.ts';
 import type { FetchPlace, FetchResult } from './fetch-named.ts';
 import { fetchTorrent, type ContentCheck } from './fetch-torrent.ts';
+import { handOver } from './hand-over.ts';
 import type { FetchProgress } from './progress.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { downloadTorrentFile, readTorrentFile } from './torrent-file.ts';
@@ -65,10 +69,13 @@ export async function fetchByTorrent(
   await using opening = new AsyncDisposableStack();
   const early = wanted.origin.kind === 'magnet' ? undefined : await readMetainfo(wanted.origin, config, options);
   if (early !== undefined) requirePlace(early, wanted);
-  const engine = opening.use(await TorrentEngine.open({ log: pino({ level: 'silent' }) }, engineConfig));
+  const log = pino({ level: 'silent' });
+  const { key, tracker } = config.swarm;
+  const trackers = torrentTrackers(key === undefined ? undefined : await loadSwarmKey(key, log), tracker);
+  const engine = opening.use(await TorrentEngine.open({ log, trackers }, engineConfig));
   const metainfo = withHints(early ?? (await learn(engine, wanted, progress, options)), wanted);
   if (early === undefined) requirePlace(metainfo, wanted);
-  const deps = { engine, progress, check: wanted.check };
+  const deps = { engine, config, progress, check: wanted.check };
   const { output, force } = wanted.place;
   const place =
     output === undefined
@@ -136,14 +143,22 @@ function requirePlace(metainfo: Metainfo, { place, digest, accept }: WantedByTor
 }
 
 async function downloadToStore(
-  { engine, progress }: { readonly engine: TorrentEngine; readonly progress: FetchProgress },
+  deps: { readonly engine: TorrentEngine; readonly config: NodeConfig; readonly progress: FetchProgress },
   metainfo: Metainfo,
   { place, peers, seed, silenceTimeoutMs }: WantedByTorrent,
   opening: AsyncDisposableStack,
   options: { signal?: AbortSignal | undefined },
 ): Promise<string> {
+  const { engine, progress } = deps;
   const directory = place.data ?? '';
-  const content = opening.use(await openStoppedStore(directory));
+  const content = await openStoppedStore(directory).catch(async (error: unknown) => {
+    const handed = { metainfo, directory, peers, silenceTimeoutMs };
+    if (isDockyardError(error, 'ERR_STORE_LOCKED') && (await handOver(deps, handed, options))) return undefined;
+    throw error;
+  });
+  // A running node has it, and shares it on.
+  if (content === undefined) return directory;
+  opening.use(content);
   const { info } = metainfo;
   const digest = blobOfTorrent(info);
   progress.totalBytes = info.sizeBytes;

@@ -48,13 +48,18 @@ function refuseStrayFlags({ wanted, flags }: FetchJob): void {
 
 async function fetchDigest(digest: Digest, job: FetchJob, options: JobOptions): Promise<FetchedJob> {
   const { config, flags, place, progress } = job;
-  if (flags.p2p === true) return await fetchBlobByTorrent(digest, job, options);
+  if (flags.from === undefined && flags.p2p === true) return await fetchBlobByTorrent(digest, job, options);
   if (flags.from === undefined)
     throw nodeError('ERR_USAGE', 'a digest alone says not where it is: add --from REPOSITORY, or --p2p');
   const named = parseWanted(flags.from);
   if (named.kind !== 'name') throw nodeError('ERR_USAGE', `--from: '${flags.from.slice(0, 160)}' is not a repository`);
   const { scheme, reference } = named;
   if (reference === undefined) throw unreadable(named.text);
+  if (flags.p2p === true) {
+    const { host, name } = reference;
+    const blob = { ...(host === undefined ? {} : { host }), name, digest };
+    return await fetchImageByTorrent(blob, named, job, options);
+  }
   await using origin = await openFetchOrigin(silentLog(), reference, { config, scheme });
   const { registry: source, repository } = origin;
   return finished(await fetchNamedBlob({ source, progress }, { repository, digest }, place, options));

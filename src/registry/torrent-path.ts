@@ -1,9 +1,10 @@
 /**
  * Paths of torrents, beside those of the distribution specification:
  *
- *   /torrents/<digest>.torrent                                the torrent of a blob that is held
+ *   /torrents/<digest>.torrent                                the torrent of a blob that is held for everyone
  *   /torrents/<digest>                                        its web seed
  *   /torrents/<name>/<tag or digest>.torrent                  the torrent of an image, as an OCI image layout
+ *   /torrents/<name>/<digest>.torrent                         the torrent of a blob of a repository
  *   /torrents/<name>/<algorithm>-<hex>/<path in the layout>   its web seed; what follows the name is the torrent's folder
  */
 

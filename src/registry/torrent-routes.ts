@@ -1,6 +1,7 @@
 /** Torrents of blobs and images, and their web seeds. Names and upstreams are found as for pulls. @see BEP 3, BEP 19 */
 import { digestOf, parseDigest, type Digest } from '../oci/digest.ts';
 import { parseManifestReference, parseRepositoryName, type ManifestReference } from '../oci/name.ts';
+import { asError } from '../oci/error.ts';
 import { isHost } from '../oci/reference.ts';
 import { formatRepository, HOSTED_HERE, type Repository } from '../oci/repository.ts';
 import { BlobHandler } from './blob-handler.ts';
@@ -54,12 +55,12 @@ export class TorrentRoutes {
   }
 
   async #sendBlobTorrent(ctx: FacadeContext, digest: Digest): Promise<void> {
-    const webSeed = webSeedUrl(ctx, digest);
-    const torrent = await this.#deps.torrents.ofBlob(digest, webSeed, ctx.state.signal);
+    const webSeed = webSeedUrl(ctx, `${TORRENTS_PREFIX}${digest}`);
+    const torrent = await this.#deps.torrents.ofHeldBlob(digest, webSeed, ctx.state.signal);
     if (torrent === undefined)
       throw registryError(
         'ERR_BLOB_UNKNOWN',
-        `${digest} is not held here: pull it, or ask for the torrent of its image`,
+        `${digest} is not held here for everyone: name its repository, as in ${TORRENTS_PREFIX}NAME/${digest}.torrent`,
       );
     sendTorrent(ctx, torrent);
   }
@@ -71,9 +72,24 @@ export class TorrentRoutes {
     reference: ManifestReference,
   ): Promise<void> {
     const source = await this.#sourceOf(ctx, request, nameText);
-    const root = await requireManifest(source, reference);
-    const folder = formatRepository(source.context.repository);
-    sendTorrent(ctx, await this.#deps.torrents.ofImage(root, source, webSeedUrl(ctx, `${folder}/`)));
+    const { torrents } = this.#deps;
+    const name = formatRepository(source.context.repository);
+    // Asked for a manifest that is a layer, registries answer 404, or 500.
+    let failure: Error | undefined;
+    const root = await source.manifests.get(reference, source.context).catch((error: unknown) => {
+      if (reference.kind !== 'digest') throw error;
+      failure = asError(error);
+      return undefined;
+    });
+    if (root !== undefined) {
+      sendTorrent(ctx, await torrents.ofImage(root, source, webSeedUrl(ctx, `${TORRENTS_PREFIX}${name}/`)));
+      return;
+    }
+    const digest = reference.kind === 'digest' ? reference.digest : undefined;
+    const webSeed = webSeedUrl(ctx, `/v2/${name}/blobs/${digest}`);
+    const blob = digest === undefined ? undefined : await torrents.ofBlob(digest, source, webSeed);
+    if (blob === undefined) throw failure ?? manifestUnknown(source);
+    sendTorrent(ctx, blob);
   }
 
   async #sendLayoutFile(
@@ -121,7 +137,11 @@ export class TorrentRoutes {
 async function requireManifest(source: ImageSource, reference: ManifestReference): Promise<ServedManifest> {
   const manifest = await source.manifests.get(reference, source.context);
   if (manifest !== undefined) return manifest;
-  throw registryError('ERR_MANIFEST_UNKNOWN', `${formatRepository(source.context.repository)} has no such manifest`);
+  throw manifestUnknown(source);
+}
+
+function manifestUnknown({ context }: ImageSource): Error {
+  return registryError('ERR_MANIFEST_UNKNOWN', `${formatRepository(context.repository)} has no such manifest`);
 }
 
 function sendTorrent(ctx: FacadeContext, { bytes, infoHash }: TorrentDocument): void {
@@ -142,7 +162,7 @@ function sendTorrent(ctx: FacadeContext, { bytes, infoHash }: TorrentDocument): 
 /** Under the name that the client has for this node, whatever that is; none where it did not say. */
 function webSeedUrl(ctx: FacadeContext, path: string): string | undefined {
   const { host } = ctx.req.headers;
-  return host !== undefined && isHost(host) ? `http://${host}${TORRENTS_PREFIX}${path}` : undefined;
+  return host !== undefined && isHost(host) ? `http://${host}${path}` : undefined;
 }
 
 function contextOf(ctx: FacadeContext, repository: Repository): RequestContext {

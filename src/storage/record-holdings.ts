@@ -60,6 +60,11 @@ export class RecordHoldings implements BlobStore {
     this.#finding ??= this.#find(onFound);
   }
 
+  /** Resolves when the search ended that `start` began. */
+  async whenFound(): Promise<void> {
+    await this.#finding;
+  }
+
   stat(digest: Digest): BlobStat | undefined {
     return this.#deps.content.stat(digest) ?? this.#stored.get(digest);
   }

@@ -11,9 +11,12 @@ export interface TrackerAnnounce {
   readonly peerId: Uint8Array;
   /** Where this node's data plane listens. */
   readonly port: number;
-  readonly event: 'started' | 'stopped' | 'update';
+  readonly event: 'started' | 'completed' | 'stopped' | 'update';
   /** Zero for a holder, more for one who looks for holders. */
   readonly leftBytes: number;
+  /** To peers and from them; 0 when left out, since trackers are not told of bytes between nodes. */
+  readonly sentBytes?: number | undefined;
+  readonly receivedBytes?: number | undefined;
   /** How many peers the answer should hold. */
   readonly wantedPeers: number;
   /** By which a closed tracker knows that a holder of the swarm key announces: see tracker-proof.ts. */

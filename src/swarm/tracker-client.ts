@@ -64,8 +64,8 @@ async function announceOverHttp(
 function announceUrl(url: URL, announce: TrackerAnnounce): string {
   const query = new URLSearchParams({
     port: String(announce.port),
-    uploaded: '0',
-    downloaded: '0',
+    uploaded: String(announce.sentBytes ?? 0),
+    downloaded: String(announce.receivedBytes ?? 0),
     left: String(announce.leftBytes),
     compact: '1',
     numwant: String(announce.wantedPeers),

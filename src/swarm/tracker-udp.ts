@@ -7,7 +7,7 @@ import { compactPeers, TrackerRefusal, type TrackerAnnounce, type TrackerAnswer 
 
 const PROTOCOL_ID = 0x41727101980n;
 const ACTION = { connect: 0, announce: 1, error: 3 } as const;
-const EVENTS = { update: 0, started: 2, stopped: 3 } as const;
+const EVENTS = { update: 0, completed: 1, started: 2, stopped: 3 } as const;
 
 /** A datagram may be lost: it is sent again after this time, until the caller's signal ends it. */
 const RESEND_MS = 1_000;
@@ -95,7 +95,9 @@ function announceBody(announce: TrackerAnnounce): Buffer {
   const body = Buffer.alloc(82);
   body.set(announce.infoHash.subarray(0, 20), 0);
   body.set(announce.peerId.subarray(0, 20), 20);
+  body.writeBigUInt64BE(BigInt(announce.receivedBytes ?? 0), 40);
   body.writeBigUInt64BE(BigInt(announce.leftBytes), 48);
+  body.writeBigUInt64BE(BigInt(announce.sentBytes ?? 0), 56);
   body.writeUInt32BE(EVENTS[announce.event], 64);
   body.writeUInt32BE(announce.wantedPeers, 76);
   body.writeUInt16BE(announce.port, 80);

@@ -13,7 +13,11 @@ export interface EngineSettings {
   readonly pex: boolean;
   readonly lsd: boolean;
   readonly dht: boolean;
+  /** Nodes of the DHT to begin with, `host:port`; those of the public one when there are none. */
+  readonly dhtBootstrap: readonly string[];
   readonly encryption: 'off' | 'prefer' | 'require';
+  /** 20 bytes: who it is to trackers and peers. */
+  readonly peerId: Uint8Array;
 }
 
 /** What the thread is started with. */
@@ -42,6 +46,8 @@ export type EngineRequest =
     }
   /** Asks peers for the info dictionary of a magnet link. Answer: `info`. */
   | { readonly kind: 'learn'; readonly id: number; readonly magnet: string; readonly peers: readonly string[] }
+  /** Addresses that a tracker told. */
+  | { readonly kind: 'peers'; readonly id: number; readonly peers: readonly string[] }
   | { readonly kind: 'remove'; readonly id: number }
   | {
       readonly kind: 'limits';
@@ -58,6 +64,9 @@ export interface TorrentProgress {
   readonly id: number;
   /** Verified and received bytes. */
   readonly heldBytes: number;
+  /** To peers and from them, of content. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
   readonly downloadBytesPerSecond: number;
   readonly uploadBytesPerSecond: number;
   readonly peers: number;

@@ -11,6 +11,7 @@ import type { EngineReport, EngineRequest, EngineThreadData } from './engine-pro
 import { sendFromWindows } from './direct-sending.ts';
 import { leaveGiversOfFalsePieces } from './false-pieces.ts';
 import { chooseAmongMissing, type ChoosingTorrent } from './rarest-piece.ts';
+import { hideFromNeighbours } from './private-torrent.ts';
 import { askDeeper } from './request-depth.ts';
 import { WindowCache } from './window-cache.ts';
 
@@ -45,13 +46,17 @@ let downloadedBytes = 0;
 
 const client = new WebTorrent({
   torrentPort: { host: settings.host, port: settings.port },
-  dht: settings.dht,
+  dht: settings.dht && (settings.dhtBootstrap.length === 0 ? {} : { bootstrap: settings.dhtBootstrap }),
+  // The same number over UDP: one hole in a firewall.
+  dhtPort: settings.port,
   lsd: settings.lsd,
   utPex: settings.pex,
   utp: false,
   natUpnp: false,
   natPmp: false,
-  tracker: { wrtc: false },
+  // The main thread speaks to trackers: tracker-announcer.ts.
+  tracker: false,
+  peerId: settings.peerId,
   maxConns: settings.maxPeersPerTorrent,
   uploadLimit,
   downloadLimit,
@@ -140,6 +145,7 @@ function learn({ id, magnet, peers }: Extract<EngineRequest, { kind: 'learn' }>)
 
 function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
   torrents.set(id, torrent);
+  hideFromNeighbours(torrent, client);
   torrent.on('error', (error: unknown) => {
     torrents.delete(id);
     report({ kind: 'failed', id, message: asError(error).message });
@@ -159,9 +165,14 @@ function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
       if (unsentBytes > MAX_UNSENT_BYTES) wire.destroy();
     });
   });
-  torrent.once('infoHash', () => {
-    for (const peer of peers) torrent.addPeer(peer);
-  });
+  torrent.once('infoHash', () => addPeers(torrent, peers));
+}
+
+function addPeers(torrent: Torrent | undefined, peers: readonly string[]): void {
+  if (torrent === undefined || torrent.destroyed) return;
+  // What is told before webtorrent has read the torrent is told again.
+  if (torrent.infoHash === undefined) torrent.once('infoHash', () => addPeers(torrent, peers));
+  else for (const peer of peers) torrent.addPeer(peer);
 }
 
 function remove(id: number): void {
@@ -182,6 +193,8 @@ function reportProgress(): void {
   const states = Array.from(torrents, ([id, torrent]) => ({
     id,
     heldBytes: torrent.downloaded,
+    sentBytes: torrent.uploaded,
+    receivedBytes: torrent.received,
     downloadBytesPerSecond: torrent.downloadSpeed,
     uploadBytesPerSecond: torrent.uploadSpeed,
     peers: torrent.numPeers,
@@ -203,6 +216,9 @@ port.on('message', (request: EngineRequest) => {
       return;
     case 'learn':
       learn(request);
+      return;
+    case 'peers':
+      addPeers(torrents.get(request.id), request.peers);
       return;
     case 'remove':
       remove(request.id);

@@ -3,6 +3,8 @@
  * thread of its own (engine-worker.ts); this side knows the torrents, answers the thread's questions for bytes, and starts
  * another thread, with the same torrents, when one ends before its time.
  */
+import { randomBytes } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { asError } from '../oci/error.ts';
 import type { EngineReport, EngineSettings, StartState, TorrentProgress } from './engine-protocol.ts';
@@ -12,6 +14,9 @@ import { formatMagnetHash, type Magnet } from './magnet.ts';
 import { encodeMetainfo, SHA1_BYTES, type Metainfo } from './metainfo.ts';
 import { parseMetainfo } from './parse-metainfo.ts';
 import type { TorrentStorage, WritableTorrentStorage } from './storage.ts';
+import type { AnnouncedTorrent } from './tracker-session.ts';
+import { TrackerAnnouncer } from './tracker-announcer.ts';
+import type { TorrentTrackerClient } from './tracker-port.ts';
 
 /** How fast, and how far. */
 export interface DownloadProgress {
@@ -33,7 +38,7 @@ export interface DownloadOptions {
   readonly keepSeeding?: boolean | undefined;
 }
 
-export type TorrentEngineConfig = EngineSettings;
+export type TorrentEngineConfig = Omit<EngineSettings, 'peerId'>;
 
 export const TORRENT_ENGINE_DEFAULTS: TorrentEngineConfig = {
   host: '0.0.0.0',
@@ -45,12 +50,21 @@ export const TORRENT_ENGINE_DEFAULTS: TorrentEngineConfig = {
   pex: false,
   lsd: false,
   dht: false,
+  dhtBootstrap: [],
   encryption: 'prefer',
 };
 
 export interface TorrentEngineDeps {
   readonly log: Logger;
+  /** Speaks to trackers; without it they are left alone. */
+  readonly trackers?: TorrentTrackerClient | undefined;
 }
+
+/** Who it says that it is: two letters and a version, Azureus style; the rest is chance. @see BEP 20 */
+const PEER_ID_PREFIX = '-DY0001-';
+
+/** Before it is known what is there and what is not, something is. */
+const UNKNOWN_LEFT_BYTES = 1;
 
 /** Numbers for metrics. */
 export interface TorrentEngineStats {
@@ -81,18 +95,22 @@ interface Entry {
 export class TorrentEngine implements AsyncDisposable {
   readonly #log: Logger;
   readonly #thread: EngineThread;
+  readonly #announcer: TrackerAnnouncer | undefined;
   readonly #entries = new Map<number, Entry>();
   readonly #byInfoHash = new Map<string, Entry>();
   readonly #learning = new Map<number, { readonly magnet: Magnet; readonly peers: readonly string[] } & Learner>();
   #nextId = 1;
   #closing: Promise<void> | undefined;
 
-  private constructor({ log }: TorrentEngineDeps, config: TorrentEngineConfig) {
+  private constructor({ log, trackers: client }: TorrentEngineDeps, config: TorrentEngineConfig) {
     this.#log = log.child({ component: 'torrent' });
+    const peerId = Buffer.concat([Buffer.from(PEER_ID_PREFIX), randomBytes(20 - PEER_ID_PREFIX.length)]);
     this.#thread = new EngineThread(
       { log: this.#log, onReport: (report) => this.#onReport(report), onRestart: () => this.#addAll() },
-      config,
+      { ...config, peerId },
     );
+    const port = (): number => this.#thread.port;
+    this.#announcer = client && new TrackerAnnouncer({ client, peerId, port, wait });
   }
 
   /** @throws {DockyardError} ERR_TORRENT_LISTEN, its cause what the system said */
@@ -174,9 +192,11 @@ export class TorrentEngine implements AsyncDisposable {
     const onAbort = (): void => found.reject(asError(options.signal?.reason));
     options.signal?.addEventListener('abort', onAbort, { once: true });
     this.#postLearn(id, magnet, peers);
+    const isAnnounced = this.#announceLearning(id, magnet);
     try {
       return await found.promise;
     } finally {
+      if (isAnnounced) this.#announcer?.remove(magnet.infoHash);
       options.signal?.removeEventListener('abort', onAbort);
       if (this.#learning.delete(id)) this.#thread.post({ kind: 'remove', id });
     }
@@ -222,7 +242,32 @@ export class TorrentEngine implements AsyncDisposable {
     this.#entries.set(entry.id, entry);
     this.#byInfoHash.set(entry.metainfo.info.infoHash, entry);
     this.#postAdd(entry);
+    this.#announceEntry(entry);
     return entry;
+  }
+
+  #announceEntry(entry: Entry): void {
+    const { id, metainfo, start } = entry;
+    const { infoHash, sizeBytes } = metainfo.info;
+    const startBytes = start === 'complete' ? sizeBytes : 0;
+    const counts = (): { leftBytes: number; sentBytes: number; receivedBytes: number } => {
+      const { heldBytes = startBytes, sentBytes = 0, receivedBytes = 0 } = entry.progress ?? {};
+      const leftBytes = entry.start === 'complete' ? 0 : Math.max(0, sizeBytes - heldBytes);
+      return { leftBytes, sentBytes, receivedBytes };
+    };
+    this.#announcer?.add({ infoHash, trackers: metainfo.trackerTiers.flat(), counts, ...this.#hearing(id) });
+  }
+
+  #announceLearning(id: number, { infoHash, trackers }: Magnet): boolean {
+    const counts = { leftBytes: UNKNOWN_LEFT_BYTES, sentBytes: 0, receivedBytes: 0 };
+    return this.#announcer?.add({ infoHash, trackers, counts: () => counts, ...this.#hearing(id) }) ?? false;
+  }
+
+  #hearing(id: number): Pick<AnnouncedTorrent, 'onPeers' | 'onWarning'> {
+    return {
+      onPeers: (peers) => this.#thread.post({ kind: 'peers', id, peers }),
+      onWarning: (warning) => this.#log.debug({ torrent: this.#nameOf(id), warning }, 'torrent tracker warning'),
+    };
   }
 
   #postAdd({ id, metainfo, start, peers }: Entry): void {
@@ -243,6 +288,8 @@ export class TorrentEngine implements AsyncDisposable {
       this.#postAdd(entry);
     }
     for (const [id, { magnet, peers }] of this.#learning) this.#postLearn(id, magnet, peers);
+    // Peers that are not to be found anew by themselves.
+    this.#announcer?.announceNow();
   }
 
   async #remove(entry: Entry): Promise<void> {
@@ -251,6 +298,7 @@ export class TorrentEngine implements AsyncDisposable {
     this.#entries.delete(entry.id);
     this.#byInfoHash.delete(entry.metainfo.info.infoHash);
     this.#thread.post({ kind: 'remove', id: entry.id });
+    this.#announcer?.remove(entry.metainfo.info.infoHash);
     await entry.storage.close();
   }
 
@@ -266,7 +314,7 @@ export class TorrentEngine implements AsyncDisposable {
         const entry = this.#entries.get(report.id);
         entry?.download?.resolve();
         // Should the thread have to be started again, nothing needs to be verified.
-        if (entry !== undefined) entry.start = 'complete';
+        if (entry !== undefined) this.#onComplete(entry);
         return;
       }
       case 'failed':
@@ -284,6 +332,12 @@ export class TorrentEngine implements AsyncDisposable {
       default:
         return;
     }
+  }
+
+  #onComplete(entry: Entry): void {
+    const wasComplete = entry.start === 'complete';
+    entry.start = 'complete';
+    if (!wasComplete) this.#announcer?.complete(entry.metainfo.info.infoHash);
   }
 
   #onProgress(progress: TorrentProgress): void {
@@ -354,7 +408,7 @@ export class TorrentEngine implements AsyncDisposable {
     const closed = torrentError('ERR_TORRENT_CLOSED', 'the torrent engine was closed');
     for (const waiting of this.#learning.values()) waiting.reject(closed);
     for (const entry of this.#entries.values()) entry.download?.reject(closed);
-    await this.#thread.close();
+    await Promise.all([this.#thread.close(), this.#announcer?.close()]);
     const entries = [...this.#entries.values()].filter((entry) => !entry.isClosed);
     this.#entries.clear();
     this.#byInfoHash.clear();
@@ -365,6 +419,11 @@ export class TorrentEngine implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closing !== undefined) throw torrentError('ERR_TORRENT_CLOSED', 'the torrent engine is closed');
   }
+}
+
+async function wait(ms: number, signal: AbortSignal): Promise<void> {
+  // That it is over is all that is to be known of it.
+  await setTimeout(ms, undefined, { signal, ref: false }).catch(() => undefined);
 }
 
 type Learner = Pick<PromiseWithResolvers<Metainfo>, 'resolve' | 'reject'>;

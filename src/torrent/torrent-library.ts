@@ -11,8 +11,10 @@ import { torrentError } from './errors.ts';
 import { torrentName, type LayoutFile } from './image-layout.ts';
 import { LayoutStorage, type ReadableBlobs } from './layout-storage.ts';
 import { makeTorrent, type SourceFile } from './make-torrent.ts';
-import { withPrivacy, type Metainfo } from './metainfo.ts';
-import type { TorrentEngine, TorrentEngineStats } from './torrent-engine.ts';
+import { makeTorrentInfo, withPrivacy, type Metainfo, type TorrentInfo } from './metainfo.ts';
+import { torrentPieceSize } from './piece-size.ts';
+import type { WritableTorrentStorage } from './storage.ts';
+import type { DownloadOptions, TorrentEngine, TorrentEngineStats } from './torrent-engine.ts';
 import { subjectKey, TorrentRecords, type MadeTorrent, type TorrentSubject } from './torrent-records.ts';
 
 /** Complete blobs of a content store. */
@@ -24,11 +26,20 @@ export interface TorrentLibraryDeps {
   readonly blobs: LibraryBlobs;
   /** Starts the engine; asked again after a failure. The library closes it. */
   readonly openEngine: () => Promise<TorrentEngine>;
+  /** Resolves when `blobs` knows all that there is; where it is left out, it does from the start. */
+  readonly whenFound?: (() => Promise<void>) | undefined;
   /** Tells that memory of a chunk may serve again. */
   readonly recycle: (chunk: Uint8Array) => void;
   readonly clock: { nowMs(): number };
   readonly log: Logger;
   readonly metrics: Registry;
+}
+
+/** A blob that is to come by a torrent. */
+export interface FetchedTorrent {
+  readonly metainfo: Metainfo;
+  readonly digest: Digest;
+  readonly storage: WritableTorrentStorage;
 }
 
 export interface TorrentLibraryConfig {
@@ -51,6 +62,7 @@ export class TorrentLibrary implements AsyncDisposable {
   readonly #made = new Map<string, MadeTorrent>();
   readonly #making = new Map<string, Promise<MadeTorrent>>();
   readonly #ending = new AbortController();
+  #restoring: Promise<void> = Promise.resolve();
   #hashing: Promise<unknown> = Promise.resolve();
   #engine: Promise<TorrentEngine> | undefined;
   #stats: (() => TorrentEngineStats) | undefined;
@@ -67,8 +79,19 @@ export class TorrentLibrary implements AsyncDisposable {
   /** Opens the library, and shares again what was shared before. */
   static async open(deps: TorrentLibraryDeps, config: TorrentLibraryConfig): Promise<TorrentLibrary> {
     const library = new TorrentLibrary(deps, config);
-    for (const made of await library.#records.load()) await library.#shareAgain(made);
+    const restoring = library.#restore();
+    if (deps.whenFound === undefined) await restoring;
+    // Nothing keeps a node from starting that may take its time.
+    else library.#restoring = restoring.catch((error: unknown) => library.#noteLost(error));
     return library;
+  }
+
+  async #restore(): Promise<void> {
+    if (this.#deps.whenFound !== undefined) await abortable(this.#deps.whenFound(), this.#ending.signal);
+    for (const made of await this.#records.load()) {
+      if (this.#closing !== undefined) return;
+      await this.#shareAgain(made);
+    }
   }
 
   /**
@@ -94,6 +117,38 @@ export class TorrentLibrary implements AsyncDisposable {
     return await this.#share({ kind: 'image', digest }, files, options.signal);
   }
 
+  /**
+   * Downloads a blob by its torrent, and shares it from then on, if it is the torrent that this node would have made.
+   * @param wanted.storage closed by it
+   * @throws {DockyardError} as the engine's `download`; ERR_TORRENT_LISTEN
+   */
+  async fetch(
+    { metainfo, digest, storage }: FetchedTorrent,
+    options: Pick<DownloadOptions, 'signal' | 'peers' | 'onProgress'>,
+  ): Promise<void> {
+    if (this.#closing !== undefined) {
+      await storage.close();
+      throw torrentError('ERR_TORRENT_CLOSED', 'the torrent library is closed');
+    }
+    const { info } = metainfo;
+    const signal = AbortSignal.any([this.#ending.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+    const engine = await this.#openEngine().catch(async (error: unknown) => {
+      await storage.close();
+      throw error;
+    });
+    await engine.download(metainfo, storage, { ...options, signal });
+    // Another torrent of the same blob would divide those who have it into two swarms.
+    const isUsual = info.pieceSizeBytes === torrentPieceSize(info.sizeBytes) && isOurForm(info, this.#config);
+    if (!isUsual) return;
+    const file: LayoutFile = { path: [torrentName(digest)], sizeBytes: info.sizeBytes, bytes: undefined, digest };
+    try {
+      await this.#share({ kind: 'blob', digest }, [file], options.signal, info);
+    } catch (error) {
+      // It is held all the same, and can be asked for.
+      this.#log.warn({ err: error, digest }, 'a fetched torrent is not shared on');
+    }
+  }
+
   /** Limits for all torrents together; 0 is none. */
   async setLimits(uploadBytesPerSecond: number, downloadBytesPerSecond: number): Promise<void> {
     (await this.#engine?.catch(() => undefined))?.setLimits(uploadBytesPerSecond, downloadBytesPerSecond);
@@ -113,12 +168,13 @@ export class TorrentLibrary implements AsyncDisposable {
     subject: TorrentSubject,
     files: readonly LayoutFile[],
     signal: AbortSignal | undefined,
+    given?: TorrentInfo,
   ): Promise<Metainfo> {
     if (this.#closing !== undefined) throw torrentError('ERR_TORRENT_CLOSED', 'the torrent library is closed');
     const key = subjectKey(subject);
     let making = this.#making.get(key);
     if (making === undefined) {
-      making = this.#findOrMake(subject, files).finally(() => this.#making.delete(key));
+      making = this.#findOrMake(subject, files, given).finally(() => this.#making.delete(key));
       this.#making.set(key, making);
       // Whoever waits hears of it; they may all have left.
       making.catch(() => undefined);
@@ -127,10 +183,18 @@ export class TorrentLibrary implements AsyncDisposable {
     return this.#metainfoOf(made);
   }
 
-  async #findOrMake(subject: TorrentSubject, files: readonly LayoutFile[]): Promise<MadeTorrent> {
+  /** @param given what was hashed already, by whoever made the torrent */
+  async #findOrMake(
+    subject: TorrentSubject,
+    files: readonly LayoutFile[],
+    given: TorrentInfo | undefined,
+  ): Promise<MadeTorrent> {
+    // What was made before is not to be made again.
+    await this.#restoring;
     const key = subjectKey(subject);
     const known = this.#made.get(key);
-    const made = known ?? (await this.#make(subject, files));
+    const made =
+      known ?? (await (given === undefined ? this.#make(subject, files) : this.#keep(subject, files, given)));
     this.#made.delete(key);
     this.#made.set(key, made);
     if (known !== undefined) await this.#records.touch(subject, this.#deps.clock.nowMs());
@@ -142,7 +206,7 @@ export class TorrentLibrary implements AsyncDisposable {
   /** One after the other: hashing two at once would take both twice as long, and all processors. */
   async #make(subject: TorrentSubject, files: readonly LayoutFile[]): Promise<MadeTorrent> {
     const before = this.#hashing;
-    const made = (async (): Promise<MadeTorrent> => {
+    const made = (async (): Promise<Pick<MadeTorrent, 'info'>> => {
       await Promise.allSettled([before]);
       const sources = files.map((file) => this.#sourceOf(file));
       const name = torrentName(subject.digest);
@@ -150,13 +214,18 @@ export class TorrentLibrary implements AsyncDisposable {
         { name, files: sources, isSingleFile: subject.kind === 'blob' },
         { signal: this.#ending.signal },
       );
-      return { subject, info, files };
+      return { info };
     })();
     this.#hashing = made;
-    const result = await made;
-    await this.#records.save(result);
-    this.#log.info({ ...subject, infoHash: result.info.infoHash, sizeBytes: result.info.sizeBytes }, 'torrent made');
-    return result;
+    const { info } = await made;
+    return await this.#keep(subject, files, info);
+  }
+
+  async #keep(subject: TorrentSubject, files: readonly LayoutFile[], info: TorrentInfo): Promise<MadeTorrent> {
+    const made = { subject, info, files };
+    await this.#records.save(made);
+    this.#log.info({ ...subject, infoHash: info.infoHash, sizeBytes: info.sizeBytes }, 'torrent made');
+    return made;
   }
 
   #sourceOf(file: LayoutFile): SourceFile {
@@ -217,7 +286,13 @@ export class TorrentLibrary implements AsyncDisposable {
     return await this.#engine;
   }
 
+  #noteLost(error: unknown): void {
+    if (this.#closing === undefined) this.#log.error({ err: error }, 'torrents of before are not shared again');
+  }
+
   #onGone(made: MadeTorrent, digest: Digest): void {
+    // A bucket that does not answer may do so later.
+    if (this.#deps.blobs.stat(digest) !== undefined) return;
     this.#log.info({ ...made.subject, gone: digest }, 'torrent no longer shared: a blob is gone');
     this.#forget(made).catch((error: unknown) => this.#log.warn({ err: error }, 'torrent could not be left'));
   }
@@ -291,10 +366,15 @@ export class TorrentLibrary implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#ending.abort(torrentError('ERR_TORRENT_CLOSED', 'the torrent library was closed'));
-    await Promise.allSettled(this.#making.values());
+    await Promise.allSettled([this.#restoring, ...this.#making.values()]);
     const [opened] = await Promise.allSettled([this.#engine]);
     if (opened.status === 'rejected')
       this.#log.debug({ err: asError(opened.reason) }, 'torrent engine had not started');
     else await opened.value?.close();
   }
+}
+
+/** True for the info dictionary that would be made here of the same pieces. */
+function isOurForm(info: TorrentInfo, { isPrivate }: TorrentLibraryConfig): boolean {
+  return makeTorrentInfo({ ...info, isPrivate }).infoHash === info.infoHash;
 }

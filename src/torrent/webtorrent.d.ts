@@ -20,13 +20,16 @@ declare module 'webtorrent' {
   export interface ClientOptions {
     /** Given to `net.Server.listen`, which takes an address as well. */
     readonly torrentPort: { readonly host: string; readonly port: number };
-    readonly dht: boolean;
+    readonly dht: false | { readonly bootstrap?: readonly string[] };
+    /** UDP; 0 for any. */
+    readonly dhtPort?: number;
     readonly lsd: boolean;
     readonly utPex: boolean;
     readonly utp: boolean;
     readonly natUpnp: boolean;
     readonly natPmp: boolean;
-    readonly tracker: { readonly wrtc: false };
+    readonly tracker: false | { readonly wrtc: false };
+    readonly peerId?: Uint8Array;
     readonly maxConns: number;
     readonly uploadLimit: number;
     readonly downloadLimit: number;
@@ -70,7 +73,12 @@ declare module 'webtorrent' {
   }
 
   export interface Torrent extends EventEmitter {
-    readonly infoHash: string;
+    /** Absent until the torrent was read. */
+    readonly infoHash?: string;
+    readonly destroyed: boolean;
+    readonly private?: boolean;
+    /** Announces by multicast and in the DHT, where the client is to. */
+    _startDiscovery(): void;
     readonly torrentFile?: Uint8Array;
     readonly length: number;
     readonly downloaded: number;
@@ -90,6 +98,8 @@ declare module 'webtorrent' {
   export default class WebTorrent extends EventEmitter {
     constructor(options: ClientOptions);
     readonly _connPool: { readonly tcpServer: Server } | null;
+    /** Whether torrents that begin are announced by multicast. */
+    lsd: boolean;
     address(): { port: number } | null;
     add(torrent: Uint8Array | string, options: TorrentOptions): Torrent;
     throttleUpload(rate: number): void;

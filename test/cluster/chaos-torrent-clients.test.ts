@@ -9,6 +9,7 @@ import { FolderStorage } from '../../src/torrent/folder-storage.ts';
 import { encodeMetainfo, type Metainfo } from '../../src/torrent/metainfo.ts';
 import { parseMetainfo } from '../../src/torrent/parse-metainfo.ts';
 import { TORRENT_ENGINE_DEFAULTS, TorrentEngine } from '../../src/torrent/torrent-engine.ts';
+import { torrentTrackers } from '../../node/composition/torrent-trackers.ts';
 import type { DockyardTracker } from '../../tracker/tracker.ts';
 import { seededBytes } from '../contract/blob-store-fixtures.ts';
 import { requirement } from '../skip-reasons.ts';
@@ -25,6 +26,7 @@ const UPSTREAM = 'seed.test';
 
 const hasSkopeo = requirement('skopeo', isInstalled('skopeo'), 'apt-get install skopeo, which pushes images');
 const log = pino({ level: 'silent' });
+const trackers = torrentTrackers(undefined, []);
 const ENGINE_CONFIG = { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 };
 
 describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () => {
@@ -129,8 +131,8 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
       await pushImage(`${seed.facade}/team/${name}:1`, own);
       const [digest, app] = [layerOf(own), await pushApp(name)];
       const [blob, aci, layout] = [
-        await place(peersOnly(await fetchTorrent(digest))),
-        await place(peersOnly(await fetchTorrent(app))),
+        await place(peersOnly(await fetchTorrent(`team/${name}/${digest}`))),
+        await place(peersOnly(await fetchTorrent(`example.com/team/${name}/${app}`))),
         await place(peersOnly(await fetchTorrent(`team/${name}/1`))),
       ];
       await using blobClient = await start(blob.torrentFile, blob.place);
@@ -148,7 +150,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
     test(`${name} fetches a blob and an image from the web seed, with no peer`, async () => {
       const digest = layerOf(image);
       const [blob, layout] = [
-        await place(webSeedOnly(await fetchTorrent(digest))),
+        await place(webSeedOnly(await fetchTorrent(`team/app/${digest}`))),
         await place(webSeedOnly(await fetchTorrent('team/app/1'))),
       ];
       await using blobClient = await start(blob.torrentFile, blob.place);
@@ -168,7 +170,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
       const { torrentFile, place: clientPlace } = await place(metainfo);
       await writeFile(join(clientPlace, 'one'), bytes);
       await using client = await start(torrentFile, clientPlace, { isEncrypted: true });
-      await using engine = await TorrentEngine.open({ log }, ENGINE_CONFIG);
+      await using engine = await TorrentEngine.open({ log, trackers }, ENGINE_CONFIG);
       const target = join(folder, `from-${name}`);
       await engine.download(metainfo, await FolderStorage.open(info, target), {
         peers: [`127.0.0.1:${client.port}`],
@@ -220,7 +222,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
     {
       await using before = await NodeProcess.startSeed(data);
       await pushImage(`${before.facade}/team/app:1`, image);
-      metainfo = peersOnly(await fetchTorrent(digest, before));
+      metainfo = peersOnly(await fetchTorrent(`team/app/${digest}`, before));
     }
     await using after = await NodeProcess.startSeed(data);
     expect(await after.metric('dockyard_torrents')).toBe(1);

@@ -176,8 +176,8 @@ describe.skipIf(!hasSeeders)('dockyard fetch and other torrent clients', () => {
       'fetch',
       '--p2p',
       layer?.digest ?? '',
-      '--node',
-      `http://${seed.facade}`,
+      '--from',
+      `${seed.facade}/team/app`,
       '-o',
       `${output}-blob`,
     ]);

@@ -277,7 +277,13 @@ notifications:
 test('every option of the schema is read by a node that starts and stops', async () => {
   const flag = (name: string, value: string) => ({ flag: name, values: [value] });
   const bytes = Buffer.from('{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}');
-  answer = (_request, response) => {
+  const layer = Buffer.from('a layer');
+  answer = ({ url = '' }, response) => {
+    if (url.endsWith(digestOf(layer))) {
+      if (url.includes('/manifests/')) response.writeHead(404).end();
+      else response.writeHead(200, { 'content-length': layer.length }).end(layer);
+      return;
+    }
     const headers = {
       'content-type': 'application/vnd.oci.image.index.v1+json',
       'docker-content-digest': digestOf(bytes),
@@ -308,6 +314,8 @@ test('every option of the schema is read by a node that starts and stops', async
   expect(await blob.text()).toBe(bytes.toString());
   const torrent = `${facade}/torrents/${digestOf(bytes)}.torrent`;
   await expect.poll(async () => (await fetch(torrent)).status, { timeout: 8_000 }).toBe(200);
+  const named = await fetch(`${facade}/torrents/r.lan/lib/x/${digestOf(layer)}.torrent`);
+  expect([named.status, named.ok ? '' : await named.text()]).toEqual([200, '']);
   await node.close();
   await using seed = await startNode({ log: pino({ level: 'silent' }), version: 'test', role: 'seed' }, noted);
   await seed.close();

@@ -140,6 +140,12 @@ describe('a tracker', () => {
     ['answers with an error', 'HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n'],
     ['refuses', 'HTTP/1.1 200 OK\r\ncontent-length: 28\r\n\r\nd14:failure reason6:no roome'],
     ['does not speak HTTP', 'hello\r\n\r\n'],
+    ['redirects without end', 'HTTP/1.1 302 Found\r\nlocation: /announce\r\ncontent-length: 0\r\n\r\n'],
+    ['redirects to no web server', 'HTTP/1.1 302 Found\r\nlocation: file:///etc/passwd\r\ncontent-length: 0\r\n\r\n'],
+    [
+      'answers with more than anyone reads',
+      `HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n${'d'.repeat(100_000)}`,
+    ],
   ])('that %s fails with its name and a reason', async (_what, answer) => {
     const server = createServer((socket) => {
       socket.on('error', () => socket.destroy());

@@ -3,6 +3,7 @@
  * paths only, and the pages of names, which may be any path with `?ac-discovery=1`.
  */
 import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName } from '../../oci/name.ts';
 import type { AciLimits } from '../archive/aci-inspection.ts';
 import { appcError } from '../errors.ts';
 import { formatTorrentLink } from '../discovery/torrent-link.ts';
@@ -34,7 +35,7 @@ export interface AppcServerConfig {
   readonly allowUnsigned: boolean;
   readonly pushers: readonly Pusher[];
   /** The path of a blob's torrent file at this seed, where it makes them. */
-  readonly torrentPath?: ((digest: Digest) => string) | undefined;
+  readonly torrentPath?: ((digest: Digest, repository: RepositoryName) => string) | undefined;
   readonly limits: AciLimits;
 }
 
@@ -142,7 +143,9 @@ export class AppcServer {
       headers: {
         'Content-Type': mediaType,
         'Cache-Control': 'no-cache',
-        ...(isImage && torrentPath !== undefined ? { Link: formatTorrentLink(torrentPath(kept.digest)) } : {}),
+        ...(isImage && torrentPath !== undefined
+          ? { Link: formatTorrentLink(torrentPath(kept.digest, found.artifact.repository)) }
+          : {}),
       },
       sizeBytes: kept.sizeBytes,
       event: { action: 'pull', repository: found.artifact.repository, mediaType, ...factsOf(kept) },

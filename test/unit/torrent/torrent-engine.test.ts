@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { torrentTrackers } from '../../../node/composition/torrent-trackers.ts';
 import { FolderStorage } from '../../../src/torrent/folder-storage.ts';
 import { makeTorrent } from '../../../src/torrent/make-torrent.ts';
 import { openLoopbackTracker } from '../../support/open-tracker.ts';
@@ -14,6 +15,7 @@ import { seededBytes } from '../../contract/blob-store-fixtures.ts';
 import { infoOf, memoryFile } from './metainfo-fixtures.ts';
 
 const log = pino({ level: 'silent' });
+const trackers = torrentTrackers(undefined, []);
 const config = { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 };
 
 /** Content in memory, as a node has small files of a layout. */
@@ -61,9 +63,9 @@ describe('the torrent engine', () => {
     const files = [memoryFile(['a'], a), memoryFile(['sub', 'b'], b)];
     const info = await makeTorrent({ name: 'both', files, isSingleFile: false });
     const metainfo = metainfoOf(info, [`http://127.0.0.1:${tracker.port}/announce`]);
-    await using first = await TorrentEngine.open({ log }, config);
-    await using second = await TorrentEngine.open({ log }, config);
-    await using third = await TorrentEngine.open({ log }, config);
+    await using first = await TorrentEngine.open({ log, trackers }, config);
+    await using second = await TorrentEngine.open({ log, trackers }, config);
+    await using third = await TorrentEngine.open({ log, trackers }, config);
     await first.seed(metainfo, memoryStorage(Buffer.concat([a, b])));
     const target = join(folder, 'second');
     await second.download(metainfo, await FolderStorage.open(info, target), { keepSeeding: true });

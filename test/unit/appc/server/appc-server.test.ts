@@ -276,11 +276,11 @@ describe('an operator', () => {
   });
 
   test('may give images by BitTorrent too, which the files say', async () => {
-    await using shared = await openAppcSeed({ torrentPath: (digest) => `/torrents/${digest}.torrent` });
+    await using shared = await openAppcSeed({ torrentPath: (digest, name) => `/torrents/${name}/${digest}.torrent` });
     await putSigned(shared, NAME, image);
     const { headers } = await shared.seed.send('HEAD', imagePath(NAME));
     const link = torrentLinkOf([String(headers['link'])], new URL('http://seed.lan:5000/appc/x'));
-    expect(link?.href).toBe(`http://seed.lan:5000/torrents/${digestOf(image)}.torrent`);
+    expect(link?.href).toBe(`http://seed.lan:5000/torrents/appc/${NAME}/${digestOf(image)}.torrent`);
     expect((await shared.seed.send('HEAD', imagePath(NAME, '1.0', 'aci.asc'))).headers['link']).toBeUndefined();
   });
 
