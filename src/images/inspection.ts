@@ -9,7 +9,7 @@ import { formatRepository, type Repository } from '../oci/repository.ts';
 import type { OriginManifest } from '../origin/origin-manifest.ts';
 import type { OriginRegistry } from '../origin/origin-registry.ts';
 import { imageError } from './errors.ts';
-import { listAttachments, type Attachment } from './registry-lists.ts';
+import { listAttachments, type Attachment } from './attachments.ts';
 
 /** What an inspection needs of the client of registries. */
 export type InspectingOrigin = Pick<OriginRegistry, 'fetchManifest' | 'openBlob' | 'passthrough' | 'catalog'>;
