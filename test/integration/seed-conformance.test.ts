@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { describeDistribution } from '../contract/distribution.ts';
 import { requirement } from '../skip-reasons.ts';
-import { SEED_DRIVERS, SeedPlace } from '../support/seed-place.ts';
+import { seedDrivers, SeedPlace } from '../support/seed-place.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/conformance', import.meta.url));
 /** The first run fetches and builds both suites. */
 const TIMEOUT_MS = 400_000;
 
-for (const { driver, isReady } of SEED_DRIVERS) {
+for (const { driver, isReady } of seedDrivers()) {
   describe.skipIf(!isReady)('from the outside', () => {
     describeDistribution(`a seed over ${driver}`, async () => {
       const place = await SeedPlace.open(driver);
