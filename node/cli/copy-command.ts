@@ -22,6 +22,7 @@ import { print, type Terminal } from './terminal.ts';
 
 interface CopyOptions extends RegistryOptions {
   readonly allTags?: boolean;
+  readonly referrers?: boolean;
   readonly jobs: number;
 }
 
@@ -40,6 +41,7 @@ export function addCopyCommand(program: Command, context: CommandContext): void 
       .argument('<TO>', 'the repository, and the tag where it is to have another'),
   )
     .option('--all-tags', 'every tag of the repository')
+    .option('--referrers', 'also what is attached to it and to its platforms: signatures, attestations, lists of parts')
     .option('--jobs <N>', 'blobs that are copied at once', readJobs, DEFAULT_JOBS)
     .action(async (from: string, to: string, options: CopyOptions) => await copy(from, to, options, context));
 }
@@ -66,7 +68,8 @@ async function copy(fromText: string, toText: string, options: CopyOptions, cont
     if (event.outcome === 'sent') totals.sentBytes += event.sizeBytes;
   };
   const deps = { origin, clock: systemClock, random: Math.random, onEvent };
-  const images = new ImageCopy(deps, { from: from.repository, to: to.repository }, options);
+  const pair = { from: from.repository, to: to.repository };
+  const images = new ImageCopy(deps, pair, { jobs: options.jobs, withAttachments: options.referrers === true });
   if (options.allTags === true) {
     for await (const tag of listTags(origin, from.repository)) {
       try {
@@ -129,7 +132,8 @@ class CopyReport implements Disposable {
       this.#print(`${WORDS[event.outcome]}  ${showDigest(event.digest)}  ${showSize(event.sizeBytes)}`);
     else {
       const tag = event.tag === undefined ? '' : `  ${event.tag}`;
-      this.#print(`${WORDS[event.outcome]}  ${showDigest(event.digest)}  manifest${tag}`);
+      const subject = event.subject === undefined ? '' : `  attached to ${showDigest(event.subject)}`;
+      this.#print(`${WORDS[event.outcome]}  ${showDigest(event.digest)}  manifest${tag}${subject}`);
     }
   }
 
@@ -148,13 +152,15 @@ class CopyReport implements Disposable {
     const count = (key: string): number => counts.get(key) ?? 0;
     const [sent, mounted, there] = [count('blob sent'), count('blob mounted'), count('blob there')];
     if (this.#isJson) {
-      const manifests = count('manifest sent');
-      this.#line({ kind: 'total', blobs: { sent, mounted, there }, manifests, sentBytes, failed });
+      const [manifests, missing] = [count('manifest sent'), count('manifest missing')];
+      this.#line({ kind: 'total', blobs: { sent, mounted, there }, manifests, missing, sentBytes, failed });
       return;
     }
     const images = showCount(count('manifest sent'), 'manifest');
     const failures = failed === 0 ? '' : `; ${showCount(failed, 'tag')} failed`;
-    const line = `${showCount(sent, 'blob')} and ${images} sent, ${showSize(sentBytes)}; ${there} there, ${mounted} mounted${failures}`;
+    const missing = count('manifest missing');
+    const lacking = missing === 0 ? '' : `; ${missing} attached, but not at the source`;
+    const line = `${showCount(sent, 'blob')} and ${images} sent, ${showSize(sentBytes)}; ${there} there, ${mounted} mounted${lacking}${failures}`;
     print(this.#terminal, line);
   }
 
@@ -198,4 +204,10 @@ class CopyReport implements Disposable {
   }
 }
 
-const WORDS = { there: 'there  ', mounted: 'mounted', sent: 'copied ', foreign: 'foreign' } as const;
+const WORDS = {
+  there: 'there  ',
+  mounted: 'mounted',
+  sent: 'copied ',
+  foreign: 'foreign',
+  missing: 'missing',
+} as const;

@@ -2,8 +2,10 @@
  * The database of a catalog in level. A damaged database is repaired; where that fails it is left
  * as it is, and the seed does not start: made anew, it would forget what was pushed.
  */
+import { dirname } from 'node:path';
 import { Level } from 'level';
 import type { Logger } from 'pino';
+import { nodeDisk } from '../content/disk.ts';
 import { innermost, isLevelDamage, isLevelLocked, isLevelOutOfSpace } from '../content/level-failures.ts';
 import { makeFolder } from '../content/make-folder.ts';
 import { ReopeningLevel } from '../content/reopening-level.ts';
@@ -31,6 +33,8 @@ export class LevelKeyValue implements KeyValue {
     const level = new Level<string, Buffer>(folder, { valueEncoding: 'buffer' });
     try {
       await makeFolder(folder);
+      // What is durable in a folder is lost with it, where its own name is not.
+      await nodeDisk.syncFolder(dirname(folder));
       await level.open();
     } catch (error) {
       if (!isLevelDamage(error)) throw openingFailure(folder, error);

@@ -4,7 +4,7 @@
  * slices, and the slices of all jobs are taken in turn, so a small blob never waits for a large one.
  */
 import { hash, type Hash, createHash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { Bitfield } from './bitfield.ts';
@@ -151,7 +151,8 @@ function scan(root: string): ScannedBlob[] {
     for (const shard of namesIn(join(root, algorithm))) {
       const folder = join(root, algorithm, shard);
       for (const hex of namesIn(folder)) {
-        const facts = statSync(join(folder, hex), { throwIfNoEntry: false });
+        // A link may lead to any file of this machine, which is not to be served.
+        const facts = lstatSync(join(folder, hex), { throwIfNoEntry: false });
         if (facts?.isFile() !== true) continue;
         blobs.push({ digest: `${algorithm}:${hex}`, sizeBytes: facts.size, mtimeMs: facts.mtimeMs, mode: facts.mode });
       }

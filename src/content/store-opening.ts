@@ -1,6 +1,6 @@
 /** Opening a store directory: its version, its folders, and what its files and its index say of complete blobs. */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { isDigest } from '../oci/digest.ts';
 import type { BlobCatalog } from './blob-catalog.ts';
@@ -38,8 +38,11 @@ export async function prepareFolders(disk: Disk, layout: StoreLayout): Promise<v
   try {
     await disk.removeTree(layout.incomingFolder);
     const { blobsFolder, partialFolder, incomingFolder, uploadsFolder, quarantineFolder } = layout;
-    for (const folder of [blobsFolder, partialFolder, incomingFolder, uploadsFolder, quarantineFolder]) {
-      await disk.makeFolder(folder);
+    const folders = [blobsFolder, partialFolder, incomingFolder, uploadsFolder, quarantineFolder];
+    for (const folder of folders) await disk.makeFolder(folder);
+    // What is durable in a folder is lost with it, where its own name is not.
+    for (const above of new Set([...folders.map((folder) => dirname(folder)), layout.directory])) {
+      await disk.syncFolder(above);
     }
   } catch (error) {
     throw openingFailure(layout.directory, error);

@@ -6,23 +6,27 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isManifestMediaType, parseManifest } from '../oci/manifest.ts';
 import type { ManifestReference, Tag } from '../oci/name.ts';
+import { subjectOfTag } from '../oci/referrers-tag.ts';
 import { formatRepository, type Repository } from '../oci/repository.ts';
 import { ConnectionSlots } from '../origin/connection-slots.ts';
 import type { OriginManifest } from '../origin/origin-manifest.ts';
 import type { OriginRegistry } from '../origin/origin-registry.ts';
-import { passPatiently, pushBlob, type BlobPushDeps, type PushedBlob } from './blob-push.ts';
+import { AttachmentCopy, type AttachmentCopyOrigin, type ManifestTarget } from './attachment-copy.ts';
+import { pushBlob, type BlobPushDeps, type PushedBlob } from './blob-push.ts';
 import { imageError } from './errors.ts';
 import { requireManifest } from './inspection.ts';
-import { refusal } from './refusal.ts';
+import { pushManifest } from './manifest-push.ts';
 
 export interface ImageCopyDeps extends BlobPushDeps {
-  readonly origin: Pick<OriginRegistry, 'statBlob' | 'openBlob' | 'pass' | 'fetchManifest' | 'statManifest'>;
+  readonly origin: Pick<OriginRegistry, 'statBlob' | 'openBlob'> & AttachmentCopyOrigin;
   readonly onEvent: (event: CopyEvent) => void;
 }
 
 export interface ImageCopyConfig {
   /** Blobs that are sent at once. */
   readonly jobs: number;
+  /** Signatures, lists of parts and all else that is attached to an image or to a part of it is copied too. */
+  readonly withAttachments?: boolean;
 }
 
 /** From where to where. */
@@ -46,9 +50,12 @@ export type CopyEvent =
       readonly digest: Digest;
       readonly sizeBytes: number;
       readonly mediaType: string;
-      readonly outcome: 'there' | 'sent';
+      /** The source may list as attached what it does not have. */
+      readonly outcome: 'there' | 'sent' | 'missing';
       /** Where it is the image itself, and no part of it. */
       readonly tag?: Tag | undefined;
+      /** What it is attached to. */
+      readonly subject?: Digest | undefined;
     };
 
 interface Options {
@@ -65,13 +72,21 @@ export class ImageCopy {
   readonly #deps: ImageCopyDeps;
   readonly #pair: CopyPair;
   readonly #slots: ConnectionSlots;
+  readonly #attachments: AttachmentCopy | undefined;
   readonly #blobs = new Map<Digest, Promise<void>>();
   readonly #manifests = new Map<Digest, Promise<void>>();
 
-  constructor(deps: ImageCopyDeps, pair: CopyPair, { jobs }: ImageCopyConfig) {
+  constructor(deps: ImageCopyDeps, pair: CopyPair, { jobs, withAttachments = false }: ImageCopyConfig) {
     this.#deps = deps;
     this.#pair = pair;
     this.#slots = new ConnectionSlots(jobs);
+    if (!withAttachments) return;
+    const copyManifest = async (manifest: OriginManifest, target: ManifestTarget, options: Options): Promise<void> => {
+      const copy = async (): Promise<void> => await this.#whole(manifest, target, options);
+      if (target.reference.kind === 'tag') await copy();
+      else await once(this.#manifests, manifest.digest, copy);
+    };
+    this.#attachments = new AttachmentCopy({ ...deps, copyManifest }, pair);
   }
 
   /**
@@ -82,14 +97,42 @@ export class ImageCopy {
   async run(source: ManifestReference, tag: Tag | undefined, options: Options = {}): Promise<Digest> {
     const manifest = await requireManifest(this.#deps.origin, this.#pair.from, source, options);
     const { digest } = manifest;
-    const target: ManifestReference = tag === undefined ? { kind: 'digest', digest } : { kind: 'tag', tag };
-    const there = await this.#deps.origin.statManifest(this.#pair.to, target, options);
-    if (there?.digest === digest) this.#told(manifest, 'there', tag);
-    else {
-      await this.#parts(manifest, 0, options);
-      await this.#put(manifest, target, options);
+    const byDigest: ManifestTarget = { reference: { kind: 'digest', digest } };
+    const target: ManifestTarget = tag === undefined ? byDigest : { reference: { kind: 'tag', tag } };
+    const subject = tag !== undefined && source.kind === 'tag' && source.tag === tag ? subjectOfTag(tag) : undefined;
+    if (this.#attachments !== undefined && subject !== undefined) {
+      // The tag is a list that clients keep of what is attached, which is told to the target in its own way.
+      await this.#attachments.attachTo(subject, options);
+      return digest;
     }
+    if (this.#attachments !== undefined) {
+      // The tag comes last: whoever finds an image by it finds its signatures too.
+      if (tag !== undefined) await this.#bring(manifest, byDigest, options);
+      else await this.#whole(manifest, byDigest, options);
+      await this.#attachments.attachToAll(manifest, options);
+      if (tag === undefined) return digest;
+    }
+    await this.#whole(manifest, target, options);
     return digest;
+  }
+
+  /** A manifest with all that it needs, unless the target has it. */
+  async #whole(manifest: OriginManifest, target: ManifestTarget, options: Options): Promise<void> {
+    this.#told(manifest, await this.#bring(manifest, target, options), target);
+  }
+
+  async #bring(
+    manifest: OriginManifest,
+    target: ManifestTarget,
+    options: Options,
+    depth = 0,
+  ): Promise<'there' | 'sent'> {
+    const { to } = this.#pair;
+    const there = await this.#deps.origin.statManifest(to, target.reference, options);
+    if (there?.digest === manifest.digest) return 'there';
+    await this.#parts(manifest, depth, options);
+    await pushManifest(this.#deps, to, manifest, target.reference, options);
+    return 'sent';
   }
 
   /** What a manifest needs. */
@@ -131,7 +174,7 @@ export class ImageCopy {
     const reference = { kind: 'digest', digest } as const;
     const there = await origin.statManifest(to, reference, options);
     if (there !== undefined) {
-      this.#told({ ...there, bytes: there.bytes ?? Buffer.alloc(0) }, 'there', undefined, there.sizeBytes);
+      this.#told({ ...there, bytes: there.bytes ?? Buffer.alloc(0) }, 'there', { reference }, there.sizeBytes);
       return;
     }
     const manifest = await origin.fetchManifest(from, reference, options);
@@ -139,7 +182,8 @@ export class ImageCopy {
       throw imageError('ERR_COPY_INCOMPLETE', `${formatRepository(from)} lacks ${digest}, which its index names`);
     }
     await this.#parts(manifest, depth + 1, options);
-    await this.#put(manifest, reference, options);
+    await pushManifest(this.#deps, to, manifest, reference, options);
+    this.#told(manifest, 'sent', { reference });
   }
 
   async #blob(
@@ -164,32 +208,17 @@ export class ImageCopy {
     });
   }
 
-  async #put(manifest: OriginManifest, target: ManifestReference, options: Options): Promise<void> {
-    const { to } = this.#pair;
-    const { bytes, digest, mediaType } = manifest;
-    const reference = target.kind === 'tag' ? target.tag : target.digest;
-    async function* body(): AsyncGenerator<Uint8Array> {
-      yield await Promise.resolve(bytes);
-    }
-    const headers = { 'content-type': mediaType, 'content-length': String(bytes.length) };
-    const makeRequest = () => ({ method: 'PUT', rest: `manifests/${reference}`, headers, body: body() }) as const;
-    const answer = await passPatiently(this.#deps, to, makeRequest, options);
-    if (answer.status < 200 || answer.status > 299) throw refusal(to, `the manifest ${digest}`, answer);
-    const kept = answer.headers['docker-content-digest'];
-    if (kept !== undefined && kept !== digest && target.kind === 'digest') {
-      throw imageError('ERR_COPY_INCOMPLETE', `${formatRepository(to)} kept ${kept} and not ${digest}`);
-    }
-    this.#told(manifest, 'sent', target.kind === 'tag' ? target.tag : undefined);
-  }
-
   #told(
     { digest, mediaType, bytes }: OriginManifest,
     outcome: 'there' | 'sent',
-    tag: Tag | undefined,
+    { reference, subject }: ManifestTarget,
     sizeBytes = bytes.length,
   ): void {
-    const told = { kind: 'manifest', digest, mediaType, outcome, sizeBytes } as const;
-    this.#deps.onEvent(tag === undefined ? told : { ...told, tag });
+    this.#deps.onEvent({
+      ...{ kind: 'manifest', digest, mediaType, outcome, sizeBytes },
+      ...(reference.kind === 'tag' ? { tag: reference.tag } : {}),
+      ...(subject === undefined ? {} : { subject }),
+    });
   }
 }
 

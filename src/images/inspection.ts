@@ -8,8 +8,8 @@ import { formatManifestReference, type ManifestReference } from '../oci/name.ts'
 import { formatRepository, type Repository } from '../oci/repository.ts';
 import type { OriginManifest } from '../origin/origin-manifest.ts';
 import type { OriginRegistry } from '../origin/origin-registry.ts';
+import { listAttachments, type Attachment } from './attachments.ts';
 import { imageError, unknownImage } from './errors.ts';
-import { listAttachments, type Attachment } from './registry-lists.ts';
 
 /** What an inspection needs of the client of registries. */
 export type InspectingOrigin = Pick<OriginRegistry, 'fetchManifest' | 'openBlob' | 'passthrough' | 'catalog'>;

@@ -1,7 +1,5 @@
-/** Lists of a registry: its repositories, the tags of one, what is attached to a manifest. Read page by page as the caller goes along. */
+/** Lists of a registry: its repositories, the tags of one, and any other. Read page by page as the caller goes along. */
 import { z } from 'zod';
-import type { Digest } from '../oci/digest.ts';
-import { isDigest } from '../oci/digest.ts';
 import { isDockyardError } from '../oci/error.ts';
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/name.ts';
 import { formatRepository, type Repository } from '../oci/repository.ts';
@@ -17,33 +15,12 @@ interface Options {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Something attached to a manifest: a signature, a list of parts. */
-export interface Attachment {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly sizeBytes: number;
-  readonly artifactType?: string | undefined;
-}
-
-const PAGE = 1000;
+const FIRST_PAGE = 'n=1000';
 /** A registry that links its pages in a circle would never end. */
 const MAX_PAGES = 1_000_000;
 
 const catalogPage = z.object({ repositories: z.array(z.string()).nullish() });
 const tagsPage = z.object({ tags: z.array(z.string()).nullish() });
-const referrersPage = z.object({
-  manifests: z
-    .array(
-      z.object({
-        digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)),
-        mediaType: z.string(),
-        size: z.number(),
-        artifactType: z.string().optional(),
-      }),
-    )
-    .nullish(),
-});
-
 /**
  * The names of the repositories of a registry.
  * @throws {DockyardError} ERR_LIST_UNSUPPORTED; those of ORIGIN_ERRORS
@@ -61,8 +38,9 @@ export async function* listRepositories(
       throw imageError('ERR_LIST_UNSUPPORTED', `${registry} does not let its repositories be listed`, { cause });
     }
   };
-  const missing = (): Error => imageError('ERR_LIST_UNSUPPORTED', `${registry} does not list its repositories`);
-  for await (const { repositories } of pages(registry, catalogPage, fetchPage, missing)) {
+  const pages = await listPages(registry, catalogPage, fetchPage);
+  if (pages === undefined) throw imageError('ERR_LIST_UNSUPPORTED', `${registry} does not list its repositories`);
+  for await (const { repositories } of pages) {
     for (const name of repositories ?? []) if (isRepositoryName(name)) yield name;
   }
 }
@@ -79,43 +57,38 @@ export async function* listTags(
   const name = formatRepository(repository);
   const fetchPage = async (search: string): Promise<OriginList | undefined> =>
     await origin.passthrough(repository, { kind: 'tags' }, search, options);
-  const missing = (): Error => imageError('ERR_IMAGE_UNKNOWN', `there is no repository ${name}`);
-  for await (const { tags } of pages(repository.upstream, tagsPage, fetchPage, missing)) {
+  const pages = await listPages(repository.upstream, tagsPage, fetchPage);
+  if (pages === undefined) throw imageError('ERR_IMAGE_UNKNOWN', `there is no repository ${name}`);
+  for await (const { tags } of pages) {
     for (const tag of tags ?? []) if (isTag(tag)) yield tag;
   }
 }
 
-/** What is attached to a manifest; nothing where the registry cannot tell. @throws {DockyardError} those of ORIGIN_ERRORS */
-export async function* listAttachments(
-  origin: ListingOrigin,
-  repository: Repository,
-  digest: Digest,
-  options: Options = {},
-): AsyncGenerator<Attachment> {
-  const fetchPage = async (search: string): Promise<OriginList | undefined> =>
-    await origin.passthrough(repository, { kind: 'referrers', digest }, search, options);
-  for await (const { manifests } of pages(repository.upstream, referrersPage, fetchPage)) {
-    for (const { size, ...rest } of manifests ?? []) yield { ...rest, sizeBytes: size };
-  }
-}
-
-/** @param missing what to throw when the first page is not there; without it that is an empty list */
-async function* pages<Shape extends z.ZodType>(
+/** The pages of a list, the first one read; `undefined` where there is no such list. @throws {DockyardError} those of ORIGIN_ERRORS */
+export async function listPages<Shape extends z.ZodType>(
   registry: string,
   shape: Shape,
   fetchPage: (search: string) => Promise<OriginList | undefined>,
-  missing?: () => Error,
+): Promise<AsyncIterable<z.output<Shape>> | undefined> {
+  const first = await fetchPage(FIRST_PAGE);
+  return first === undefined ? undefined : pagesFrom(registry, shape, first, fetchPage);
+}
+
+async function* pagesFrom<Shape extends z.ZodType>(
+  registry: string,
+  shape: Shape,
+  first: OriginList,
+  fetchPage: (search: string) => Promise<OriginList | undefined>,
 ): AsyncGenerator<z.output<Shape>> {
-  let search: string | undefined = `n=${PAGE}`;
-  for (let count = 0; search !== undefined && count < MAX_PAGES; count += 1) {
-    const page: OriginList | undefined = await fetchPage(search);
-    if (page === undefined) {
-      if (count === 0 && missing !== undefined) throw missing();
-      return;
-    }
+  let page: OriginList | undefined = first;
+  let search = FIRST_PAGE;
+  for (let count = 0; page !== undefined && count < MAX_PAGES; count += 1) {
     if (page.status !== 200) throw badPage(registry, `answers a request for a list with ${page.status}`);
     yield readPage(registry, shape, page.bytes);
-    search = page.nextSearch === search ? undefined : page.nextSearch;
+    const { nextSearch }: OriginList = page;
+    if (nextSearch === undefined || nextSearch === search) return;
+    search = nextSearch;
+    page = await fetchPage(search);
   }
 }
 

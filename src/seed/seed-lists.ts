@@ -4,10 +4,11 @@
  */
 import type { Catalog, Referrer } from '../catalog/catalog.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { digestAlgorithm, digestHex, isDigest, type Digest } from '../oci/digest.ts';
-import { isTag, type RepositoryName } from '../oci/name.ts';
+import { isDigest, type Digest } from '../oci/digest.ts';
+import type { RepositoryName } from '../oci/name.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { MEDIA_TYPES } from '../oci/media-type.ts';
+import { referrersTag } from '../oci/referrers-tag.ts';
 import { seedError } from './errors.ts';
 import type { SeedContext } from './seed-blobs.ts';
 
@@ -86,8 +87,7 @@ export class SeedLists {
 
   /** Manifests under the tag that stands for the API where there is none, as far as they are not found by their subject. */
   async #fallback(name: RepositoryName, subject: Digest): Promise<Descriptor[]> {
-    const tag = `${digestAlgorithm(subject).slice(0, 32)}-${digestHex(subject).slice(0, 64)}`;
-    const entry = isTag(tag) ? await this.#catalog.tags.get(name, tag) : undefined;
+    const entry = await this.#catalog.tags.get(name, referrersTag(subject));
     const index = entry === undefined ? undefined : await this.#catalog.manifests.get(name, entry.digest);
     if (index?.mediaType !== MEDIA_TYPES.ociIndex) return [];
     const listed: Descriptor[] = [];

@@ -5,7 +5,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Digest } from '../oci/digest.ts';
-import { ConnectionSlots } from '../origin/connection-slots.ts';
 import {
   isUploadId,
   type BlobStorage,
@@ -23,6 +22,7 @@ import {
   type VerifyOptions,
 } from './blob-storage.ts';
 import { storageError } from './errors.ts';
+import { PartMemory } from './part-memory.ts';
 import type { S3StorageConfig } from './s3-config.ts';
 import { S3Keys } from './s3-keys.ts';
 import type { Multipart, StoredPart } from './s3-multiparts.ts';
@@ -53,7 +53,7 @@ export class S3BlobStorage implements BlobStorage {
   readonly #objects: S3Objects;
   readonly #keys: S3Keys;
   readonly #pieceNotes: S3PieceNotes;
-  readonly #slots: ConnectionSlots;
+  readonly #memory: PartMemory;
   /** The one used last at the end. */
   readonly #remembered = new Map<UploadId, S3Upload>();
   #closing: Promise<void> | undefined;
@@ -64,7 +64,7 @@ export class S3BlobStorage implements BlobStorage {
     this.#objects = objects;
     this.#keys = new S3Keys(config.prefix);
     this.#pieceNotes = new S3PieceNotes({ objects, keys: this.#keys, log: deps.log });
-    this.#slots = new ConnectionSlots(Math.max(2, Math.floor(config.memoryBytes / config.partSizeBytes)));
+    this.#memory = new PartMemory(config);
     this.blobs = {
       stat: async (digest, options) => await this.#stat(digest, options),
       open: async (digest, options) => await this.#openBlob(digest, options),
@@ -218,7 +218,7 @@ export class S3BlobStorage implements BlobStorage {
           objects: this.#objects,
           keys: this.#keys,
           pieceNotes: this.#pieceNotes,
-          slots: this.#slots,
+          memory: this.#memory,
           log,
           stallTimeoutMs: this.#config.stallTimeoutMs,
           maxAttempts: this.#config.maxAttempts,

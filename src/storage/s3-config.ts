@@ -41,7 +41,7 @@ export const S3_DEFAULTS = {
   region: 'us-east-1',
   pathStyle: false,
   partSizeBytes: 8 * 1024 * 1024,
-  memoryBytes: 128 * 1024 * 1024,
+  memoryBytes: 96 * 1024 * 1024,
   stallTimeoutMs: 30_000,
   assemblyTimeoutMs: 600_000,
   maxAttempts: 5,

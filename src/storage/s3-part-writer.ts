@@ -4,16 +4,15 @@
  * is not full, so that none waits for another that waits.
  */
 import { asError } from '../oci/error.ts';
-import type { ConnectionSlots } from '../origin/connection-slots.ts';
 import type { StorageOptions } from './blob-storage.ts';
+import type { PartBuffer, PartMemory } from './part-memory.ts';
 import type { StoredPart } from './s3-multiparts.ts';
 
 const PARTS_AT_ONCE = 2;
 
 export interface PartWriterDeps {
-  /** One for each part in memory. */
-  readonly slots: ConnectionSlots;
-  /** Stores a part. */
+  readonly memory: PartMemory;
+  /** Stores a part, whose memory is used for another one afterwards. */
   readonly putPart: (number: number, body: Buffer) => Promise<StoredPart>;
 }
 
@@ -33,9 +32,9 @@ export class S3PartWriter {
   readonly #partSizeBytes: number;
   readonly #options: StorageOptions;
   #nextNumber: number;
-  #chunks: Uint8Array[] = [];
+  /** The part that fills. */
+  #part: PartBuffer | undefined;
   #gatheredBytes = 0;
-  #release: (() => void) | undefined;
   readonly #parts = new Map<number, StoredPart>();
   readonly #underWay = new Set<Promise<void>>();
   #failure: Error | undefined;
@@ -49,17 +48,17 @@ export class S3PartWriter {
     this.#options = options;
   }
 
-  /** Takes bytes, which it may keep. @throws what storing an earlier part failed with */
+  /** Takes bytes, and has copied them when it resolves. @throws what storing an earlier part failed with */
   async write(chunk: Uint8Array): Promise<void> {
     let rest = chunk;
     while (rest.length > 0) {
       if (this.#failure !== undefined) throw this.#failure;
-      this.#release ??= await this.#deps.slots.acquire(this.#options);
+      const part = (this.#part ??= await this.#deps.memory.acquire(this.#partSizeBytes, this.#options));
       const taken = rest.subarray(0, this.#partSizeBytes - this.#gatheredBytes);
-      this.#chunks.push(taken);
+      part.bytes.set(taken, this.#gatheredBytes);
       this.#gatheredBytes += taken.length;
       rest = rest.subarray(taken.length);
-      if (this.#gatheredBytes === this.#partSizeBytes) await this.#send();
+      if (this.#gatheredBytes === this.#partSizeBytes) await this.#send(part);
     }
   }
 
@@ -73,32 +72,33 @@ export class S3PartWriter {
       parts.push(part);
     }
     const isGapless = this.#firstNumber + parts.length === this.#nextNumber;
-    return { parts, rest: isGapless ? Buffer.concat(this.#chunks) : undefined, failure: this.#failure };
+    return { parts, rest: isGapless ? this.#rest() : undefined, failure: this.#failure };
   }
 
   /** Gives back the memory of what is left. */
   release(): void {
-    this.#chunks = [];
     this.#gatheredBytes = 0;
-    this.#release?.();
-    this.#release = undefined;
+    this.#part?.release();
+    this.#part = undefined;
   }
 
-  async #send(): Promise<void> {
-    const body = Buffer.concat(this.#chunks);
-    const release = this.#release;
+  /** A copy: it is kept for as long as the client takes to say that this was all. */
+  #rest(): Buffer {
+    return Buffer.from(this.#part?.bytes.subarray(0, this.#gatheredBytes) ?? []);
+  }
+
+  async #send(part: PartBuffer): Promise<void> {
     const number = this.#nextNumber;
     this.#nextNumber += 1;
-    this.#chunks = [];
+    this.#part = undefined;
     this.#gatheredBytes = 0;
-    this.#release = undefined;
     const sending = (async () => {
       try {
-        this.#parts.set(number, await this.#deps.putPart(number, body));
+        this.#parts.set(number, await this.#deps.putPart(number, part.bytes));
       } catch (error) {
         this.#failure ??= asError(error);
       } finally {
-        release?.();
+        part.release();
       }
     })();
     this.#underWay.add(sending);

@@ -5,9 +5,9 @@
 import type { Logger } from 'pino';
 import { digestAlgorithm, DigestHasher, digestOf, type Digest } from '../oci/digest.ts';
 import { asError } from '../oci/error.ts';
-import type { ConnectionSlots } from '../origin/connection-slots.ts';
 import type { AppendOptions, StorageOptions, StoredBlob, Upload, UploadId } from './blob-storage.ts';
 import { storageError } from './errors.ts';
+import type { PartMemory } from './part-memory.ts';
 import { PieceHasher } from '../content/piece-hasher.ts';
 import type { S3Keys } from './s3-keys.ts';
 import type { StoredPart } from './s3-multiparts.ts';
@@ -24,8 +24,8 @@ export interface S3UploadDeps {
   readonly objects: S3Objects;
   readonly keys: S3Keys;
   readonly pieceNotes: S3PieceNotes;
-  /** One for each part in memory, of all uploads together. */
-  readonly slots: ConnectionSlots;
+  /** Of all uploads together. */
+  readonly memory: PartMemory;
   readonly log: Logger;
   readonly stallTimeoutMs: number;
   readonly maxAttempts: number;
@@ -72,7 +72,7 @@ export class S3Upload implements Upload {
       let tail: Buffer | undefined;
       const writer = new S3PartWriter(
         {
-          slots: this.#deps.slots,
+          memory: this.#deps.memory,
           // Without the signal of the client: what has come is to be kept when the client goes.
           putPart: async (number, body) => await this.#putPart(number, body, tail ?? Buffer.alloc(0)),
         },
@@ -87,6 +87,7 @@ export class S3Upload implements Upload {
           tail ??= await this.#beginWith(writer, options);
           this.#hash(chunk);
           await writer.write(chunk);
+          options.recycle?.(chunk);
         }
       } catch (error) {
         sourceFailure = asError(error);

@@ -5,6 +5,9 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { digestOf, type Digest } from '../../src/oci/digest.ts';
+import { MEDIA_TYPES } from '../../src/oci/media-type.ts';
+import { referrersTag } from '../../src/oci/referrers-tag.ts';
 import { requirement } from '../skip-reasons.ts';
 import { dockyard, jsonLines, type CommandOutcome } from '../support/command-line.ts';
 import {
@@ -16,12 +19,15 @@ import {
 } from '../support/docker-registry.ts';
 import { blobsOf, makeImage, makeIndex, makeLayer, makeRandomImage, pushImage } from '../support/image-builder.ts';
 import { NodeProcess } from '../support/node-process.ts';
+import { oras, orasDiscover, requireOras } from '../support/oras-program.ts';
 import { isInstalled, mustRun } from '../support/programs.ts';
+import { pushBlobTo } from '../support/seed-place.ts';
 
 const MIB = 1024 * 1024;
 
 const hasSkopeo = requirement('skopeo', isInstalled('skopeo'), 'apt-get install skopeo, which pushes images');
 const hasRegistry = requireDockerRegistry();
+const hasOras = requireOras();
 
 interface Line {
   readonly kind: string;
@@ -220,6 +226,54 @@ describe.skipIf(!hasSkopeo)('the commands for images', () => {
       await skopeoReads(`${seed.facade}/came/back:multi`);
     });
 
+    test('copy --referrers brings what is attached to a registry that does not list it, and back', async () => {
+      const image = makeRandomImage(1000);
+      const { digest } = image.manifest;
+      await pushImage(`${seed.facade}/signed/app:v1`, image);
+      const signature = await sign(seed.facade, 'signed/app', image.manifest.bytes);
+      const there = `127.0.0.1:${registry.port}/signed/app`;
+      const environment = { DOCKYARD_REGISTRY: seed.facade, ...docker };
+      const copied = await dockyard(['copy', '--json', '--referrers', 'signed/app:v1', there], environment);
+      expect(copied, copied.err).toMatchObject({ code: 0 });
+      expect(jsonLines<Line>(copied.out)).toContainEqual(
+        expect.objectContaining({ kind: 'manifest', digest: signature, outcome: 'sent', subject: digest }),
+      );
+      const list = JSON.parse(
+        (await dockyard(['inspect', '--raw', `${there}:${referrersTag(digest)}`], docker)).out,
+      ) as object;
+      expect(list).toMatchObject({
+        manifests: [{ digest: signature, artifactType: 'application/vnd.test.signature' }],
+      });
+      const inspected = JSON.parse((await dockyard(['inspect', '--json', `${there}:v1`], docker)).out) as object;
+      expect(inspected).toMatchObject({ attachments: [{ digest: signature }] });
+      const back = await dockyard(['copy', '--referrers', '--all-tags', there, 'signed/back'], environment);
+      expect(back, back.err).toMatchObject({ code: 0 });
+      const referrers = await fetch(`http://${seed.facade}/v2/signed/back/referrers/${digest}`);
+      expect(await referrers.json()).toMatchObject({ manifests: [{ digest: signature }] });
+      // The list under a tag is for registries without one of their own.
+      expect(jsonLines((await at('tags', '--json', 'signed/back')).out)).toMatchObject([{ tag: 'v1' }]);
+    });
+
+    test.skipIf(!hasOras)('what oras attached in one registry it finds in the other', async () => {
+      const there = `127.0.0.1:${registry.port}/oras/app`;
+      await writeFile(join(folder, 'file.txt'), 'content');
+      await oras(folder, 'push', `${there}:1`, 'file.txt:text/plain');
+      const asAttached = ['--artifact-type', 'application/vnd.test.signature', `${there}:1`];
+      await oras(folder, 'attach', ...asAttached, 'file.txt:text/plain');
+      const attached = await orasDiscover(folder, `${there}:1`);
+      expect(attached).toHaveLength(1);
+      const environment = { DOCKYARD_REGISTRY: seed.facade, ...docker };
+      for (const [from, to] of [
+        [`${there}:1`, 'oras/copy'],
+        ['oras/copy:1', `127.0.0.1:${registry.port}/oras/again`],
+      ] as const) {
+        const { code, err } = await dockyard(['copy', '--referrers', from, to], environment);
+        expect(code, err).toBe(0);
+        const place = to.startsWith('oras/') ? `${seed.facade}/${to}` : to;
+        expect(await orasDiscover(folder, `${place}:1`)).toEqual(attached);
+      }
+    });
+
     test('a registry that refuses says so: without an account, and tags that it does not delete', async () => {
       const there = `127.0.0.1:${registry.port}`;
       const denied = await dockyard(['tags', `${there}/mirror/app`]);
@@ -240,6 +294,28 @@ describe.skipIf(!hasSkopeo)('the commands for images', () => {
     });
   });
 });
+
+/** Pushes something that refers to a manifest. */
+async function sign(facade: string, name: string, manifest: Buffer): Promise<Digest> {
+  const config = await pushBlobTo(facade, name, Buffer.from('{}'));
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociManifest,
+      artifactType: 'application/vnd.test.signature',
+      config: { mediaType: MEDIA_TYPES.ociEmpty, digest: config, size: 2 },
+      layers: [],
+      subject: { mediaType: MEDIA_TYPES.ociManifest, digest: digestOf(manifest), size: manifest.length },
+    }),
+  );
+  const answer = await fetch(`http://${facade}/v2/${name}/manifests/${digestOf(bytes)}`, {
+    method: 'PUT',
+    body: new Uint8Array(bytes),
+    headers: { 'content-type': MEDIA_TYPES.ociManifest },
+  });
+  expect([answer.status, answer.headers.get('oci-subject')]).toEqual([201, digestOf(manifest)]);
+  return digestOf(bytes);
+}
 
 /** A line to a registry that is cut once, when a client has sent so much over one connection. */
 class CuttingLine implements AsyncDisposable {

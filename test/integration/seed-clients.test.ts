@@ -1,5 +1,5 @@
 /** Real clients push to a seed and pull from it; a second node gets what was pushed from the seed as a peer. */
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -16,6 +16,7 @@ import {
   pushImage,
 } from '../support/image-builder.ts';
 import { NodeProcess } from '../support/node-process.ts';
+import { oras, orasDiscover, requireOras } from '../support/oras-program.ts';
 import { isInstalled, mustRun, run, until } from '../support/programs.ts';
 
 const MIB = 1024 * 1024;
@@ -24,6 +25,7 @@ const UPSTREAM = 'seed.test';
 const hasSkopeo = requirement('skopeo', isInstalled('skopeo'), 'apt-get install skopeo, which pushes images');
 const hasDockerd = requireDockerd();
 const hasContainerd = requireContainerd();
+const hasOras = requireOras();
 const storageClients = ['podman', 'buildah'].filter((program) =>
   requirement(program, process.getuid?.() === 0 && isInstalled(program), `apt-get install ${program}, and run as root`),
 );
@@ -75,6 +77,31 @@ describe.skipIf(!hasSkopeo)('a seed and real clients', () => {
       `docker://${seed.facade}/team/multi:1`,
     ]);
     expect(JSON.parse(inspected)).toMatchObject({ manifests: [{ platform: { architecture: 'amd64' } }, {}] });
+  });
+
+  test.skipIf(!hasOras)('oras pushes files, attaches to them, finds what is attached, and pulls it all', async () => {
+    const reference = `${seed.facade}/team/files:1`;
+    const kind = 'application/vnd.test.signature';
+    await writeFile(join(folder, 'notes.txt'), 'what was written down');
+    await writeFile(join(folder, 'notes.sig'), 'signed');
+    await oras(folder, 'push', '--artifact-type', 'application/vnd.test.notes', reference, 'notes.txt:text/plain');
+    const asAttached = ['--format', 'json', '--artifact-type', kind, '--annotation', 'by=test', reference];
+    const { digest } = JSON.parse(await oras(folder, 'attach', ...asAttached, 'notes.sig:text/plain')) as {
+      digest: string;
+    };
+    // Where a registry lists what is attached, oras keeps no list of its own under a tag.
+    expect(await tagsOf('team/files')).toMatchObject({ tags: ['1'] });
+    const attached = [{ digest, artifactType: kind }];
+    expect(await orasDiscover(folder, reference)).toEqual(attached);
+    // Through another node, a client finds and gets the same.
+    const elsewhere = `${node.facade}/${UPSTREAM}/team/files`;
+    expect(await orasDiscover(folder, `${elsewhere}:1`)).toEqual(attached);
+    await oras(folder, 'pull', '--output', 'pulled', `${elsewhere}:1`);
+    await oras(folder, 'pull', '--output', 'pulled', `${elsewhere}@${digest}`);
+    expect(await readFile(join(folder, 'pulled', 'notes.txt'), 'utf8')).toBe('what was written down');
+    expect(await readFile(join(folder, 'pulled', 'notes.sig'), 'utf8')).toBe('signed');
+    await oras(folder, 'manifest', 'delete', '--force', `${seed.facade}/team/files@${digest}`);
+    expect(await orasDiscover(folder, reference)).toEqual([]);
   });
 
   test('what was pushed lies on disk once', async () => {

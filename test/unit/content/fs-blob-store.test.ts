@@ -1,5 +1,17 @@
-import { mkdir, readdir, readFile, rm, stat, truncate, unlink, writeFile, open as openFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import {
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  unlink,
+  writeFile,
+  open as openFile,
+} from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MIN_PIECE_SIZE_BYTES as PIECE } from '../../../src/content/geometry.ts';
@@ -114,6 +126,24 @@ describe('a store that is opened again', () => {
     await using store = await openFsStore(directory.path);
     expect(store.stat(put.digest)).toBeUndefined();
     expect(await store.open(put.digest)).toBeUndefined();
+  });
+
+  test('does not follow a link among its blobs, and puts the blob in its place', async () => {
+    const { put } = await fillStore();
+    const elsewhere = join(directory.path, '..', `${basename(directory.path)}-elsewhere`);
+    await writeFile(elsewhere, put.bytes);
+    try {
+      await unlink(layout.blobFile(put.digest));
+      await symlink(elsewhere, layout.blobFile(put.digest));
+      await using store = await openFsStore(directory.path);
+      expect(await store.open(put.digest)).toBeUndefined();
+      await store.put(put.digest, put.bytes);
+      expect((await lstat(layout.blobFile(put.digest))).isSymbolicLink()).toBe(false);
+      expect(nameOf(await contentIn(store, put.digest))).toBe(nameOf(put.bytes));
+      expect(nameOf(await readFile(elsewhere))).toBe(nameOf(put.bytes));
+    } finally {
+      await rm(elsewhere);
+    }
   });
 
   test('keeps of a partial blob only the pieces whose bytes are as their hashes say', async () => {

@@ -46,6 +46,24 @@ describe('a collection', () => {
     });
   });
 
+  test('takes nothing early and nothing that an image needs, however the clock is set', async () => {
+    await withSeed({ untagged: true }, async (lab) => {
+      lab.clock.atMs += 2000 * GRACE_MS;
+      await lab.pushImage(APP, IMAGE, 'v1');
+      await lab.pushBlob(APP, 4);
+      for (const jump of [-1000, 400, -100]) {
+        lab.clock.atMs += jump * GRACE_MS;
+        expect(await lab.collect()).toEqual([]);
+        expect(await lab.putManifest(APP, IMAGE, 'v2')).toBe(true);
+      }
+      lab.clock.atMs += 5000 * GRACE_MS;
+      expect(await lab.collect()).not.toEqual([]);
+      expect(await lab.isThere(APP, 4)).toBe(false);
+      expect(await lab.pull(APP, 'v1')).toBe(true);
+      expect(await lab.pull(APP, 'v2')).toBe(true);
+    });
+  });
+
   test('keeps the bytes of a mounted blob when it goes from where it came from', async () => {
     await withSeed({}, async (lab) => {
       await lab.pushBlob(APP, 4);
