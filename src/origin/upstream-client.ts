@@ -120,6 +120,32 @@ export class UpstreamClient {
     await this.#closing;
   }
 
+  /**
+   * False while the upstream is known not to be reachable: whoever has another to ask asks that one first. Now and then it is
+   * then called, beside whatever is asked of others.
+   */
+  get isReachable(): boolean {
+    if (!this.#breaker.isOpen) return true;
+    if (this.#breaker.tryPass()) void this.#call();
+    return false;
+  }
+
+  async #call(): Promise<void> {
+    const releaseUse = this.hold();
+    try {
+      const url = new URL(this.#base);
+      const { name: upstream, connectTimeoutMs, progressTimeoutMs } = this.config;
+      const sent = { method: 'GET', url, headers: {}, upstream, connectTimeoutMs, progressTimeoutMs } as const;
+      const answer = await exchange(this.#dispatchers.trusted(url), sent);
+      this.#reached();
+      await answer.discard();
+    } catch (error) {
+      if (error instanceof TransientFailure) this.#unreachable(error.final);
+    } finally {
+      releaseUse();
+    }
+  }
+
   async #close(onClosed: () => void): Promise<void> {
     try {
       await this.#dispatchers.close();
