@@ -6,12 +6,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Digest } from '../../src/oci/digest.ts';
 import { MEDIA_TYPES } from '../../src/oci/media-type.ts';
 import type { ReplicationReport } from '../../node/admin/reports.ts';
+import { seededBytes } from '../contract/blob-store-fixtures.ts';
 import { requirement } from '../skip-reasons.ts';
 import { requireDockerd, TestDockerd } from '../support/dockerd-process.ts';
 import { makeImage, makeIndex, makeLayer, makeRandomImage, pushImage, type Image } from '../support/image-builder.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { freePort, isInstalled, mustRun, until } from '../support/programs.ts';
-import { blobDigestAt } from '../support/seed-place.ts';
+import { blobDigestAt, pushImageTo } from '../support/seed-place.ts';
 
 const MIB = 1024 * 1024;
 const hasSkopeo = requirement('skopeo', isInstalled('skopeo'), 'apt-get install skopeo, which pushes images');
@@ -110,22 +111,21 @@ describe.skipIf(!hasSkopeo)('two seeds and two nodes', () => {
   });
 
   test('a tag that is moved, one that is deleted and an image that is deleted are so at both', async () => {
-    const [first, second] = [makeRandomImage(40_000), makeRandomImage(50_000)];
-    const base = seed('b.test').facade;
-    await pushImage(`${base}/team/moved:latest`, first);
-    await pushImage(`${base}/team/moved:gone`, first);
-    await untilTag(seed('a.test').facade, 'team/moved', 'gone', first.manifest.digest);
-    await pushImage(`${base}/team/moved:latest`, second);
-    await fetch(`http://${base}/v2/team/moved/manifests/gone`, { method: 'DELETE' });
-    await untilTag(seed('a.test').facade, 'team/moved', 'latest', second.manifest.digest);
-    await untilTag(seed('a.test').facade, 'team/moved', 'gone', undefined);
-    await fetch(`http://${base}/v2/team/moved/manifests/${second.manifest.digest}`, { method: 'DELETE' });
-    await untilTag(seed('a.test').facade, 'team/moved', 'latest', undefined);
-    expect(await tagAt(seed('a.test').facade, 'team/moved', first.manifest.digest)).toBe(first.manifest.digest);
+    const [here, there] = [seed('a.test').facade, seed('b.test').facade];
+    const gone = await pushImageTo(there, 'team/moved', 'gone', [seededBytes(40_000, 1)]);
+    const first = await pushImageTo(there, 'team/moved', 'latest', [seededBytes(50_000, 2)]);
+    await untilTag(here, 'team/moved', 'gone', gone.digest);
+    const second = await pushImageTo(there, 'team/moved', 'latest', [seededBytes(60_000, 3)]);
+    await fetch(`http://${there}/v2/team/moved/manifests/gone`, { method: 'DELETE' });
+    await untilTag(here, 'team/moved', 'latest', second.digest);
+    await untilTag(here, 'team/moved', 'gone', undefined);
+    await fetch(`http://${there}/v2/team/moved/manifests/${second.digest}`, { method: 'DELETE' });
+    await untilTag(here, 'team/moved', 'latest', undefined);
+    expect(await tagAt(here, 'team/moved', first.digest)).toBe(first.digest);
   });
 
   let kept: Image;
-  const missed = { moved: makeRandomImage(60_000), large: makeRandomImage(24 * MIB, 2 * MIB) };
+  const missed = { moved: makeRandomImage(60_000), large: makeRandomImage(12 * MIB, MIB) };
 
   test('while one seed is dead, its images are pulled and others are pushed through the nodes', async () => {
     kept = makeRandomImage(5 * MIB, 20_000);
@@ -163,7 +163,7 @@ describe.skipIf(!hasSkopeo)('two seeds and two nodes', () => {
   );
 
   test('a seed that comes back gets what it missed, also when it is killed on the way', async () => {
-    await startSeed('a.test', '--transfer-download-rate', '8MiB');
+    await startSeed('a.test', '--transfer-download-rate', '2MiB');
     const isOnTheWay = async (): Promise<boolean> =>
       (await seed('a.test').metric('dockyard_received_bytes_total')) > MIB;
     await until('it fetches what it missed', isOnTheWay);
@@ -175,16 +175,15 @@ describe.skipIf(!hasSkopeo)('two seeds and two nodes', () => {
     await untilTag(seed('a.test').facade, 'team/kept', 'deleted', undefined);
     await untilCaughtUp('a.test');
     await until('a new push reaches the seed that was down', async () => {
-      await pushImage(`${at(0)}/team/again:1`, missed.moved);
-      return (await tagAt(seed('a.test').facade, 'team/again', '1')) !== undefined;
+      const { digest } = await pushImageTo(at(0), 'team/again', '1', [seededBytes(10_000, 4)]);
+      return (await tagAt(seed('a.test').facade, 'team/again', '1')) === digest;
     });
   });
 
   test('what a collection takes at one seed stays at the other, and what both need stays at both', async () => {
-    const untagged = makeRandomImage(70_000);
-    await pushImage(`${seed('a.test').facade}/team/untagged:1`, untagged);
-    await untilTag(seed('b.test').facade, 'team/untagged', '1', untagged.manifest.digest);
-    // Taken away here alone, as by rules that the other does not have.
+    const untagged = await pushImageTo(seed('a.test').facade, 'team/untagged', '1', [seededBytes(70_000, 5)]);
+    await untilTag(seed('b.test').facade, 'team/untagged', '1', untagged.digest);
+    // Rules that the other does not have.
     await kill('b.test');
     await startSeed('b.test', '--retention-keep-tags', 'team/kept:*', '--retention-keep-tags', 'team/large:*');
     const collected = await mustCollect(seed('b.test'));
