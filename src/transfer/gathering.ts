@@ -11,6 +11,7 @@ import { OriginClaims } from './origin-claims.ts';
 import type { MissingRun } from './origin-reader.ts';
 import { PieceIntake } from './piece-intake.ts';
 import { PieceScheduler } from './piece-scheduler.ts';
+import { PieceShares } from './piece-shares.ts';
 import { makeStatement } from './statement.ts';
 
 /** A range that is only a part of the blob is read on by so many pieces. */
@@ -59,13 +60,25 @@ export class Gathering {
     const local = new LocalPieces(partial, recent);
     const intake = new PieceIntake({ memory, partial, local, openHeld: async () => await store.open(digest) });
     const { geometry } = partial;
-    const scheduler = new PieceScheduler(geometry.pieceCount, random);
+    const shares = new PieceShares(peers.self.peerId);
+    const scheduler = new PieceScheduler(geometry.pieceCount, random, (piece) => shares.isOwn(piece));
     scheduler.addHolder(ORIGIN_KEY);
     const nowMs = (): number => clock.nowMs();
     const hashPiece = partial.hashPiece.bind(partial);
     const unkeptCount = (): number => intake.unkeptCount;
     const isFar = peers.isFar.bind(peers);
-    const poolDeps = { isFar, exchange, scheduler, geometry, downloadRate, hashPiece, unkeptCount, nowMs, ...events };
+    const poolDeps = {
+      isFar,
+      shares,
+      exchange,
+      scheduler,
+      geometry,
+      downloadRate,
+      hashPiece,
+      unkeptCount,
+      nowMs,
+      ...events,
+    };
     const pool = new HolderPool(poolDeps, config);
     const gathering = new Gathering(partial, local, intake, scheduler, pool);
     gathering.#vouchForHeld(deps, exchange);

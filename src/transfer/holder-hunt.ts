@@ -17,7 +17,7 @@ export interface HolderHuntDeps {
   /** What is asked for, as it stands now. */
   readonly question: () => LocateQuestion;
   /** Whether another holder may be met: there is room, and this one takes no part yet. */
-  readonly wants: (holder: FoundHolder, diallingCount: number) => boolean;
+  readonly wants: (holder: FoundHolder, counts: { diallingCount: number; searchCount: number }) => boolean;
   readonly onLink: (link: Link) => void;
   readonly onSize: (sizeBytes: number) => void;
   /** Something changed that the plan depends on. */
@@ -41,6 +41,7 @@ export class HolderHunt {
   #searchedAtMs: number | undefined;
   #discovery: 'idle' | 'running' | 'done' = 'idle';
   #diallingCount = 0;
+  #searchCount = 0;
   #failedHomes = 0;
 
   constructor(deps: HolderHuntDeps) {
@@ -113,6 +114,7 @@ export class HolderHunt {
   /** Asks the homes. */
   async askHomes(): Promise<void> {
     this.#isSearching = true;
+    this.#searchCount += 1;
     const { search, signal, log, nowMs } = this.#deps;
     const question = this.#deps.question();
     try {
@@ -152,7 +154,8 @@ export class HolderHunt {
 
   async #meet(holder: FoundHolder): Promise<void> {
     const isAvoided = holder.peerId !== undefined && this.#isAvoided(holder.peerId);
-    if (this.#deps.signal.aborted || isAvoided || !this.#deps.wants(holder, this.#diallingCount)) return;
+    const counts = { diallingCount: this.#diallingCount, searchCount: this.#searchCount };
+    if (this.#deps.signal.aborted || isAvoided || !this.#deps.wants(holder, counts)) return;
     this.#diallingCount += 1;
     try {
       const link = await this.#deps.peers.link(holder, this.#deps.signal);

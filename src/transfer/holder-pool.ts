@@ -7,6 +7,7 @@ import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
 import type { Exchange } from './exchange.ts';
 import type { HolderKey, PieceScheduler } from './piece-scheduler.ts';
+import type { PieceShares } from './piece-shares.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { REFUSAL } from './wire.ts';
 
@@ -38,6 +39,8 @@ export interface HolderPoolDeps {
   readonly nowMs: () => number;
   /** How many pieces may be asked of all holders together. */
   readonly maxAsked: () => number;
+  /** Told who lacks pieces beside this node. */
+  readonly shares: PieceShares;
   /** Whether a peer stands in another place than this node, where operators told places. */
   readonly isFar: (peerId: PeerId) => boolean;
   /** A verified piece. */
@@ -95,9 +98,10 @@ export class HolderPool {
       };
       this.#nextKey += 1;
       this.#holders.set(channel, held);
-      this.#deps.scheduler.addHolder(held.key, this.#deps.isFar(channel.link.peerId));
+      this.#deps.scheduler.addHolder(held.key, this.#deps.isFar(channel.link.peerId), this.#deps.nowMs());
     }
-    this.#learn(held, this.#allPieces());
+    if (channel.remoteHasAny) this.#learn(held, this.#allPieces());
+    this.#shareOut();
     this.fill();
   }
 
@@ -134,6 +138,7 @@ export class HolderPool {
     if (held === undefined) return;
     this.#holders.delete(channel);
     this.#deps.scheduler.removeHolder(held.key);
+    this.#shareOut();
     this.fill();
   }
 
@@ -221,13 +226,17 @@ export class HolderPool {
 
   /** Pieces that this holder claims and whose hash is known can be asked of it. */
   #learn(held: Held, pieces: Iterable<number>): void {
-    const map = this.#deps.exchange.map;
-    const nowMs = this.#deps.nowMs();
-    for (const piece of pieces) {
-      if (held.channel.remoteHas(piece) && map?.hash(piece) !== undefined) {
-        this.#deps.scheduler.setHas(held.key, piece, nowMs);
-      }
-    }
+    const { exchange, scheduler } = this.#deps;
+    const { map } = exchange;
+    if (map === undefined) return;
+    const { channel } = held;
+    const isAskable = (piece: number): boolean => channel.remoteHas(piece) && map.hash(piece) !== undefined;
+    scheduler.setHasSome(held.key, pieces, isAskable, this.#deps.nowMs());
+  }
+
+  #shareOut(): void {
+    const lacking = [...this.#holders.keys()].filter((channel) => !channel.remoteComplete);
+    this.#deps.shares.setOthers(lacking.map(({ link }) => link.peerId));
   }
 
   #allPieces(): Iterable<number> {
@@ -240,10 +249,13 @@ export class HolderPool {
     return true;
   }
 
-  get #askedCount(): number {
+  /** How many more pieces may be asked of all holders together. */
+  get #room(): number {
+    const most = this.#deps.maxAsked();
+    if (most === Infinity) return Infinity;
     let count = 0;
     for (const held of this.#holders.values()) count += held.askedAtMs.size;
-    return count;
+    return Math.max(0, most - count);
   }
 
   get #isDiskBehind(): boolean {
@@ -260,14 +272,14 @@ export class HolderPool {
       this.#waitsForDisk = true;
       return;
     }
+    const paceWindow = pace.windowPieces(geometry.pieceSizeBytes, this.#holders.size);
+    // Mostly it has enough to send: nothing else is looked at then.
+    if (held.askedAtMs.size >= paceWindow) return;
     const wasIdle = held.askedAtMs.size === 0;
     const inOrder = this.#inOrder;
     const asked: number[] = [];
-    const room = this.#deps.maxAsked() - this.#askedCount;
-    const window = Math.min(
-      pace.windowPieces(geometry.pieceSizeBytes, this.#holders.size),
-      held.askedAtMs.size + Math.max(0, room),
-    );
+    const room = this.#room;
+    const window = Math.min(paceWindow, held.askedAtMs.size + room);
     while (held.askedAtMs.size < window) {
       if (!downloadRate.isOpen) {
         this.#pauseForRate();

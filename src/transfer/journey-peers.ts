@@ -1,6 +1,7 @@
 /** Questions about the peers of one blob, answered from the state of their channels. */
 import type { PeerId } from '../swarm/member.ts';
 import type { Channel } from './channel.ts';
+import { soughtHolders } from './crowding.ts';
 import type { Exchange } from './exchange.ts';
 import { HolderHunt } from './holder-hunt.ts';
 import type { FoundHolder } from './holder-search.ts';
@@ -77,7 +78,8 @@ export function createHolderHunt(
     log,
     nowMs: () => clock.nowMs(),
     question: () => ({ digest, repository, sizeBytes: exchange.geometry?.sizeBytes, isReading: isReading() }),
-    wants: (holder, diallingCount) => hasRoomFor(exchange, holder, diallingCount, config.maxHolders),
+    wants: (holder, { diallingCount, searchCount }) =>
+      hasRoomFor(exchange, holder, diallingCount, soughtHolders(searchCount, config.maxHolders)),
     onLink: (link) => exchange.join(link),
   });
 }

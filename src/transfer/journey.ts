@@ -184,6 +184,7 @@ export class Journey implements ExchangeListener {
     }
     // Without readers of its own this journey is for the sake of others, who will want all of it.
     if (!channel.remoteComplete && this.#holds.isEmpty) this.#desireWhole();
+    if (channel.remoteComplete) this.#origin.onPeerComplete();
     this.#gathering?.pool.onJoined(channel);
     this.#holds.check();
   }
@@ -360,17 +361,22 @@ export class Journey implements ExchangeListener {
       return;
     }
     this.#isComplete = true;
-    clearInterval(this.#tick);
     // An empty blob has no first piece that would have proved it.
     this.#proven.resolve(true);
-    const hashes = await this.#exchange.local?.allHashes();
-    const { sizeBytes } = gathering.geometry;
-    if (hashes !== undefined) {
-      this.#exchange.becomeComplete(makeStatements(this.#deps.identity, { digest, sizeBytes }, hashes));
-    }
     this.recorder.end('complete', this.#deps.clock.nowMs());
     this.#deps.onComplete(digest);
-    this.#holds.check();
+    const release = this.hold();
+    try {
+      await this.#origin.spread(this.#abort.signal);
+      clearInterval(this.#tick);
+      const hashes = await this.#exchange.local?.allHashes();
+      const { sizeBytes } = gathering.geometry;
+      if (hashes !== undefined) {
+        this.#exchange.becomeComplete(makeStatements(this.#deps.identity, { digest, sizeBytes }, hashes));
+      }
+    } finally {
+      release();
+    }
   }
 
   /** Some hash was false: all is forgotten, and the origin is read. */

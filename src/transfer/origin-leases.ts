@@ -2,6 +2,10 @@
  * Parts of a blob that other nodes read from the origin for the swarm, because one connection alone is too slow. The one who
  * reads the blob as its home leases runs from the far end of what lacks; a leased piece is nobody else's to read until its
  * reader shows it, gives up, leaves, or falls silent. So every byte still leaves the origin about once.
+ *
+ * The first further reader is this node itself, over a second connection: that tells as well whether it is connections that are
+ * slow, and takes nothing from the swarm. A peer that reads takes a part of what this node would have read, and must give it to the
+ * others beside all that it gives already; where one connection had all there is, fewer new pieces reach the swarm meanwhile.
  */
 import type { PieceGeometry } from '../content/geometry.ts';
 import type { Channel } from './channel.ts';
@@ -34,12 +38,15 @@ export interface OriginLeasesDeps {
   readonly onUnshown: (channel: Channel, pieces: readonly number[]) => void;
   /** Asks a peer to read a run; resolves when it has, rejects when it cannot. */
   readonly ask: (channel: Channel, run: MissingRun) => Promise<void>;
+  /** Reads a run over a second connection of this node; the same. Absent where it is to have one only. */
+  readonly readBeside?: (run: MissingRun) => Promise<void>;
   readonly maxReaders: number;
 }
 
 interface Lease {
   readonly key: HolderKey;
-  readonly channel: Channel;
+  /** Undefined: this node itself. */
+  readonly channel: Channel | undefined;
   /** Not shown by anyone yet. */
   readonly pieces: Set<number>;
   progressAtMs: number;
@@ -48,13 +55,15 @@ interface Lease {
 export class OriginLeases {
   readonly #deps: OriginLeasesDeps;
   readonly #plan: ReaderPlan;
-  readonly #running = new Map<Channel, Lease>();
+  readonly #running = new Map<Channel | undefined, Lease>();
   /** Read, and on their way to those who will show them. */
   readonly #spreading = new Set<Lease>();
   readonly #byPiece = new Map<number, Lease>();
   readonly #unfitUntilMs = new WeakMap<Channel, number>();
   /** Below those of holders and of the origin itself. */
   #nextKey: HolderKey = -1;
+  /** A second connection of this node: not tried yet, in use, or of no use. */
+  #second: 'untried' | 'used' | 'useless' = 'untried';
 
   constructor(deps: OriginLeasesDeps) {
     this.#deps = deps;
@@ -71,9 +80,20 @@ export class OriginLeases {
     return this.#plan.isShared;
   }
 
+  /** A piece is set aside for the second connection of this node, and did not come yet. */
+  isBeside(piece: number): boolean {
+    const lease = this.#byPiece.get(piece);
+    return lease !== undefined && lease.channel === undefined;
+  }
+
   /** This node read a piece from the origin itself. */
-  onOwnPiece(bytes: number): void {
-    this.#plan.onBytes(bytes, this.#deps.nowMs());
+  onOwnPiece(piece: number, bytes: number): void {
+    const nowMs = this.#deps.nowMs();
+    this.#plan.onBytes(bytes, nowMs);
+    const lease = this.#byPiece.get(piece);
+    if (lease === undefined) return;
+    lease.progressAtMs = nowMs;
+    this.#free(lease, piece);
   }
 
   /** Hashes of pieces came: those of a lease were read. */
@@ -116,6 +136,15 @@ export class OriginLeases {
   #fill(): void {
     const nowMs = this.#deps.nowMs();
     let lacking = this.#plan.target(nowMs) - 1 - this.#running.size;
+    if (this.#second === 'used' && !this.#plan.isTrial && !this.#plan.isShared) this.#second = 'useless';
+    const mayReadBeside = this.#deps.readBeside !== undefined && this.#second !== 'useless';
+    if (lacking > 0 && mayReadBeside && !this.#running.has(undefined)) {
+      const run = this.#cut();
+      if (run === undefined) return;
+      this.#second = 'used';
+      this.#begin(undefined, run);
+      lacking -= 1;
+    }
     for (const channel of this.#deps.channels()) {
       if (lacking <= 0) return;
       const isFit = channel.isJoined && !channel.remoteComplete && (this.#unfitUntilMs.get(channel) ?? 0) <= nowMs;
@@ -127,10 +156,10 @@ export class OriginLeases {
     }
   }
 
-  /** The far end of the last run that nobody has or was asked for. */
+  /** The far end of the last run that nobody has or was asked for, and that is worth sharing: fragments are left to this node. */
   #cut(): MissingRun | undefined {
     const { scheduler, geometry } = this.#deps;
-    const rest = scheduler.lastUnavailableRun();
+    const rest = scheduler.lastUnavailableRun(2 * Math.ceil(MIN_LEASE_BYTES / geometry.pieceSizeBytes));
     if (rest === undefined) return undefined;
     const restBytes = rest.count * geometry.pieceSizeBytes;
     const share = restBytes / (LEASES_OF_REST * (this.#running.size + 2));
@@ -141,8 +170,8 @@ export class OriginLeases {
     return count * 2 > rest.count ? undefined : { first: rest.first + rest.count - count, count };
   }
 
-  #begin(channel: Channel, run: MissingRun): void {
-    const { scheduler, ask, nowMs } = this.#deps;
+  #begin(channel: Channel | undefined, run: MissingRun): void {
+    const { scheduler, ask, readBeside, nowMs } = this.#deps;
     const lease: Lease = { key: this.#nextKey, channel, pieces: new Set(), progressAtMs: nowMs() };
     this.#nextKey -= 1;
     this.#running.set(channel, lease);
@@ -152,7 +181,8 @@ export class OriginLeases {
       lease.pieces.add(piece);
       this.#byPiece.set(piece, lease);
     }
-    ask(channel, run).then(
+    const answer = channel === undefined ? readBeside?.(run) : ask(channel, run);
+    answer?.then(
       () => this.#onRead(lease),
       () => this.#fail(lease),
     );
@@ -164,6 +194,7 @@ export class OriginLeases {
     lease.progressAtMs = this.#deps.nowMs();
     this.#spreading.add(lease);
     for (const piece of [...lease.pieces]) if (!this.#deps.isRead(piece)) this.#free(lease, piece);
+    if (lease.pieces.size === 0) this.#revoke(lease);
     this.#fill();
   }
 
@@ -177,13 +208,14 @@ export class OriginLeases {
   #askReader(lease: Lease): void {
     const unshown = [...lease.pieces];
     this.#revoke(lease);
-    this.#deps.onUnshown(lease.channel, unshown);
+    if (lease.channel !== undefined) this.#deps.onUnshown(lease.channel, unshown);
   }
 
   #fail(lease: Lease): void {
     if (this.#running.get(lease.channel) !== lease) return;
     const nowMs = this.#deps.nowMs();
-    this.#unfitUntilMs.set(lease.channel, nowMs + UNFIT_MS);
+    if (lease.channel === undefined) this.#second = 'useless';
+    else this.#unfitUntilMs.set(lease.channel, nowMs + UNFIT_MS);
     this.#plan.onLost(nowMs);
     this.#revoke(lease);
   }

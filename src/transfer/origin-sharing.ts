@@ -43,6 +43,11 @@ export class OriginSharing {
     for (const piece of pieces) this.#plan.onHas(channel, piece);
   }
 
+  /** A peer shows that it has everything. */
+  onPeerComplete(): void {
+    this.#plan.onComplete();
+  }
+
   /** A peer asks for pieces of this node. */
   onWanted(channel: Channel, pieces: readonly number[]): void {
     this.#plan.onWanted(channel, pieces);

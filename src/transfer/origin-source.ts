@@ -3,6 +3,7 @@
  * to what is being gathered.
  */
 import type { PieceGeometry } from '../content/geometry.ts';
+import { abortable } from '../oci/abortable.ts';
 import type { Channel } from './channel.ts';
 import type { Exchange } from './exchange.ts';
 import type { Gathering } from './gathering.ts';
@@ -43,7 +44,10 @@ export class OriginSource {
   readonly #hooks: OriginSourceHooks;
   readonly #config: { maxOriginReaders: number };
   readonly #reader: OriginReader;
+  /** Over a second connection, for leases of this node's own. */
+  readonly #secondReader: OriginReader;
   readonly #sharing: OriginSharing;
+  readonly #spread = new Set<() => void>();
   #gathering: Gathering | undefined;
   #leases: OriginLeases | undefined;
 
@@ -61,7 +65,8 @@ export class OriginSource {
     this.#config = config;
     const { home } = hooks;
     this.#sharing = new OriginSharing({ exchange, identity: deps.identity, home, nowMs: () => deps.clock.nowMs() });
-    this.#reader = this.#makeReader();
+    this.#reader = this.#makeReader((gathering, piece) => gathering.claims.claimLent(piece));
+    this.#secondReader = this.#makeReader((_gathering, piece) => this.#leases?.isBeside(piece) === true);
   }
 
   get state(): OriginReader['state'] {
@@ -100,6 +105,22 @@ export class OriginSource {
     this.#leases?.onHave(pieces);
   }
 
+  /** A peer shows that it has everything. */
+  onPeerComplete(): void {
+    this.#sharing.onPeerComplete();
+  }
+
+  /**
+   * Resolves when what was told to single peers was seen at others, or told to all. If all heard before that everything is here,
+   * all would ask this node for the same last pieces.
+   */
+  async spread(signal: AbortSignal): Promise<void> {
+    if (!this.#sharing.isSpreading) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#spread.add(resolve);
+    await abortable(promise, signal);
+  }
+
   /** Hashes of pieces became known. */
   onHashes(pieces: readonly number[]): void {
     this.#leases?.onHashes(pieces);
@@ -131,11 +152,12 @@ export class OriginSource {
   /** To be called a few times a second. */
   tick(): void {
     this.#sharing.tick();
+    if (!this.#sharing.isSpreading) for (const resolve of this.#spread) resolve();
     if (this.#reader.state !== 'reading' && !this.#sharing.isSpreading) this.#sharing.showHidden(() => true);
     if (this.readsForItself || this.#leases?.isActive === true) this.#leases?.tick();
   }
 
-  #makeReader(): OriginReader {
+  #makeReader(claimLent: (gathering: Gathering, piece: number) => boolean): OriginReader {
     const { memory, origin, downloadRate } = this.#deps;
     const { repository, digest, sizeBytes } = this.#purpose;
     const { signal, onSize, onPiece, onChange } = this.#hooks;
@@ -152,12 +174,15 @@ export class OriginSource {
       onChange,
       nextRun: () => gathering()?.nextOriginRun(),
       claim: (piece) => gathering()?.claims.claim(piece) === true,
-      claimLent: (piece) => gathering()?.claims.claimLent(piece) === true,
+      claimLent: (piece) => {
+        const current = gathering();
+        return current !== undefined && claimLent(current, piece);
+      },
       release: (piece) => gathering()?.scheduler.release(ORIGIN_KEY, piece),
       onPiece: async (cut) => {
         await downloadRate.acquire(cut.bytes.length, { signal });
         gathering()?.pool.settle(cut.piece, ORIGIN_KEY);
-        this.#leases?.onOwnPiece(cut.bytes.length);
+        this.#leases?.onOwnPiece(cut.piece, cut.bytes.length);
         await onPiece(cut);
       },
       onBatch: (first, hashes) => this.#sharing.onBatch(first, hashes),
@@ -180,6 +205,7 @@ export class OriginSource {
         for (const piece of pieces) channel.setRemoteHas(piece);
         pool.onHave(channel, pieces);
       },
+      readBeside: async (run) => await this.#secondReader.lend(run),
       ask: async ({ link }, run) => {
         await link.request('lend', formatLendQuestion(digest, run), { timeoutMs: LEASE_TIMEOUT_MS, signal });
       },

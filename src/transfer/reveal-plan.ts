@@ -73,6 +73,15 @@ export class RevealPlan<Peer> {
     if (debt !== undefined) debt.progressAtMs = this.#nowMs;
   }
 
+  /** A peer has everything now: nothing is with this node alone any more. */
+  onComplete(): void {
+    this.#chosen.clear();
+    for (const { toldAtMs, wanted } of this.#debts.values()) {
+      toldAtMs.clear();
+      wanted.clear();
+    }
+  }
+
   /** A peer asks for pieces: those that it was told of wait here for their turn from now on, it is not the one that is slow. */
   onWanted(peer: Peer, pieces: readonly number[]): void {
     const debt = this.#debts.get(peer);

@@ -8,6 +8,7 @@ import type { Bench, BenchResult, Figure, Target } from './bench.ts';
 import { drawCompletion } from './completion-plot.ts';
 import { runCrowd, type CrowdPlan } from './crowd-run.ts';
 import type { CrowdResult } from './crowd-result.ts';
+import { simulatedLastDone } from './crowd-simulation.ts';
 import type { Flags } from './flags.ts';
 import { spreadOf } from './spread.ts';
 
@@ -20,6 +21,8 @@ const SMALL_LAYERS = 8;
 interface Round {
   readonly run: CrowdResult;
   readonly calm: CrowdResult | undefined;
+  /** When the last would be done, over size ÷ rate, if there were no processors. */
+  readonly simulatedLast: number | undefined;
 }
 
 interface Measure {
@@ -55,13 +58,20 @@ const lastDone = (value: number): Measure =>
   atMost('last done ÷ (size ÷ rate)', value, '×', ({ run }) => run.lastSeconds / run.boundSeconds);
 const fromOrigin = (value: number): Measure =>
   atMost('bytes from the origin ÷ size', value, '×', ({ run }) => run.originRatio);
+/** How far the simulation may be believed. */
+const asSimulated = atMost(
+  'last done ÷ what the simulation says',
+  1.15,
+  '×',
+  ({ run, simulatedLast = NaN }) => run.lastSeconds / run.boundSeconds / simulatedLast,
+);
 const processorTime = atMost('processor seconds of nodes per GB relayed', 3.5, ' s', ({ run }) => run.cpuSecondsPerGB);
 
 const KINDS: readonly CrowdKind[] = [
   {
     name: 'flash-crowd',
     summary: 'all hosts want a blob that nobody has, at once',
-    measures: [lastDone(1.15), fromOrigin(1.05), processorTime],
+    measures: [lastDone(1.15), fromOrigin(1.05), processorTime, asSimulated],
     plan: (_flags, common) => common,
   },
   {
@@ -93,7 +103,7 @@ const KINDS: readonly CrowdKind[] = [
   {
     name: 'capped',
     summary: 'as flash-crowd, from an origin that gives each connection a quarter of the link',
-    measures: [lastDone(1.4), fromOrigin(1.1)],
+    measures: [lastDone(1.4), fromOrigin(1.1), asSimulated],
     plan: (_flags, common) => ({ ...common, connectionShare: 1 / 4 }),
   },
   {
@@ -158,9 +168,11 @@ async function measureKind(kind: CrowdKind, flags: Flags, log: (line: string) =>
     warmUpBytes: flags.text('warm-up') === 'none' ? 0 : flags.sizeBytes('warm-up', 256 * MEBIBYTE),
   });
   const rounds: Round[] = [];
+  const simulatedLast = kind.measures.includes(asSimulated) ? simulatedLastDone(plan) : undefined;
+  if (simulatedLast !== undefined) log(`  simulated: last done ${simulatedLast.toFixed(2)} × size ÷ rate`);
   for (let round = flags.count('rounds', 1); round > 0; round -= 1) {
     const calm = kind.isCompared === true ? await runCrowd({ ...plan, fault: undefined }, log) : undefined;
-    rounds.push({ calm, run: await runCrowd(plan, log) });
+    rounds.push({ calm, run: await runCrowd(plan, log), simulatedLast });
   }
   const figures: Figure[] = kind.measures.map(({ target, of }) => ({
     what: `${kind.name}, ${plan.nodes} hosts: ${target.what}`,

@@ -17,8 +17,8 @@ export const MIB = 1024 * 1024;
 /** By which name the nodes know the registry. */
 export const UPSTREAM = 'registry.test';
 /** The file in the first layer of an image. */
-export const LAYER_BYTES = 24 * MIB;
-/** So a layer takes three seconds. */
+export const LAYER_BYTES = 16 * MIB;
+/** So a layer takes two seconds. */
 export const SLOW_BYTES_PER_SECOND = 8 * MIB;
 export const FAST_BYTES_PER_SECOND = 1024 * MIB;
 /** The longest that a client may wait for the next byte because a holder fell silent. */

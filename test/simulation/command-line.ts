@@ -1,5 +1,5 @@
 /** The flags of `scripts/simulate`: what each means, how it is read, and what is wrong with a wrong one. */
-import { DEFAULT_SCENARIO, TRIES, type Scenario, type Try } from './scenario.ts';
+import { DEFAULT_SCENARIO, type Scenario } from './scenario.ts';
 
 /** What was asked for. */
 export interface Command {
@@ -61,16 +61,6 @@ function share(text: string, most: number): number {
 function arrival(text: string): Scenario['arrival'] {
   if (text === 'all' || text === 'rolling') return text;
   throw new TypeError(`all or rolling is wanted, not '${text}'`);
-}
-
-function tries(text: string): ReadonlySet<Try> {
-  return new Set(
-    text.split(',').map((name) => {
-      const known = TRIES.find((one) => one === name);
-      if (known === undefined) throw new TypeError(`some of ${TRIES.join(', ')} are wanted, not '${name}'`);
-      return known;
-    }),
-  );
 }
 
 function pieceSize(text: string): number {
@@ -140,11 +130,6 @@ const FLAGS: Readonly<Record<string, Flag>> = {
     value: 'SHARE',
     summary: 'a holder falls silent when it holds this share (never)',
     read: (text) => ({ stopHolderAt: share(text, 1) }),
-  },
-  try: {
-    value: 'NAME,…',
-    summary: `changes to weigh: ${TRIES.join(', ')} (none)`,
-    read: (text) => ({ tries: tries(text) }),
   },
   'max-holders': {
     value: 'COUNT',

@@ -1,13 +1,6 @@
 /** What is simulated: how many nodes, over which links, who comes when, what goes wrong. */
 import { pieceGeometry, type PieceGeometry } from '../../src/content/geometry.ts';
 
-/**
- * A change that can be tried.
- * `quiet-end`: who read the origin says that it is complete only when all pieces have spread.
- */
-export const TRIES = ['quiet-end'] as const;
-export type Try = (typeof TRIES)[number];
-
 /** Everything that decides a run; the same scenario gives the same figures. */
 export interface Scenario {
   /** Nodes that want the blobs. */
@@ -35,8 +28,6 @@ export interface Scenario {
   readonly killHomeAt: number;
   /** Some node that is not home falls silent when it holds this share; 0: none does. */
   readonly stopHolderAt: number;
-  /** Changes to the glue of nodes that are being weighed: what would be, if nodes did so. */
-  readonly tries: ReadonlySet<Try>;
   readonly maxHolders: number;
   readonly uploadSlots: number;
   readonly seed: number;
@@ -60,14 +51,13 @@ export const DEFAULT_SCENARIO: Scenario = {
   churnPerSecond: 0,
   killHomeAt: 0,
   stopHolderAt: 0,
-  tries: new Set(),
   maxHolders: 16,
   uploadSlots: 64,
   seed: 1,
 };
 
 /** Pieces that come to nodes in one run: with more a run would take longer than some minutes, and much memory. */
-const MAX_ARRIVALS = 2_600_000;
+const MAX_ARRIVALS = 21_000_000;
 
 /** How the blobs are cut: as nodes do, or coarser, where the run would be too large. */
 export function scenarioGeometry(scenario: Scenario): PieceGeometry {

@@ -63,12 +63,15 @@ export class SimChannel {
     return this.remoteComplete || this.#told.has(this.id, piece);
   }
 
-  /** The peer tells of pieces; answers those that were not known. */
-  news(pieces: readonly number[]): readonly number[] {
-    const [first] = pieces;
-    // Mostly it is one piece: no list is made for it.
-    if (first !== undefined && pieces.length === 1) return this.setRemoteHas(first) ? pieces : NOTHING;
-    return pieces.filter((piece) => this.setRemoteHas(piece));
+  /** The peer tells of pieces; answers those that were not known. Its own side says what it need not tell. */
+  newsOf(pieces: readonly number[], side?: SimChannel): readonly number[] {
+    let news: number[] | undefined;
+    for (const piece of pieces) {
+      if (side?.remoteHas(piece) === true || !this.setRemoteHas(piece)) continue;
+      if (news === undefined) news = [piece];
+      else news.push(piece);
+    }
+    return news ?? NOTHING;
   }
 
   /** The peer tells that it has a piece; false when that was known. */

@@ -1,5 +1,5 @@
 /** The search for holders of one simulated journey: what stands in the place of `HolderHunt`, `HolderSearch` and `HomeDesk`. */
-import { isCrowded, isFull } from '../../src/transfer/crowding.ts';
+import { isCrowded, isFull, soughtHolders } from '../../src/transfer/crowding.ts';
 import { AVOID_MS } from '../../src/transfer/holder-hunt.ts';
 import type { PeerId } from '../../src/swarm/member.ts';
 import type { SimJourney } from './sim-journey.ts';
@@ -23,6 +23,7 @@ export class SimHunt {
   searchedAtMs: number | undefined;
   diallingCount = 0;
   #failedHomes = 0;
+  #searchCount = 0;
 
   constructor(world: World, journey: SimJourney) {
     this.#world = world;
@@ -45,6 +46,7 @@ export class SimHunt {
 
   askHomes(): void {
     this.isSearching = true;
+    this.#searchCount += 1;
     this.#ask(this.#world.homes(this.#journey.digest, this.#avoidedNow()), 0, false);
   }
 
@@ -126,7 +128,8 @@ export class SimHunt {
   #meet(holder: SimNode): void {
     const { channels, node } = this.#journey;
     const isKnown = holder === node || channels.some((channel) => channel.peer === holder);
-    if (isKnown || channels.length + this.diallingCount >= this.#world.scenario.maxHolders) return;
+    const most = soughtHolders(this.#searchCount, this.#world.scenario.maxHolders);
+    if (isKnown || channels.length + this.diallingCount >= most) return;
     this.diallingCount += 1;
     const joinMs = 2 * this.#world.scenario.latencyMs;
     const failMs = holder.state === 'stopped' ? ASK_TIMEOUT_MS : 0;

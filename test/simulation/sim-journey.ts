@@ -15,6 +15,8 @@ import { hopefulCount, silentChannels } from '../../src/transfer/journey-peers.t
 import { planJourney } from '../../src/transfer/journey-plan.ts';
 import type { MissingRun } from '../../src/transfer/origin-reader.ts';
 import { ORIGIN_KEY } from '../../src/transfer/journey-types.ts';
+import { PieceBits } from '../../src/transfer/piece-bits.ts';
+import { PieceShares } from '../../src/transfer/piece-shares.ts';
 import { PieceScheduler } from '../../src/transfer/piece-scheduler.ts';
 import type { SimChannel } from './sim-channel.ts';
 import { SAME_HASH, SimExchange } from './sim-exchange.ts';
@@ -39,9 +41,10 @@ export class SimJourney {
   readonly scheduler: PieceScheduler;
   readonly held: Bitfield;
   /** Pieces whose hash is known here. */
-  readonly known: Bitfield;
+  readonly known: PieceBits;
   readonly #world: World;
   readonly #exchange: SimExchange;
+  readonly #shares: PieceShares;
   readonly #pool: HolderPool;
   readonly #hunt: SimHunt;
   readonly #reading: SimOriginReading;
@@ -61,8 +64,9 @@ export class SimJourney {
     this.digest = digest;
     this.geometry = world.geometry;
     this.held = new Bitfield(this.geometry.pieceCount);
-    this.known = new Bitfield(this.geometry.pieceCount);
-    this.scheduler = new PieceScheduler(this.geometry.pieceCount, world.random);
+    this.known = new PieceBits(this.geometry.pieceCount);
+    this.#shares = new PieceShares(node.member.peerId);
+    this.scheduler = new PieceScheduler(this.geometry.pieceCount, world.random, (piece) => this.#shares.isOwn(piece));
     this.scheduler.addHolder(ORIGIN_KEY);
     this.#exchange = new SimExchange(world, this);
     this.#hunt = new SimHunt(world, this);
@@ -80,6 +84,7 @@ export class SimJourney {
       hashPiece: () => HASHED,
       unkeptCount: () => 0,
       isFar: () => false,
+      shares: this.#shares,
       nowMs: () => this.#world.nowMs(),
       maxAsked: () => this.#reading.maxAsked,
       onPiece: (piece) => this.#onPeerPiece(piece),
@@ -183,7 +188,7 @@ export class SimJourney {
   onOpened(channel: SimChannel, peer: SimJourney): void {
     this.countMessages(1);
     this.#exchange.channels.push(channel);
-    for (let piece = 0; piece < this.geometry.pieceCount; piece += 1) {
+    for (let piece = 0; piece < this.geometry.pieceCount && peer.held.count > 0; piece += 1) {
       if (peer.shows(piece)) channel.setRemoteHas(piece);
     }
     if (!this.isComplete) this.#pool.onJoined(channel as unknown as Channel);
@@ -206,6 +211,7 @@ export class SimJourney {
       if (!channel.remoteHas(piece)) news.push(piece);
     }
     channel.remoteComplete = true;
+    this.#reading.onPeerComplete();
     if (!this.isComplete) this.#pool.onHave(channel as unknown as Channel, news);
   }
 
@@ -221,8 +227,12 @@ export class SimJourney {
   }
 
   onHaves(channel: SimChannel, pieces: readonly number[]): void {
-    const news = channel.news(pieces);
-    if (news.length === 0) return;
+    this.onNews(channel, channel.newsOf(pieces));
+  }
+
+  /** The peer has told of pieces that it was not known to have. */
+  onNews(channel: SimChannel, news: readonly number[]): void {
+    if (news.length === 0 || !this.node.isAlive) return;
     if (this.#reading.isInvolved) this.#reading.onHas(channel, news);
     if (this.isComplete) return;
     this.#pool.onHave(channel as unknown as Channel, news);
@@ -323,8 +333,8 @@ export class SimJourney {
 
   #complete(): void {
     this.isComplete = true;
-    const isQuiet = this.#world.scenario.tries.has('quiet-end') && this.#reading.isSpreading;
-    if (!isQuiet) this.#tellComplete();
+    // As Journey does: what is with this node alone spreads first.
+    if (!this.#reading.isSpreading) this.#tellComplete();
   }
 
   #tellComplete(): void {

@@ -72,22 +72,21 @@ export class SimNews {
 
   /** What was told to all has come to them. */
   deliver(pieces: readonly number[]): void {
-    const [first] = pieces;
-    if (first === undefined) return;
-    const isOne = pieces.length === 1;
     let messageCount = 0;
     let hashCount = 0;
     for (const channel of this.#journey.channels) {
-      if (isOne && channel.remoteHas(first)) continue;
-      const lacking = isOne ? pieces : pieces.filter((piece) => !channel.remoteHas(piece));
+      const { twin } = channel;
+      if (twin?.isOpen !== true || channel.remoteComplete) continue;
+      const lacking = twin.newsOf(pieces, channel);
       if (lacking.length === 0) continue;
       messageCount += 1;
-      const { twin } = channel;
-      const asked = twin === undefined ? 0 : lacking.filter((piece) => twin.owner.known.add(piece)).length;
+      const { owner } = twin;
+      let asked = 0;
+      for (const piece of lacking) if (owner.known.add(piece)) asked += 1;
       // Who does not know the hashes asks for them.
       if (asked > 0) messageCount += 1;
       hashCount += asked;
-      if (twin?.isOpen === true && twin.owner.node.isAlive) twin.owner.onHaves(twin, lacking);
+      owner.onNews(twin, lacking);
     }
     this.#journey.countMessages(messageCount, MESSAGE_BYTES);
     this.#world.links.spend(this.#journey.node.index, hashCount * this.#world.hashBytesPerPiece);

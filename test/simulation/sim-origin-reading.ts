@@ -15,8 +15,10 @@ import { MESSAGE_BYTES, type World } from './world.ts';
 
 /** From a request to the first byte, besides the way. */
 const ANSWER_MS = 5;
+/** Of one connection to the origin. */
+const UNDER_WAY_PIECES = 2;
 /** As nodes' configuration has it. */
-const MAX_ORIGIN_READERS = Number(process.env['RD'] ?? 8);
+const MAX_ORIGIN_READERS = 8;
 
 interface Lending {
   readonly run: MissingRun;
@@ -48,6 +50,7 @@ export class SimOriginReading {
       isRead: (piece) => this.#readByOthers.has(piece),
       onUnshown: (channel, pieces) => journey.onHaves(channel as unknown as SimChannel, pieces),
       ask: (channel, run) => this.#askToLend(channel as unknown as SimChannel, run),
+      readBeside: (run) => this.#readBeside(run),
       maxReaders: MAX_ORIGIN_READERS,
     });
   }
@@ -102,6 +105,11 @@ export class SimOriginReading {
   onHas(channel: SimChannel, pieces: readonly number[]): void {
     for (const piece of pieces) this.#plan.onHas(channel, piece);
     this.#leases.onHave(pieces);
+  }
+
+  /** A peer shows that it has everything. */
+  onPeerComplete(): void {
+    this.#plan.onComplete();
   }
 
   onWanted(channel: SimChannel, pieces: readonly number[]): void {
@@ -181,24 +189,75 @@ export class SimOriginReading {
       this.#requestRun();
       return;
     }
+    this.#come(
+      piece,
+      piece + 1 === end,
+      () => this.#onPiece(piece),
+      () => this.#read(piece + 1, end),
+    );
+  }
+
+  /**
+   * A piece comes from the origin: at the pace of one connection, and then over the link of this node. `onNext` is when the next
+   * may leave the origin: a connection that is slower than the link takes only its part of it, and waits for no more than the
+   * pieces that are under way on it. After the last of a run it is when that is there.
+   */
+  #come(piece: number, isLast: boolean, onArrived: () => void, onNext: () => void): void {
+    const { events, links, origin, scenario } = this.#world;
     const bytes = this.#world.pieceBytes(piece);
-    const readyMs = this.#world.nowMs() + this.#world.origin.durationMs(bytes);
-    const atMs = this.#world.links.receive(this.#journey.node.index, bytes, readyMs);
-    this.#world.events.call(atMs, () => this.#onPiece(piece, end));
+    const { index } = this.#journey.node;
+    const onLinkMs = (bytes / scenario.rateBytesPerSecond) * 1000;
+    const beginMs = this.#world.nowMs() + Math.max(0, origin.durationMs(bytes) - onLinkMs);
+    events.call(beginMs, () => {
+      const arrivedMs = links.receive(index, bytes, beginMs + onLinkMs);
+      events.call(arrivedMs, onArrived);
+      const aheadMs = isLast ? 0 : UNDER_WAY_PIECES * onLinkMs;
+      events.call(Math.max(beginMs + onLinkMs, arrivedMs - aheadMs), onNext);
+    });
   }
 
   #claim(piece: number): boolean {
     return this.#lending === undefined ? this.#claims.claim(piece) : this.#claims.claimLent(piece);
   }
 
-  #onPiece(piece: number, end: number): void {
-    if (this.#state !== 'reading' || !this.#journey.node.isAlive) return;
+  /** It is kept even if reading has ended meanwhile. */
+  #onPiece(piece: number): void {
+    if (!this.#journey.node.isAlive) return;
     const bytes = this.#world.pieceBytes(piece);
     this.#world.measurements.originBytes += bytes;
-    this.#leases.onOwnPiece(bytes);
+    this.#keep(piece, bytes);
+  }
+
+  #keep(piece: number, bytes: number): void {
     this.#journey.onOriginPiece(piece);
+    this.#leases.onOwnPiece(piece, bytes);
     this.#addToBatch(piece);
-    this.#read(piece + 1, end);
+  }
+
+  /** Reads a run over a second connection. */
+  #readBeside(run: MissingRun): Promise<undefined> {
+    const { events, origin, scenario } = this.#world;
+    const { node } = this.#journey;
+    const answer = new VirtualPromise<undefined>();
+    const end = run.first + run.count;
+    this.#world.measurements.originRequests += 1;
+    const readFrom = (piece: number): void => {
+      if (!node.isAlive || piece >= end || !this.#leases.isBeside(piece)) {
+        origin.close();
+        this.#flush();
+        answer.resolve(undefined);
+        return;
+      }
+      this.#come(
+        piece,
+        piece + 1 === end,
+        () => this.#onPiece(piece),
+        () => readFrom(piece + 1),
+      );
+    };
+    origin.open();
+    events.call(this.#world.nowMs() + 2 * scenario.latencyMs + ANSWER_MS, () => readFrom(run.first));
+    return answer.asPromise();
   }
 
   #addToBatch(piece: number): void {

@@ -11,13 +11,20 @@ export function serve(world: World, channel: SimChannel, pieces: readonly number
   const { owner, wants } = channel;
   const isRefused = !channel.hasTurn && world.links.turnCount(owner.node.index) >= world.scenario.uploadSlots;
   const room = isRefused ? 0 : UPLOAD_QUEUE_PIECES - wants.length;
-  const held = pieces.filter((piece) => owner.held.has(piece));
-  wants.push(...held.slice(0, room));
-  refuse(world, channel, REFUSAL.busy, held.slice(room));
-  if (held.length < pieces.length) {
-    const absent = pieces.filter((piece) => !owner.held.has(piece));
-    refuse(world, channel, REFUSAL.absent, absent);
+  const refused: number[] = [];
+  const absent: number[] = [];
+  let left = room;
+  for (const piece of pieces) {
+    if (!owner.held.has(piece)) {
+      absent.push(piece);
+      continue;
+    }
+    if (left > 0) wants.push(piece);
+    else refused.push(piece);
+    left -= 1;
   }
+  refuse(world, channel, REFUSAL.busy, refused);
+  refuse(world, channel, REFUSAL.absent, absent);
   if (wants.length > 0) world.links.offer(channel);
 }
 

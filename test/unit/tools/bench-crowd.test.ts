@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Arrivals } from '../../bench/arrivals.ts';
 import { drawCompletion } from '../../bench/completion-plot.ts';
+import type { CrowdPlan } from '../../bench/crowd-run.ts';
+import { scenarioOf, simulatedLastDone } from '../../bench/crowd-simulation.ts';
 import { FlagError, Flags } from '../../bench/flags.ts';
 
 describe('the arrivals of a client', () => {
@@ -87,5 +89,41 @@ describe('the flags of a benchmark', () => {
 
   it.each(['0', 'soon', '1m'])('refuses %s for seconds', (text) => {
     expect(() => Flags.parse([`--every=${text}`], ['every']).seconds('every', 1)).toThrow(FlagError);
+  });
+});
+
+describe('what the simulation says of a crowd', () => {
+  const plan: CrowdPlan = {
+    nodes: 4,
+    rateBits: 200_000_000,
+    content: { kind: 'blob', sizeBytes: 8 * 1024 * 1024 },
+    setting: 'cold',
+    warmUpBytes: 0,
+  };
+
+  it('is for the same hosts, links and origin', () => {
+    expect(scenarioOf({ ...plan, connectionShare: 1 / 4, fault: 'kill-home' })).toMatchObject({
+      nodes: 4,
+      blobSizeBytes: 8 * 1024 * 1024,
+      rateBytesPerSecond: 25_000_000,
+      originRateBytesPerSecond: 25_000_000,
+      originConnectionRateBytesPerSecond: 6_250_000,
+      killHomeAt: 0.5,
+      stopHolderAt: 0,
+    });
+  });
+
+  it('is a multiple of size ÷ rate, the more the slower the origin is to each connection', () => {
+    const equal = simulatedLastDone(plan) ?? NaN;
+    const capped = simulatedLastDone({ ...plan, connectionShare: 1 / 4 }) ?? NaN;
+    expect(equal).toBeGreaterThan(1);
+    expect(equal).toBeLessThan(2);
+    expect(capped).toBeGreaterThan(equal);
+  });
+
+  it('is nothing where the simulation knows no such crowd', () => {
+    expect(simulatedLastDone({ ...plan, setting: 'warm' })).toBeUndefined();
+    expect(simulatedLastDone({ ...plan, content: { kind: 'image', layersBytes: [1] } })).toBeUndefined();
+    expect(simulatedLastDone({ ...plan, waves: { share: 0.2, everySeconds: 1 } })).toBeUndefined();
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isCrowded, isFull } from '../../../src/transfer/crowding.ts';
+import { isCrowded, isFull, soughtHolders } from '../../../src/transfer/crowding.ts';
 
 test('a home first names others, and then takes nobody any more', () => {
   const states = [0, 31, 32, 47, 48].map((channels) => [isCrowded(channels, 16), isFull(channels, 16)]);
@@ -10,4 +10,8 @@ test('a home first names others, and then takes nobody any more', () => {
     [true, false],
     [true, true],
   ]);
+});
+
+test('who looks again finds as many as those have whom others found', () => {
+  expect([0, 1, 2, 3].map((searches) => soughtHolders(searches, 16))).toEqual([16, 16, 28, 28]);
 });

@@ -15,11 +15,12 @@ interface Asked extends PromiseWithResolvers<void> {
 }
 
 /** A blob of which this node reads the first pieces at a rate that is worth a second reader. */
-function makeLeases({ peers = 2, maxReaders = 2 } = {}) {
+function makeLeases({ peers = 2, maxReaders = 2, readsBeside = false } = {}) {
   const scheduler = new PieceScheduler(COUNT, Math.random);
   for (let piece = 0; piece < COUNT; piece += 1) scheduler.desire(piece);
   const channels = Array.from({ length: peers }, () => ({ isJoined: true, remoteComplete: false }) as Channel);
   const asked: Asked[] = [];
+  const beside: (PromiseWithResolvers<void> & { readonly run: MissingRun })[] = [];
   const read = new Set<number>();
   const unshown: { channel: Channel; pieces: readonly number[] }[] = [];
   const clock = { nowMs: 0 };
@@ -36,10 +37,17 @@ function makeLeases({ peers = 2, maxReaders = 2 } = {}) {
       await answer.promise;
     },
     maxReaders,
+    ...(readsBeside && {
+      readBeside: async (run: MissingRun) => {
+        const answer = Promise.withResolvers<void>();
+        beside.push({ run, ...answer });
+        await answer.promise;
+      },
+    }),
   });
   const pass = (durationMs: number): void => {
     for (const endMs = clock.nowMs + durationMs; clock.nowMs < endMs; clock.nowMs += 100) {
-      leases.onOwnPiece(PIECE);
+      leases.onOwnPiece(0, PIECE);
       leases.tick();
     }
   };
@@ -49,7 +57,7 @@ function makeLeases({ peers = 2, maxReaders = 2 } = {}) {
   };
   const piecesOf = ({ first, count }: MissingRun): number[] => Array.from({ length: count }, (_, at) => first + at);
   const isFree = (piece: number): boolean => scheduler.firstUnavailableRun(piece, 1)?.first === piece;
-  return { leases, channels, asked, unshown, clock, pass, shows, piecesOf, isFree };
+  return { leases, channels, asked, beside, unshown, clock, pass, shows, piecesOf, isFree };
 }
 
 function firstAsked(asked: readonly Asked[]): Asked {
@@ -131,4 +139,34 @@ test('a blob of which little is left is not shared out', () => {
   for (const { run } of asked) rest -= run.count;
   expect(rest).toBeGreaterThan(0);
   expect(leases.isActive).toBe(true);
+});
+
+test('a second connection of this node is tried before peers are asked, and they are when it brings as much again', async () => {
+  const { leases, asked, beside, pass, piecesOf } = makeLeases({ maxReaders: 4, readsBeside: true });
+  pass(800);
+  expect([asked.length, beside.length]).toEqual([0, 1]);
+  // As much comes over the second connection as over the first.
+  for (let left = 8; left > 0; left -= 1) {
+    for (const piece of piecesOf(beside.at(-1)?.run ?? { first: 0, count: 0 }).slice(0, 4))
+      leases.onOwnPiece(piece, PIECE);
+    pass(100);
+  }
+  expect(leases.areWorthwhile).toBe(true);
+  expect(asked.length).toBeGreaterThan(0);
+  for (const { resolve } of beside) resolve();
+  await settled();
+  expect(beside.length).toBeGreaterThan(1);
+});
+
+test('where a second connection brings nothing, the next trial is with a peer', () => {
+  const { leases, asked, beside, pass, piecesOf, isFree } = makeLeases({ readsBeside: true });
+  pass(800);
+  const [{ run, resolve }] = beside as [(typeof beside)[number]];
+  for (const piece of piecesOf(run)) leases.onOwnPiece(piece, 0);
+  resolve();
+  pass(1000);
+  expect([leases.areWorthwhile, asked.length]).toEqual([false, 0]);
+  expect(isFree(run.first)).toBe(true);
+  pass(20_000);
+  expect(asked.length).toBeGreaterThan(0);
 });

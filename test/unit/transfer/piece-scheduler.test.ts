@@ -3,8 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { PieceScheduler } from '../../../src/transfer/piece-scheduler.ts';
 
 /** A scheduler that wants everything, with holders 1 … and the pieces that each has. */
-function schedulerWith(pieceCount: number, holders: readonly (readonly number[])[], random: () => number = () => 0.5) {
-  const scheduler = new PieceScheduler(pieceCount, random);
+function schedulerWith(
+  pieceCount: number,
+  holders: readonly (readonly number[])[],
+  random: () => number = () => 0.5,
+  isOwn?: (piece: number) => boolean,
+) {
+  const scheduler = new PieceScheduler(pieceCount, random, isOwn);
   holders.forEach((pieces, index) => {
     scheduler.addHolder(index + 1);
     for (const piece of pieces) scheduler.setHas(index + 1, piece);
@@ -107,7 +112,7 @@ describe('a piece scheduler', () => {
     const random = (): number => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
     // Pieces 3 and 11 are with holder 1 alone.
     const firsts = Array.from({ length: 200 }, () => {
-      const scheduler = schedulerWith(20, [all(20), all(20).filter((piece) => piece !== 3 && piece !== 11)], random);
+      const scheduler = schedulerWith(21, [all(20), all(20).filter((piece) => piece !== 3 && piece !== 11)], random);
       return scheduler.next(1, false);
     });
     const rareCounts = [3, 11].map((rare) => firsts.filter((piece) => piece === rare).length);
@@ -115,12 +120,35 @@ describe('a piece scheduler', () => {
   });
 
   test('leaves it to others who reads what only one has: urgency needs a second holder', () => {
-    const scheduler = schedulerWith(20, [all(20), [7]], () => 0);
+    const scheduler = schedulerWith(21, [all(20), [7]], () => 0);
     scheduler.setReader(Symbol('reader'), 7, 20);
     expect(scheduler.next(1, false)).toBe(7);
-    const single = schedulerWith(20, [all(20)], () => 0.99);
+    const single = schedulerWith(21, [all(20)], () => 0.99);
     single.setReader(Symbol('reader'), 7, 20);
     expect(single.next(1, false)).not.toBe(7);
+  });
+
+  test('asks a complete holder for what nobody else has, in order, what falls to this node first', () => {
+    const scheduler = schedulerWith(
+      12,
+      [all(12), [0, 1, 6]],
+      () => 0,
+      (piece) => piece % 2 === 1,
+    );
+    scheduler.setReader(Symbol('reader'), 0, 12);
+    expect(drain(scheduler, 2)).toEqual([0, 1, 6]);
+    for (const piece of [0, 1, 6]) scheduler.release(2, piece);
+    expect(drain(scheduler, 1)).toEqual([3, 5, 7, 9, 11, 2, 4, 8, 10, 0, 1, 6]);
+  });
+
+  test('knows again what complete holders alone have, when others are gone', () => {
+    const scheduler = schedulerWith(4, [all(4), all(4), [0, 1, 2]], () => 0);
+    scheduler.setReader(Symbol('reader'), 1, 4);
+    expect(scheduler.next(1, false)).toBe(3);
+    expect(scheduler.next(1, false)).toBe(1);
+    scheduler.release(1, 1);
+    scheduler.removeHolder(3);
+    expect(scheduler.next(1, false)).toBe(0);
   });
 
   test('asks a second holder only for what it has and was not asked for', () => {
@@ -156,6 +184,14 @@ describe('a piece scheduler', () => {
     expect(scheduler.next(2, true, 1500)).toBe(1);
   });
 
+  test('leaves to near holders what they had before the first far one came', () => {
+    const scheduler = schedulerWith(3, [[0, 1]]);
+    scheduler.addHolder(2, true, 5000);
+    scheduler.setHasSome(2, [0, 1, 2], (piece) => piece !== 1, 5000);
+    expect([scheduler.next(2, true, 6000), scheduler.next(2, true, 6000)]).toEqual([2, undefined]);
+    expect([scheduler.next(2, true, 7100), scheduler.next(2, true, 7100)]).toEqual([0, undefined]);
+  });
+
   test('finds runs that nobody has, for the origin', () => {
     const scheduler = schedulerWith(10, [[0, 1, 5]]);
     expect(scheduler.firstUnavailableRun(0, Infinity)).toEqual({ first: 2, count: 3 });
@@ -165,6 +201,14 @@ describe('a piece scheduler', () => {
     expect(scheduler.firstUnavailableRun(5, Infinity)).toEqual({ first: 7, count: 3 });
     scheduler.release(0, 6);
     expect(scheduler.firstUnavailableRun(5, Infinity)).toEqual({ first: 6, count: 4 });
+    expect(scheduler.lastUnavailableRun(1)).toEqual({ first: 6, count: 4 });
+    expect(scheduler.lastUnavailableRun(4)).toEqual({ first: 6, count: 4 });
+    scheduler.settle(8);
+    // A piece alone at the end is passed over where runs are to be longer.
+    expect(scheduler.lastUnavailableRun(1)).toEqual({ first: 9, count: 1 });
+    expect(scheduler.lastUnavailableRun(2)).toEqual({ first: 6, count: 2 });
+    expect(scheduler.lastUnavailableRun(3)).toEqual({ first: 2, count: 3 });
+    expect(scheduler.lastUnavailableRun(4)).toBeUndefined();
     for (const piece of all(10)) scheduler.settle(piece);
     expect(scheduler.firstUnavailableRun(0, Infinity)).toBeUndefined();
   });

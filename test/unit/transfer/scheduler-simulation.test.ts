@@ -1,7 +1,7 @@
 /** The decisions of the exchange, driven through whole swarms in virtual time: see docs/SIMULATION.md. */
 import { describe, expect, test } from 'vitest';
 import { simulate, type SimulationFigures } from '../../simulation/figures.ts';
-import { DEFAULT_SCENARIO, TRIES, type Scenario } from '../../simulation/scenario.ts';
+import { DEFAULT_SCENARIO, type Scenario } from '../../simulation/scenario.ts';
 
 const MIB = 1024 * 1024;
 const RATE = 25_000_000;
@@ -26,14 +26,12 @@ describe('a simulated swarm', () => {
     expect(figures.wastedShare).toBeLessThan(0.01);
   });
 
-  test('of 64 nodes is served from one copy, also with the changes that are weighed', () => {
-    const scenario = { nodes: 64, blobSizeBytes: 32 * MIB, pieceSizeBytes: 128 * 1024 };
-    const now = run(scenario);
-    const changed = run({ ...scenario, tries: new Set(TRIES) });
-    expect([now.servedCount, changed.servedCount]).toEqual([64, 64]);
-    expect([now.originRatio, changed.originRatio]).toEqual([1, 1]);
-    expect(now.completion.p99).toBeLessThan(2);
-    expect(changed.completion.p99).toBeLessThan(2);
+  test('of 64 nodes is served from one copy, the last node not long after the others', () => {
+    const figures = run({ nodes: 64, blobSizeBytes: 32 * MIB, pieceSizeBytes: 128 * 1024 });
+    expect(figures.servedCount).toBe(64);
+    expect(figures.originRatio).toBe(1);
+    expect(figures.completion.p99).toBeLessThan(1.6);
+    expect(figures.completion.max / figures.completion.p50).toBeLessThan(1.1);
   });
 
   test('is the same with the same seed, and another with another', () => {
@@ -87,8 +85,9 @@ describe('a simulated swarm', () => {
     const scenario = { nodes: 8, originConnectionRateBytesPerSecond: RATE / 4 };
     const figures = run(scenario);
     expect(figures.servedCount).toBe(8);
-    // One reader alone would take four times the bound.
-    expect(figures.completion.max).toBeLessThan(2);
-    expect(figures.originRatio).toBeLessThan(1.1);
+    // One reader alone would take four times the bound; until all read, 1.4 s of 2.7 have passed.
+    expect(figures.completion.max).toBeLessThan(1.6);
+    expect(figures.originRatio).toBeLessThan(1.02);
+    expect(run({ ...scenario, killHomeAt: 0.5 }).completion.max).toBeLessThan(2.5);
   });
 });

@@ -110,6 +110,16 @@ describe('a reveal plan', () => {
     expect(plan.overdue(5499)).toContain(2);
   });
 
+  test('awaits nothing any more when some peer has everything', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a'], 0);
+    plan.onWanted('a', [1]);
+    plan.choose(2, ['b'], 0);
+    plan.onComplete();
+    expect([plan.awaitedCount, plan.overdue(10_000), plan.remove('a')]).toEqual([0, [], []]);
+    expect(plan.choose(3, ['a', 'b'], 10_000)).toBeDefined();
+  });
+
   test('tells all of what did not spread in time, once, and of what a peer took with it', () => {
     const plan = new RevealPlan<string>();
     plan.choose(1, ['a'], 0);
@@ -151,6 +161,16 @@ describe('a rendezvous', () => {
     // 1500 names of 40 peers. Who was noted last is always kept, and named about twice as often as those who may be dropped.
     expect(counts.size).toBe(40);
     expect(Math.max(...counts.values())).toBeLessThan(120);
+  });
+
+  test('names nobody twice', () => {
+    const table = new Rendezvous({ maxDigests: 1, maxParticipants: 256, gatheringTtlMs: 1000 }, seededRandom(3));
+    for (let peer = 0; peer < 30; peer += 1) table.note(digest, `peer-${peer}`, peer % 3 === 0, 0);
+    for (let count = 1; count < 40; count += 1) {
+      const list = names(table, 0, count);
+      expect(new Set(list).size).toBe(list.length);
+      expect(list).toHaveLength(Math.min(count, 30));
+    }
   });
 
   test('forgets those who gather and are not heard of, but not the complete', () => {
