@@ -162,9 +162,9 @@ export class OriginRegistry implements AsyncDisposable {
     options: OriginOptions & { readonly range?: ByteRange | undefined } = {},
   ): Promise<OriginBlob | undefined> {
     const range = options.range ?? { start: 0, end: Infinity };
-    return await this.#firstOf(repository, options, async (client) => {
+    return await this.#firstOf(repository, options, async (client, patient) => {
       const request = this.#request(client, repository, `blobs/${digest}`);
-      return await this.#blobs.open({ ...request, client, digest }, range, options);
+      return await this.#blobs.open({ ...request, client, digest }, range, patient);
     });
   }
 
