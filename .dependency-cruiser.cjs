@@ -1,11 +1,11 @@
-// Imports run downward only: node → tracker, registry, appc, notify → transfer, seed, images → storage, catalog → swarm, torrent, origin, content → oci, bencode.
+// Imports run downward only: node → tracker, registry, appc, notify, replication → transfer, seed, images → storage, catalog → swarm, torrent, origin, content → oci, bencode.
 // The tracker is a process of its own, and the command line starts it too.
 // Rooms on the same floor do not import each other.
 
 /** Each floor of the house, top first. */
 const floors = [
   ['node'],
-  ['tracker', 'src/registry', 'src/appc', 'src/notify'],
+  ['tracker', 'src/registry', 'src/appc', 'src/notify', 'src/replication'],
   ['src/transfer', 'src/seed', 'src/images'],
   // Above content, in whose files the driver for a disk keeps what was pushed: nothing is to lie there twice.
   ['src/storage', 'src/catalog'],

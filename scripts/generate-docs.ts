@@ -19,6 +19,7 @@ const LAYERS: Readonly<Record<string, string>> = {
   'src/registry': 'The registry facade',
   'src/appc': 'App containers',
   'src/notify': 'Webhook notifications',
+  'src/replication': 'Replication between seeds',
   'src/seed': 'The registry of a seed',
   'src/images': 'Images in registries, from the command line',
   'src/transfer': 'Transfers',

@@ -16,6 +16,7 @@ const KINDS: Readonly<Record<string, string>> = {
 const ROOMS: Readonly<Record<string, string>> = {
   'src/registry': 'The registry facade',
   'src/notify': 'Webhook notifications',
+  'src/replication': 'Replication between seeds',
   'src/seed': 'The registry of a seed',
   'src/transfer': 'Transfers',
   'src/swarm': 'The swarm',

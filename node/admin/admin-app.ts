@@ -73,6 +73,9 @@ function addReports(router: Router, { subject }: AdminDeps): void {
   router.get('/pulls', (context) => {
     context.body = subject.transfers.reports().ended;
   });
+  router.get('/replication', (context) => {
+    context.body = subject.replication?.report() ?? [];
+  });
   router.get('/webhooks', (context) => {
     context.body = subject.webhooks();
   });
@@ -133,6 +136,15 @@ function addActions(router: Router, { subject, log }: AdminDeps): void {
     const peers = new URLSearchParams(context.querystring).getAll('peer');
     const torrent = await readAtMost(context.req, MAX_METAINFO_BYTES + 1);
     sendLines(context, subject.takeTorrent({ torrent, peers }, { signal: endOfResponse(context) }));
+  });
+  router.post('/replication/compare', localOnly, (context) => {
+    if (subject.replication === undefined) {
+      context.status = 404;
+      context.body = { error: { code: 'ERR_NOT_A_SEED', message: 'this node is not a seed: it follows nobody' } };
+      return;
+    }
+    subject.replication.compare();
+    context.body = { seeds: subject.replication.report().map(({ seed }) => seed) };
   });
   router.post('/webhooks/:name/retry', localOnly, async (context) => {
     context.body = await subject.retryWebhook(context.params['name'] ?? '');

@@ -7,6 +7,7 @@ import type {
   PeerReport,
   PreheatReport,
   PullReport,
+  ReplicationReport,
   StatusReport,
   TorrentReport,
   TransferReport,
@@ -67,6 +68,14 @@ export interface AdminSubject {
   /** Collects garbage, or says what it would remove; absent where there is no storage of record. */
   readonly collect?:
     ((options: { dryRun: boolean; signal: AbortSignal }) => AsyncIterable<CollectionReport>) | undefined;
+  /** The seeds that this one follows; absent on a node that is no seed. */
+  readonly replication?:
+    | {
+        report(): readonly ReplicationReport[];
+        /** Compares all that they have with what is here. */
+        compare(): void;
+      }
+    | undefined;
   /** The checks of the doctor that only the node itself can make. */
   examine(options: { signal: AbortSignal }): Promise<readonly CheckReport[]>;
 }

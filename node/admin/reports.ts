@@ -2,6 +2,7 @@
  * What a node tells operators about itself: the JSON of the admin server, and what the commands `status`, `peers`,
  * `blobs`, `verify`, `gc`, `webhooks` and `doctor` read. Bytes, milliseconds, and milliseconds since the epoch throughout.
  */
+import type { FollowerReport } from '../../src/replication/follower.ts';
 import type { CollectionEvent } from '../../src/seed/removal.ts';
 import type { ScrubReport } from '../../src/seed/scrubber.ts';
 import type { PullReport as JourneyReport } from '../../src/transfer/pull-report.ts';
@@ -145,6 +146,9 @@ export interface DeadLetterReport {
   };
 }
 
+/** Another seed, and how it goes with following its changes. */
+export type ReplicationReport = FollowerReport;
+
 /** Answer of `/status`. */
 export interface StatusReport {
   readonly version: string;
@@ -175,5 +179,7 @@ export interface StatusReport {
   };
   /** Of a seed: what the search for damage found. */
   readonly scrub?: ScrubReport | undefined;
+  /** Of a seed: the others whose images it keeps as well. */
+  readonly replication?: readonly ReplicationReport[] | undefined;
   readonly transfers: readonly TransferReport[];
 }

@@ -12,6 +12,7 @@ import type {
   PreheatReport,
   PullReport,
   ReadinessReport,
+  ReplicationReport,
   StatusReport,
   TorrentReport,
   VerifyReport,
@@ -49,6 +50,14 @@ export class AdminClient {
 
   async webhooks(): Promise<readonly WebhookReport[]> {
     return (await this.#json('GET', '/webhooks')) as readonly WebhookReport[];
+  }
+
+  async replication(): Promise<readonly ReplicationReport[]> {
+    return (await this.#json('GET', '/replication')) as readonly ReplicationReport[];
+  }
+
+  async compareSeeds(): Promise<{ readonly seeds: readonly string[] }> {
+    return (await this.#json('POST', '/replication/compare')) as { seeds: string[] };
   }
 
   deadLetters(): AsyncIterable<DeadLetterReport> {

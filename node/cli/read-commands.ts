@@ -1,7 +1,15 @@
 /** `status`, `peers`, `blobs`, `pulls`: what a running node tells of itself. */
 import type { Command } from 'commander';
-import type { BlobReport, PeerReport, PullReport, StatusReport, TransferReport } from '../admin/reports.ts';
+import type {
+  BlobReport,
+  PeerReport,
+  PullReport,
+  ReplicationReport,
+  StatusReport,
+  TransferReport,
+} from '../admin/reports.ts';
 import { addReadFlags, adminClient, type CommandContext, type ReadOptions } from './context.ts';
+import { stateOf } from './replication-command.ts';
 import { print, printJson } from './terminal.ts';
 import { showBar, showCount, showDigest, showDuration, showSize, showTable } from '../text-forms.ts';
 import { watchTransfers } from './watch.ts';
@@ -61,6 +69,7 @@ export function statusLines(status: StatusReport, nowMs: number): string[] {
       `${showCount(store.blobCount, 'blob')}, ${showSize(store.blobBytes)} of ${showSize(limit)}; ${showSize(store.freeDiskBytes)} free on disk`,
     ],
     ['unfinished', `${showCount(store.partialCount, 'blob')}, ${showSize(store.partialBytes)}`],
+    ...(status.replication ?? []).map((report) => ['seed', seedText(report)] as const),
     ...(status.scrub === undefined ? [] : [['scrub', scrubText(status.scrub, nowMs)] as const]),
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
@@ -75,6 +84,11 @@ export function statusLines(status: StatusReport, nowMs: number): string[] {
 }
 
 /** What the search for damage found, on one line. */
+function seedText(report: ReplicationReport): string {
+  const waiting = report.pendingCount === 0 ? '' : `, ${showCount(report.pendingCount, 'change')} waiting`;
+  return `${report.seed}: ${stateOf(report)}${waiting}`;
+}
+
 function scrubText(scrub: NonNullable<StatusReport['scrub']>, nowMs: number): string {
   const { counts, lost, passStartedAtMs, lastEndAtMs } = scrub;
   const what = `${showCount(counts.blobs, 'blob')}, ${showSize(counts.readBytes)}`;

@@ -19,6 +19,7 @@ import { addReadCommands } from './read-commands.ts';
 import type { Terminal } from './terminal.ts';
 import { addTrackerCommands } from './tracker-command.ts';
 import { addTorrentCommands } from './torrent-command.ts';
+import { addReplicationCommands } from './replication-command.ts';
 import { addWebhookCommands } from './webhook-command.ts';
 import { addVerifyCommand } from './verify-command.ts';
 
@@ -75,6 +76,7 @@ function createProgram(context: CommandContext): Command {
   addFetchCommand(program, context);
   addTorrentCommands(program, context);
   addGcCommand(program, context);
+  addReplicationCommands(program, context);
   addWebhookCommands(program, context);
   addDoctorCommand(program, context);
   addMirrorCommands(program, context);

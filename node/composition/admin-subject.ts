@@ -19,15 +19,14 @@ export interface AdminSubjectDeps {
   readonly config: () => NodeConfig;
   readonly content: OpenedContent;
   readonly members: MemberDirectory;
-  /** Of a seed. */
-  readonly notifier: Notifier | undefined;
+  readonly seed: { readonly notifier: Notifier; readonly collect: NonNullable<AdminSubject['collect']> } | undefined;
   readonly transfers: TransferReports;
   readonly upstreams: UpstreamProbe;
   readonly swarmProbe: SwarmProbe;
   /** Of a seed. */
-  readonly collect: AdminSubject['collect'];
-  /** Of a seed. */
   readonly scrubber: Pick<Scrubber, 'report'> | undefined;
+  /** Of a seed. */
+  readonly replication: AdminSubject['replication'];
   readonly preheat: AdminSubject['preheat'];
   readonly takeTorrent: AdminSubject['takeTorrent'];
   readonly facade: HostPort;
@@ -43,13 +42,14 @@ export function createAdminSubject(deps: AdminSubjectDeps): AdminSubject {
     status: () => readStatus(deps, startedAtMs),
     peers: () => listPeers(deps.members),
     blobs: () => listBlobs(deps.content),
-    webhooks: () => (deps.notifier?.report() ?? []).map(withoutQuery),
-    deadLetters: () => listDeadLetters(deps.notifier),
-    retryWebhook: (name) => retryWebhook(deps.notifier, name),
+    webhooks: () => (deps.seed?.notifier.report() ?? []).map(withoutQuery),
+    deadLetters: () => listDeadLetters(deps.seed?.notifier),
+    retryWebhook: (name) => retryWebhook(deps.seed?.notifier, name),
     transfers: deps.transfers,
     readiness: readinessChecks(deps),
     verify: (options) => deps.content.blobs.verify(options),
-    collect: deps.collect,
+    collect: deps.seed?.collect,
+    replication: deps.replication,
     preheat: deps.preheat,
     takeTorrent: deps.takeTorrent,
     examine: (options) => examineNode(deps, options),
@@ -81,6 +81,7 @@ async function readStatus(deps: AdminSubjectDeps, startedAtMs: number): Promise<
       peerCount: members.alive().length - 1,
     },
     scrub: scrubber?.report(),
+    replication: deps.replication?.report(),
     transfers: transfers.reports().running,
   };
 }

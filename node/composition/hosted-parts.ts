@@ -2,8 +2,10 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { HOSTED_HERE } from '../../src/oci/repository.ts';
+import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { RegistryListener } from '../../src/registry/registry-events.ts';
 import type { SideDoor } from '../../src/registry/side-door.ts';
+import type { Replication } from '../../src/replication/replication.ts';
 import { MinimumCopies } from '../../src/seed/minimum-copies.ts';
 import type { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import type { MemberDirectory } from '../../src/swarm/member.ts';
@@ -12,12 +14,14 @@ import type { Transfer } from '../../src/transfer/open-transfer.ts';
 import { readImage, type FindManifest } from '../../src/transfer/preheat-image.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { minimumCopiesConfig } from './part-configs.ts';
+import { createChangesDoor, startReplication } from './replication.ts';
 import type { SeedGround } from './seed-parts.ts';
 
 export interface HostedDeps {
   readonly seed: SeedGround;
   readonly transfer: Transfer;
   readonly members: MemberDirectory;
+  readonly origin: OriginRegistry;
   readonly metrics: Registry;
   readonly log: Logger;
 }
@@ -29,20 +33,35 @@ export interface HostedParts extends AsyncDisposable {
   readonly sideDoors: readonly SideDoor[];
   /** Told of what happens in the repositories of the seed. */
   readonly listener: RegistryListener;
+  readonly replication: Replication;
+  /** Lets nobody wait any longer, since the process is about to end. */
+  endWaiting(): void;
 }
 
-/** Puts them together and begins to keep copies. */
-export function openHosted(deps: HostedDeps, config: NodeConfig): HostedParts {
+/** Puts them together, begins to keep copies and to follow other seeds. @throws {DockyardError} of the queue of changes */
+export async function openHosted(deps: HostedDeps, config: NodeConfig): Promise<HostedParts> {
   const { seed, transfer } = deps;
+  await using opening = new AsyncDisposableStack();
   const { hosted: registry, sideDoors } = seed.createRegistry(transfer);
   const copies = keepCopies(deps, config);
+  opening.defer(async () => await copies.close());
+  const replication = opening.use(await startReplication(deps, config));
+  const { door, feed } = createChangesDoor(seed);
   const listener: RegistryListener = {
     onEvent: async (event) => {
       if (event.action === 'push' && event.manifestBytes !== undefined) copies.onPush(event.repository);
       await seed.notifier.onEvent(event);
     },
   };
-  return { registry, sideDoors, listener, [Symbol.asyncDispose]: async () => await copies.close() };
+  const opened = opening.move();
+  return {
+    registry,
+    sideDoors: [...sideDoors, door],
+    listener,
+    replication,
+    endWaiting: () => feed.endWaiting(),
+    [Symbol.asyncDispose]: async () => await opened.disposeAsync(),
+  };
 }
 
 /** Its catalog says what is wanted, the swarm makes it so. */

@@ -7,6 +7,8 @@ import type { CollectionTimerConfig } from '../../src/seed/collection-timer.ts';
 import type { CollectorConfig } from '../../src/seed/collector.ts';
 import type { ScrubberConfig } from '../../src/seed/scrubber.ts';
 import type { MinimumCopiesConfig } from '../../src/seed/minimum-copies.ts';
+import { MAX_WAIT_MS } from '../../src/replication/change-page.ts';
+import type { ReplicationConfig } from '../../src/replication/replication.ts';
 import type { SeedRegistryConfig } from '../../src/seed/seed-registry.ts';
 import { DEFAULT_FACADE_SERVER_CONFIG, type FacadeServerConfig } from '../../src/registry/facade-server.ts';
 import type { LinkNetworkConfig } from '../../src/swarm/link/link-network.ts';
@@ -177,6 +179,13 @@ export function collectionTimerConfig(config: NodeConfig): CollectionTimerConfig
   return { intervalMs: config.gc.everyMs };
 }
 
+/** How other seeds are followed. They are asked to wait for less than it takes to give them up. */
+export function replicationConfig({ replication, upstreams }: NodeConfig): ReplicationConfig {
+  const { from, keepDeletionsMs } = replication;
+  const patience = upstreams.filter(({ name }) => from.includes(name)).map(({ stallTimeoutMs }) => stallTimeoutMs);
+  return { waitMs: Math.floor(Math.min(MAX_WAIT_MS, ...patience) / 2), keepDeletionsMs };
+}
+
 /** When, and how fast, a seed looks for damage. */
 export function scrubberConfig(config: NodeConfig): ScrubberConfig {
   const { everyMs, rateBytesPerSecond, content } = config.scrub;
@@ -204,7 +213,7 @@ export function facadeServerConfig(config: NodeConfig, role: NodeRole = 'node'):
     maxConnections,
     headersTimeoutMs,
     requestTimeoutMs:
-      role === 'seed' || config.push.to !== undefined
+      role === 'seed' || config.push.to.length > 0
         ? 0
         : Math.max(headersTimeoutMs, DEFAULT_FACADE_SERVER_CONFIG.requestTimeoutMs),
   };

@@ -80,6 +80,6 @@ async function repositoryOf(
     return { upstream: HOSTED_HERE, name: nameText as RepositoryName };
   }
   // As the facade does with names without a host.
-  const home = hosted === undefined ? config.push.to : undefined;
+  const home = hosted === undefined ? config.push.to[0] : undefined;
   return routeUpstream({ nameText, namespaces: [] }, upstreams, home).repository;
 }

@@ -14,6 +14,7 @@ import type { Notifier } from '../../src/notify/notifier.ts';
 import type { CollectionObserver } from '../../src/seed/collection-observer.ts';
 import { CollectionTimer } from '../../src/seed/collection-timer.ts';
 import { Collector, type CollectOptions } from '../../src/seed/collector.ts';
+import { BlobIntake } from '../../src/seed/blob-intake.ts';
 import { keepLinked } from '../../src/seed/keep-linked.ts';
 import { PullTimes } from '../../src/seed/pull-times.ts';
 import { PushGate } from '../../src/seed/push-gate.ts';
@@ -25,6 +26,7 @@ import { SeedPolicy } from '../../src/seed/seed-policy.ts';
 import { SeedRegistry } from '../../src/seed/seed-registry.ts';
 import { UploadExpiry } from '../../src/seed/upload-expiry.ts';
 import { VouchedBlobs } from '../../src/seed/vouched-blobs.ts';
+import type { BlobStorage } from '../../src/storage/blob-storage.ts';
 import { loadOrMakeIdentity } from '../../src/swarm/identity.ts';
 import { APPC_NAMESPACE } from '../../src/appc/server/aci-key.ts';
 import type { AppcServerConfig } from '../../src/appc/server/appc-server.ts';
@@ -63,7 +65,13 @@ export interface SeedGround extends AsyncDisposable {
   /** Looks for damage in what is kept; once, and whoever starts it closes it before the transfer layer. */
   startScrubbing(transfer: Transfer): Scrubber;
   /** What it knows of its repositories. */
-  readonly catalog: Pick<Catalog, 'repositories' | 'tags' | 'manifests'>;
+  readonly catalog: Catalog;
+  /** Where everything that is kept for good lies. */
+  readonly storage: BlobStorage;
+  /** Keeps what is being taken from being collected. */
+  readonly gate: PushGate;
+  /** Puts blobs of others into storage of record. */
+  blobIntake(transfer: Transfer): BlobIntake;
   /** Who tells webhooks of what happens. */
   readonly notifier: Notifier;
 }
@@ -118,7 +126,10 @@ export async function openSeedGround(
       new VouchedBlobs({ blobs: transfer.blobs, isOfRecord: record.isOfRecord.bind(record), origin }),
     startScrubbing: (transfer) => startScrubbing({ record, catalog, transfer, log, metrics }, config),
     collect: (options) => collector.collect(options),
+    blobIntake: (transfer) => createBlobIntake(record, transfer),
+    storage: record.storage,
     catalog,
+    gate,
     notifier,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
@@ -157,10 +168,8 @@ interface ScrubParts {
 
 function startScrubbing({ record, catalog, transfer, log, metrics }: ScrubParts, config: NodeConfig): Scrubber {
   const { storage } = record;
-  const swarm: ConstructorParameters<typeof Repairer>[0]['swarm'] = {
-    open: async (digest, context) => await transfer.blobs.open(digest, context),
-  };
-  const repairer = new Repairer({ swarm, storage, onStored: record.onStored.bind(record), log }, { otherSeeds: [] });
+  const blobs = createBlobIntake(record, transfer);
+  const repairer = new Repairer({ blobs, log }, { otherSeeds: config.replication.from });
   const scrubber = new Scrubber(
     {
       catalog,
@@ -175,6 +184,15 @@ function startScrubbing({ record, catalog, transfer, log, metrics }: ScrubParts,
   );
   scrubber.start();
   return scrubber;
+}
+
+function createBlobIntake(record: SeedRecord, transfer: Transfer): BlobIntake {
+  return new BlobIntake({
+    swarm: { open: async (digest, context) => await transfer.blobs.open(digest, context) },
+    storage: record.storage,
+    adopt: record.adoptHeld,
+    onStored: record.onStored.bind(record),
+  });
 }
 
 interface RegistryParts {

@@ -74,6 +74,16 @@ export class SeedRecord implements AsyncDisposable {
       this.#deps.log.info({ digest }, 'blob of record came back from a peer');
   }
 
+  /**
+   * Makes a blob of record of one that was fetched to this disk, and answers it when it is there. Itself `undefined` where blobs of
+   * record lie in a bucket.
+   */
+  get adoptHeld(): ((digest: Digest) => Promise<StoredBlob | undefined>) | undefined {
+    if (this.#holdings !== undefined) return undefined;
+    const { record } = this.#deps.content;
+    return async (digest) => ((await record.pin(digest)) ? await this.storage.blobs.stat(digest) : undefined);
+  }
+
   /** From now on the swarm is told of what is stored; of what lies in a bucket already, too. */
   share(announce: (digest: Digest) => void): void {
     this.#announce = announce;

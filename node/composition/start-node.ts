@@ -124,7 +124,7 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   const transfer = starting.use(createTransfer({ ...ground, ...below, clock: steadyClock }, transferConfig(config)));
   swarm.onMembersChanged(() => transfer.onMembersChanged());
 
-  const hosted = seed && starting.use(openHosted({ ...ground, seed, transfer, members }, config));
+  const hosted = seed && starting.use(await openHosted({ ...ground, seed, transfer, members, origin }, config));
   const manifests = createManifests({ ...ground, origin, transfer, sizes }, () => current.config);
   const now = (): NodeConfig => current.config;
   const torrents = starting.use(await openTorrents({ ...ground, store, seed, transfer, memory, swarmKey }, now));
@@ -136,10 +136,10 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
     config: now,
     content,
     members,
-    notifier: seed?.notifier,
+    seed,
     transfers: transfer.blobs,
-    collect: seed?.collect,
     scrubber: seed && starting.use(seed.startScrubbing(transfer)),
+    replication: hosted?.replication,
     preheat: createPreheating({ transfer, members, manifests, origin, hosted: hosted?.registry }, now),
     takeTorrent: torrents?.take,
     upstreams: new OriginProbe({ origin, config: () => current.config }),
@@ -168,17 +168,22 @@ function createEcho({ dataPlane, members }: SwarmParts, { peers }: Transfer): Sw
 }
 
 /** @throws {DockyardError} ERR_CONFIG_INVALID when something is configured that only another kind of node does */
-function refuseForeignOptions(role: NodeRole, { appc, copies, notifications, push, storage }: NodeConfig): void {
+function refuseForeignOptions(
+  role: NodeRole,
+  { appc, copies, notifications, push, replication, storage }: NodeConfig,
+): void {
   const refuse = (message: string): never => {
     throw nodeError('ERR_CONFIG_INVALID', message);
   };
   if (role === 'seed') {
-    if (push.to !== undefined) refuse('push.to is for plain nodes: a seed keeps what is pushed to it');
+    if (push.to.length > 0) refuse('push.to is for plain nodes: a seed keeps what is pushed to it');
     return;
   }
   if (storage.driver !== 'filesystem')
     refuse('storage.driver is for seeds: a plain node keeps nothing for good; start it with `dockyard seed`');
   if (copies.minimum.length > 0) refuse('copies.minimum is for seeds: give it to the seed that takes the pushes');
+  if (replication.from.length > 0)
+    refuse('replication.from is for seeds: a plain node names the seeds that it passes pushes on to in push.to');
   if (appc.enabled) refuse('appc.enabled is for seeds: start it with `dockyard seed`');
   if (notifications.endpoints.length > 0)
     refuse('notifications.endpoints are for seeds: give them to the seed that takes the pushes');
@@ -214,10 +219,8 @@ function createManifests(
 function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServer {
   const { log, metrics, origin, transfer, manifests, seed, hosted, torrents } = parts;
   const { manifests: store } = transfer;
-  const { to } = config().push;
   // A seed keeps what it is given.
-  const pushTarget =
-    to === undefined || seed !== undefined ? undefined : createPushTarget({ origin, manifests: store }, to);
+  const pushTarget = seed === undefined ? createPushTarget({ origin, manifests: store }, config().push.to) : undefined;
   const facade = createFacade(
     {
       blobs: seed?.vouchedBlobs(transfer, origin) ?? transfer.blobs,
@@ -236,7 +239,11 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
     },
     facadeConfig(config()),
   );
-  return new FacadeServer({ facade, log }, facadeServerConfig(config(), seed === undefined ? 'node' : 'seed'));
+  const onClosing = (): void => hosted?.endWaiting();
+  return new FacadeServer(
+    { facade, log, onClosing },
+    facadeServerConfig(config(), seed === undefined ? 'node' : 'seed'),
+  );
 }
 
 function createMetrics(version: string): Registry {

@@ -14,7 +14,7 @@ import { readNamedSecret, readNamedText } from './named-file.ts';
  */
 export async function originConfig(config: NodeConfig): Promise<OriginConfig> {
   const upstreams = await Promise.all(config.upstreams.map(readUpstream));
-  return { upstreams, proxy: proxyConfig(config) };
+  return { upstreams, standIns: config.push.to, proxy: proxyConfig(config) };
 }
 
 /** The way out of the operator's network. */

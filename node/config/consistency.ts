@@ -20,11 +20,22 @@ export function findContradictions(
   if (config.copies.minimum.length > 0 && config.storage.driver !== 'filesystem') {
     problem('copies.minimum', 'copies.minimum needs storage.driver filesystem: from a bucket other nodes do not fetch');
   }
-  const { to } = config.push;
-  if (to !== undefined && !config.upstreams.some(({ name }) => name === to)) {
-    problem('push.to', `push.to '${to}' is not an upstream of this node; add it with --upstream ${to}=URL`);
-  }
+  checkUpstreamNames(config, problem);
   return problems;
+}
+
+/** Options that name upstreams name those that are there, each once. */
+function checkUpstreamNames({ push, replication, upstreams }: NodeConfig, problem: Report): void {
+  for (const [key, names] of [
+    ['push.to', push.to],
+    ['replication.from', replication.from],
+  ] as const) {
+    for (const [index, name] of names.entries()) {
+      if (!upstreams.some((upstream) => upstream.name === name))
+        problem(key, `${key} '${name}' is not an upstream of this node; add it with --upstream ${name}=URL`);
+      if (names.indexOf(name) !== index) problem(key, `${key} names '${name}' twice`);
+    }
+  }
 }
 
 type Report = (key: string, message: string) => void;

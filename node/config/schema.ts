@@ -28,6 +28,7 @@ import {
 } from './kinds.ts';
 import { group, list, option, optional, optionFrom, type Resolved } from './option.ts';
 import { appcOptions } from './appc-options.ts';
+import { replicationOptions } from './replication-options.ts';
 import { storageOptions } from './storage-options.ts';
 import { torrentOptions } from './torrent-options.ts';
 import { upstreams } from './upstream-options.ts';
@@ -235,10 +236,9 @@ export const CONFIG_SCHEMA = {
       summary: 'Whether tags, manifests and blobs may be deleted through the registry.',
       default: true,
     }),
-    to: optional(text('NAME', 255), {
+    to: list(text('NAME', 255), {
       summary:
-        'The upstream, a seed, that a plain node passes pushes on to; names without a host are pulled from it as well.',
-      unset: 'none: a plain node takes no pushes',
+        'The upstreams, seeds that keep the same, that a plain node passes pushes on to: to the first that answers. Names without a host are pulled from them as well.',
     }),
     uploadTtl: option(duration({ min: 60_000 }), {
       summary: 'How long an upload that was begun and not finished is kept after its last bytes.',
@@ -307,6 +307,7 @@ export const CONFIG_SCHEMA = {
       default: 600_000,
     }),
   }),
+  replication: replicationOptions,
   storage: storageOptions,
   appc: appcOptions,
   notifications: group('Webhooks of a seed.', {

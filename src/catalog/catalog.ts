@@ -8,6 +8,8 @@
 import type { Annotations } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/name.ts';
+import type { Changes } from './change-log.ts';
+import type { Change } from './changes.ts';
 
 /** A part of an ordered list. */
 export interface Page<Key> {
@@ -75,15 +77,20 @@ export interface Referrer {
   readonly annotations: Annotations;
 }
 
+/** That something is deleted for good, wherever else it is kept; without it, it is taken away here alone. */
+export interface Deletion {
+  readonly atMs: number;
+}
+
 /** Manifests by repository. */
 export interface Manifests {
   get(repository: RepositoryName, digest: Digest): Promise<CatalogManifest | undefined>;
   /** Without its bytes. */
   stat(repository: RepositoryName, digest: Digest): Promise<ManifestFacts | undefined>;
-  /** Keeps a manifest and lets tags point to it, all at once. */
+  /** Keeps a manifest and lets tags point to it, all at once; later than what stood there, whatever its time says. */
   put(repository: RepositoryName, manifest: CatalogManifest, tags: readonly Tag[]): Promise<void>;
   /** Removes a manifest and the tags that point to it, and answers those; `undefined` when it was not there. */
-  delete(repository: RepositoryName, digest: Digest): Promise<readonly Tag[] | undefined>;
+  delete(repository: RepositoryName, digest: Digest, deletion?: Deletion): Promise<readonly Tag[] | undefined>;
   list(repository: RepositoryName): AsyncIterable<ManifestFacts>;
   /** What names `subject` as its subject, in the order of digests. */
   referrers(repository: RepositoryName, subject: Digest, after?: Digest): AsyncIterable<Referrer>;
@@ -99,11 +106,30 @@ export interface TagEntry {
 export interface Tags {
   get(repository: RepositoryName, tag: Tag): Promise<TagEntry | undefined>;
   /** Answers where it pointed; `undefined` when it was not there. The manifest stays. */
-  delete(repository: RepositoryName, tag: Tag): Promise<TagEntry | undefined>;
+  delete(repository: RepositoryName, tag: Tag, deletion?: Deletion): Promise<TagEntry | undefined>;
   /** In the order of their bytes. */
   list(repository: RepositoryName, page: Page<string>): Promise<Tag[]>;
   /** All of them with where they point, in the same order. */
   entries(repository: RepositoryName): AsyncIterable<readonly [tag: Tag, entry: TagEntry]>;
+}
+
+/** What came of a change of another seed: it stands now; what stood outdoes it; or the manifest of its tag is not there. */
+export type MergeOutcome = 'merged' | 'known' | 'lacking';
+
+/** Changes that were made at other seeds; their times are kept as they are. */
+export interface Merging {
+  /** True for a change that would outdo what stands. */
+  isNews(change: Change): Promise<boolean>;
+  /** Keeps a manifest, pushed at its time. What it needs is there. */
+  manifest(repository: RepositoryName, manifest: CatalogManifest): Promise<MergeOutcome>;
+  /** Lets a tag point to a manifest. */
+  tag(
+    repository: RepositoryName,
+    tag: Tag,
+    to: { readonly digest: Digest; readonly atMs: number },
+  ): Promise<MergeOutcome>;
+  /** Deletes a tag, or a manifest with the tags that point to it. */
+  deletion(change: Change): Promise<MergeOutcome>;
 }
 
 /** When a manifest was last asked for. */
@@ -144,5 +170,9 @@ export interface Catalog extends AsyncDisposable {
   readonly tags: Tags;
   readonly pulls: PullRecords;
   readonly sessions: UploadSessions;
+  /** Changes of tags and manifests, for seeds that keep the same. */
+  readonly changes: Changes;
+  /** What such seeds tell. */
+  readonly merging: Merging;
   close(): Promise<void>;
 }

@@ -1,27 +1,29 @@
 /** The catalog over a database of ordered keys; layout.ts says which. */
+import { randomUUID } from 'node:crypto';
 import { KeyedLock } from '../content/keyed-lock.ts';
-import { isDigest, type Digest } from '../oci/digest.ts';
-import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/name.ts';
+import type { Digest } from '../oci/digest.ts';
+import { isRepositoryName, isTag, type RepositoryName } from '../oci/name.ts';
 import type {
   BlobLink,
   BlobLinks,
   Catalog,
-  CatalogManifest,
-  ManifestFacts,
   Manifests,
+  Merging,
   Page,
   PullRecords,
   PullTime,
-  Referrer,
   Repositories,
-  TagEntry,
   Tags,
   UploadSession,
   UploadSessions,
 } from './catalog.ts';
+import { ChangeLog, type Changes } from './change-log.ts';
 import { catalogError } from './errors.ts';
+import { ImageEntries } from './image-entries.ts';
+import { ImageMerge } from './image-merge.ts';
 import type { KeyValue, KeyValueChange } from './key-value.ts';
-import { CATALOG_VERSION, KEY, keysUnder, PREFIX } from './layout.ts';
+import { CATALOG_VERSION, digestIn, KEY, keysUnder, PREFIX } from './layout.ts';
+import { listNames } from './name-list.ts';
 import { decodeRecord, encodeRecord, RECORD } from './records.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -36,12 +38,16 @@ export class KeyedCatalog implements Catalog {
   readonly tags: Tags;
   readonly pulls: PullRecords;
   readonly sessions: UploadSessions;
+  readonly changes: Changes;
+  readonly merging: Merging;
   readonly #database: KeyValue;
   /** Changes that depend on what is there, one at a time in each repository. */
-  readonly #locks = new KeyedLock<RepositoryName>();
+  readonly #locks: KeyedLock<RepositoryName>;
 
-  private constructor(database: KeyValue) {
+  private constructor(database: KeyValue, locks: KeyedLock<RepositoryName>, log: ChangeLog) {
     this.#database = database;
+    this.#locks = locks;
+    this.changes = log;
     this.repositories = {
       has: async (name) => (await database.get(KEY.repository(name))) !== undefined,
       list: async (page) => await this.#shownNames(PREFIX.repositories, page, isRepositoryName),
@@ -53,20 +59,22 @@ export class KeyedCatalog implements Catalog {
       delete: async (repository, digest) => await this.#deleteBlob(repository, digest),
       list: (repository) => this.#listBlobs(repository),
     };
+    const images = new ImageEntries({ database, locks, log });
     this.manifests = {
-      get: async (repository, digest) => await this.#manifest(repository, digest),
-      stat: async (repository, digest) => await this.#facts(repository, digest),
-      put: async (repository, manifest, tags) => await this.#putManifest(repository, manifest, tags),
-      delete: async (repository, digest) => await this.#deleteManifest(repository, digest),
-      list: (repository) => this.#listManifests(repository),
-      referrers: (repository, subject, after) => this.#referrers(repository, subject, after),
+      get: async (repository, digest) => await images.manifest(repository, digest),
+      stat: async (repository, digest) => await images.facts(repository, digest),
+      put: async (repository, manifest, tags) => await images.put(repository, manifest, tags),
+      delete: async (repository, digest, deletion) => await images.delete(repository, digest, deletion),
+      list: (repository) => images.list(repository),
+      referrers: (repository, subject, after) => images.referrers(repository, subject, after),
     };
     this.tags = {
-      get: async (repository, tag) => await this.#tag(repository, tag),
-      delete: async (repository, tag) => await this.#deleteTag(repository, tag),
-      list: async (repository, page) => await this.#names(PREFIX.tags(repository), page, isTag),
-      entries: (repository) => this.#tagEntries(repository),
+      get: async (repository, tag) => await images.tag(repository, tag),
+      delete: async (repository, tag, deletion) => await images.deleteTag(repository, tag, deletion),
+      list: async (repository, page) => await listNames(database, PREFIX.tags(repository), page, isTag),
+      entries: (repository) => images.tags(repository),
     };
+    this.merging = new ImageMerge({ database, locks, log, images });
     this.pulls = {
       keptSinceMs: async (nowMs) => await this.#pullsKeptSinceMs(nowMs),
       get: async (repository, digest) => await this.#pull(KEY.pull(repository, digest)),
@@ -100,7 +108,8 @@ export class KeyedCatalog implements Catalog {
       const found = version.toString('latin1').slice(0, 40);
       throw catalogError('ERR_CATALOG_DAMAGED', `the catalog has version '${found}', not '${CATALOG_VERSION}'`);
     }
-    return new KeyedCatalog(database);
+    const locks = new KeyedLock<RepositoryName>();
+    return new KeyedCatalog(database, locks, await ChangeLog.open({ database, locks, newId: randomUUID }));
   }
 
   async close(): Promise<void> {
@@ -111,21 +120,7 @@ export class KeyedCatalog implements Catalog {
     await this.close();
   }
 
-  async #names<Name extends string>(
-    prefix: string,
-    { after, limit }: Page<string>,
-    isName: (text: string) => text is Name,
-  ): Promise<Name[]> {
-    if (limit <= 0) return [];
-    const keys = await this.#database.keys(keysUnder(prefix, after), limit);
-    return keys.map((key) => {
-      const name = key.slice(prefix.length);
-      if (isName(name)) return name;
-      throw catalogError('ERR_CATALOG_DAMAGED', `the key ${JSON.stringify(key)} of the catalog names nothing`);
-    });
-  }
-
-  /** As `#names`, without those that are marked as hidden. */
+  /** A page of names, without those that are marked as hidden. */
   async #shownNames<Name extends string>(
     prefix: string,
     { after, limit }: Page<string>,
@@ -168,88 +163,6 @@ export class KeyedCatalog implements Catalog {
     const prefix = PREFIX.blobs(repository);
     for await (const [key, value] of this.#database.entries(keysUnder(prefix))) {
       yield { digest: digestIn(key, prefix), ...decodeRecord(RECORD.blob, key, value) };
-    }
-  }
-
-  async #facts(repository: RepositoryName, digest: Digest): Promise<ManifestFacts | undefined> {
-    const key = KEY.manifest(repository, digest);
-    const value = await this.#database.get(key);
-    return value === undefined ? undefined : { digest, ...decodeRecord(RECORD.manifest, key, value) };
-  }
-
-  async #manifest(repository: RepositoryName, digest: Digest): Promise<CatalogManifest | undefined> {
-    const [facts, bytes] = await Promise.all([
-      this.#facts(repository, digest),
-      this.#database.get(KEY.manifestBytes(repository, digest)),
-    ]);
-    // They are written and removed together; between two reads one may go and the other not be there yet.
-    return facts === undefined || bytes === undefined ? undefined : { ...facts, bytes };
-  }
-
-  async #putManifest(repository: RepositoryName, manifest: CatalogManifest, tags: readonly Tag[]): Promise<void> {
-    const { digest, bytes, pushedAtMs, subject } = manifest;
-    const { mediaType, sizeBytes, artifactType, annotations, blobs, manifests } = manifest;
-    const listed = { mediaType, sizeBytes, artifactType, annotations };
-    const facts = encodeRecord(RECORD.manifest, {
-      ...listed,
-      pushedAtMs,
-      subject,
-      blobs: [...blobs],
-      manifests: [...manifests],
-    });
-    const changes: KeyValueChange[] = [
-      { type: 'put', key: KEY.repository(repository), value: EMPTY },
-      { type: 'put', key: KEY.manifest(repository, digest), value: facts },
-      { type: 'put', key: KEY.manifestBytes(repository, digest), value: bytes },
-    ];
-    if (subject !== undefined) {
-      const key = KEY.referrer(repository, subject, digest);
-      changes.push({ type: 'put', key, value: encodeRecord(RECORD.referrer, listed) });
-    }
-    const pointer = encodeRecord(RECORD.tag, { digest, updatedAtMs: pushedAtMs });
-    await this.#locks.run(repository, async () => {
-      for (const tag of tags) {
-        const before = await this.#tag(repository, tag);
-        if (before !== undefined && before.digest !== digest) {
-          changes.push({ type: 'del', key: KEY.pointer(repository, before.digest, tag) });
-        }
-        changes.push(
-          { type: 'put', key: KEY.tag(repository, tag), value: pointer },
-          { type: 'put', key: KEY.pointer(repository, digest, tag), value: EMPTY },
-        );
-      }
-      await this.#database.write(changes);
-    });
-  }
-
-  async #deleteManifest(repository: RepositoryName, digest: Digest): Promise<readonly Tag[] | undefined> {
-    return await this.#locks.run(repository, async () => {
-      const facts = await this.#facts(repository, digest);
-      if (facts === undefined) return undefined;
-      const tags = await this.#names(PREFIX.pointers(repository, digest), { limit: Infinity }, isTag);
-      const keys = [
-        KEY.manifest(repository, digest),
-        KEY.manifestBytes(repository, digest),
-        KEY.pull(repository, digest),
-      ];
-      if (facts.subject !== undefined) keys.push(KEY.referrer(repository, facts.subject, digest));
-      for (const tag of tags) keys.push(KEY.tag(repository, tag), KEY.pointer(repository, digest, tag));
-      await this.#database.write(keys.map((key) => ({ type: 'del', key })));
-      return tags;
-    });
-  }
-
-  async *#listManifests(repository: RepositoryName): AsyncGenerator<ManifestFacts> {
-    const prefix = PREFIX.manifests(repository);
-    for await (const [key, value] of this.#database.entries(keysUnder(prefix))) {
-      yield { digest: digestIn(key, prefix), ...decodeRecord(RECORD.manifest, key, value) };
-    }
-  }
-
-  async *#referrers(repository: RepositoryName, subject: Digest, after?: Digest): AsyncGenerator<Referrer> {
-    const prefix = PREFIX.referrers(repository, subject);
-    for await (const [key, value] of this.#database.entries(keysUnder(prefix, after))) {
-      yield { digest: digestIn(key, prefix), ...decodeRecord(RECORD.referrer, key, value) };
     }
   }
 
@@ -302,36 +215,4 @@ export class KeyedCatalog implements Catalog {
       yield [key.slice(PREFIX.uploads.length), decodeRecord(RECORD.upload, key, value)];
     }
   }
-
-  async #tag(repository: RepositoryName, tag: Tag): Promise<TagEntry | undefined> {
-    const key = KEY.tag(repository, tag);
-    const value = await this.#database.get(key);
-    return value === undefined ? undefined : decodeRecord(RECORD.tag, key, value);
-  }
-
-  async *#tagEntries(repository: RepositoryName): AsyncGenerator<readonly [Tag, TagEntry]> {
-    const prefix = PREFIX.tags(repository);
-    for await (const [key, value] of this.#database.entries(keysUnder(prefix))) {
-      const tag = key.slice(prefix.length);
-      if (isTag(tag)) yield [tag, decodeRecord(RECORD.tag, key, value)];
-    }
-  }
-
-  async #deleteTag(repository: RepositoryName, tag: Tag): Promise<TagEntry | undefined> {
-    return await this.#locks.run(repository, async () => {
-      const entry = await this.#tag(repository, tag);
-      if (entry === undefined) return undefined;
-      await this.#database.write([
-        { type: 'del', key: KEY.tag(repository, tag) },
-        { type: 'del', key: KEY.pointer(repository, entry.digest, tag) },
-      ]);
-      return entry;
-    });
-  }
-}
-
-function digestIn(key: string, prefix: string): Digest {
-  const digest = key.slice(prefix.length);
-  if (isDigest(digest)) return digest;
-  throw catalogError('ERR_CATALOG_DAMAGED', `the key ${JSON.stringify(key)} of the catalog names no digest`);
 }

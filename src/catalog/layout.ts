@@ -12,15 +12,22 @@
  *   a!<name>NUL<digest>                   when a manifest was last asked for
  *   w!                                    since when that is kept
  *   u!<upload id>                         for which repository an upload was begun
+ *   c!<name>NUL<tag or digest>            the last change of a tag or a manifest, also where that was its deletion
+ *   f!<number>                            the same in the order of changes; 16 digits
+ *   n!                                    the last number that was given
+ *   h!                                    names the catalog to those who count its changes; absent until all are written
  *
- * Values are JSON, but for the bytes of manifests, for `r!`, and for `p!`, whose values are empty.
+ * Values are JSON, but for the bytes of manifests, for `r!`, `n!`, `h!`, and for `p!`, whose values are empty.
  */
-import type { Digest } from '../oci/digest.ts';
+import { isDigest, type Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/name.ts';
+import { catalogError } from './errors.ts';
 import type { KeyRange } from './key-value.ts';
 
 /** What `v!` holds. */
 export const CATALOG_VERSION = '1';
+
+const NUMBER_DIGITS = 16;
 
 /** Makes keys. */
 export const KEY = {
@@ -35,12 +42,17 @@ export const KEY = {
   pull: (name: RepositoryName, digest: Digest): string => `a!${name}\0${digest}`,
   pullsKeptSince: (): string => 'w!',
   upload: (id: string): string => `u!${id}`,
+  lastChange: (name: RepositoryName, reference: Tag | Digest): string => `c!${name}\0${reference}`,
+  change: (number: number): string => `f!${String(number).padStart(NUMBER_DIGITS, '0')}`,
+  lastNumber: (): string => 'n!',
+  logId: (): string => 'h!',
 } as const;
 
 /** Makes the beginnings of keys that stand together. */
 export const PREFIX = {
   repositories: 'r!',
   uploads: 'u!',
+  changes: 'f!',
   blobs: (name: RepositoryName): string => `b!${name}\0`,
   manifests: (name: RepositoryName): string => `m!${name}\0`,
   referrers: (name: RepositoryName, subject: Digest): string => `s!${name}\0${subject}\0`,
@@ -53,4 +65,16 @@ export const PREFIX = {
 export function keysUnder(prefix: string, after?: string): KeyRange {
   // The least key that is greater than `after` has a NUL more.
   return { from: after === undefined ? prefix : `${prefix}${after}\0`, to: `${prefix}\u007f` };
+}
+
+/** The number in the key of a change. */
+export function numberOf(key: string): number {
+  return Number(key.slice(PREFIX.changes.length));
+}
+
+/** The digest behind a prefix. @throws {DockyardError} ERR_CATALOG_DAMAGED */
+export function digestIn(key: string, prefix: string): Digest {
+  const digest = key.slice(prefix.length);
+  if (isDigest(digest)) return digest;
+  throw catalogError('ERR_CATALOG_DAMAGED', `the key ${JSON.stringify(key)} of the catalog names no digest`);
 }

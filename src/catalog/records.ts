@@ -1,13 +1,17 @@
 /** The values of a catalog as JSON. What cannot be read is damage, and said to be. */
 import { z } from 'zod';
 import { isDigest, type Digest } from '../oci/digest.ts';
-import { isRepositoryName, type RepositoryName } from '../oci/name.ts';
+import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/name.ts';
 import { asError } from '../oci/error.ts';
 import { catalogError } from './errors.ts';
 
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value));
 const count = z.number().int().nonnegative();
 const timeMs = z.number().nonnegative();
+const repository = z.custom<RepositoryName>((value) => typeof value === 'string' && isRepositoryName(value));
+const reference = z.custom<Tag | Digest>((value) => typeof value === 'string' && (isTag(value) || isDigest(value)));
+/** Without a digest once it was deleted. */
+const standing = { digest: digest.optional(), atMs: timeMs };
 const annotations = z.record(z.string(), z.string()).default({});
 
 /** The shapes of all records; fields that a later release adds are passed over. */
@@ -26,10 +30,9 @@ export const RECORD = {
   referrer: z.object({ mediaType: z.string(), sizeBytes: count, artifactType: z.string().optional(), annotations }),
   tag: z.object({ digest, updatedAtMs: timeMs }),
   pull: z.object({ atMs: timeMs }),
-  upload: z.object({
-    repository: z.custom<RepositoryName>((value) => typeof value === 'string' && isRepositoryName(value)),
-    startedAtMs: timeMs,
-  }),
+  upload: z.object({ repository, startedAtMs: timeMs }),
+  lastChange: z.object({ ...standing, number: count }),
+  change: z.object({ ...standing, repository, reference }),
 } as const;
 
 /** A record as it is kept. */

@@ -55,7 +55,7 @@ export class BlobOpener {
     };
     try {
       const end = Number.isFinite(range.end) ? range.end : undefined;
-      const first = await requestSlice(target, range.start, end, { signal });
+      const first = await requestSlice(target, range.start, end, { signal, patienceMs: options.patienceMs });
       if (first === undefined) {
         release();
         return undefined;

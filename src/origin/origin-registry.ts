@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { ByteRange } from '../oci/byte-range.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { DockyardError } from '../oci/error.ts';
 import { MANIFEST_ACCEPT } from '../oci/media-type.ts';
 import { formatManifestReference, type ManifestReference, type Tag } from '../oci/name.ts';
 import type { Repository } from '../oci/repository.ts';
@@ -15,7 +16,7 @@ import { BlobOpener, type BlobSize } from './blob-opener.ts';
 import type { Clock } from './clock.ts';
 import type { CredentialSource } from './credentials.ts';
 import type { ResolveHost } from './dispatchers.ts';
-import { originError } from './errors.ts';
+import { isOriginTrouble, originError } from './errors.ts';
 import { listSearch, readList, type OriginList } from './origin-list.ts';
 import { readManifest, type OriginManifest } from './origin-manifest.ts';
 import { OriginMetrics } from './origin-metrics.ts';
@@ -105,19 +106,20 @@ export class OriginRegistry implements AsyncDisposable {
     reference: ManifestReference,
     options: OriginOptions = {},
   ): Promise<ResolvedTag | undefined> {
-    const client = this.#client(repository);
-    const request = this.#request(client, repository, `manifests/${formatManifestReference(reference)}`);
-    const head = {
-      ...request,
-      kind: 'tag',
-      method: 'HEAD',
-      headers: { accept: MANIFEST_ACCEPT },
-      patienceMs: options.patienceMs,
-    } as const;
-    const resolved = await client.perform(head, (answer) => readTagHead(answer), options);
-    if (resolved !== 'unclear') return resolved;
-    const manifest = await this.fetchManifest(repository, reference, options);
-    return manifest === undefined ? undefined : { ...manifest, sizeBytes: manifest.bytes.length };
+    return await this.#firstOf(repository, options, async (client, { patienceMs }) => {
+      const request = this.#request(client, repository, `manifests/${formatManifestReference(reference)}`);
+      const head = {
+        ...request,
+        kind: 'tag',
+        method: 'HEAD',
+        headers: { accept: MANIFEST_ACCEPT },
+        patienceMs,
+      } as const;
+      const resolved = await client.perform(head, (answer) => readTagHead(answer), options);
+      if (resolved !== 'unclear') return resolved;
+      const manifest = await this.fetchManifest(repository, reference, options);
+      return manifest === undefined ? undefined : { ...manifest, sizeBytes: manifest.bytes.length };
+    });
   }
 
   /** A manifest of at most MANIFEST_LIMIT_BYTES, its digest checked; `undefined` when the upstream does not have it. */
@@ -126,29 +128,28 @@ export class OriginRegistry implements AsyncDisposable {
     reference: ManifestReference,
     options: OriginOptions = {},
   ): Promise<OriginManifest | undefined> {
-    const client = this.#client(repository);
-    const request = this.#request(client, repository, `manifests/${formatManifestReference(reference)}`);
-    const get = {
-      ...request,
-      kind: 'manifest',
-      method: 'GET',
-      headers: { accept: MANIFEST_ACCEPT },
-      patienceMs: options.patienceMs,
-    } as const;
-    const manifest = await client.perform(
-      get,
-      (answer) => readManifest(answer, reference, client.config.name),
-      options,
-    );
-    if (manifest !== undefined) this.#deps.metrics.received(client.config.name, manifest.bytes.length);
-    return manifest;
+    return await this.#firstOf(repository, options, async (client, { patienceMs }) => {
+      const request = this.#request(client, repository, `manifests/${formatManifestReference(reference)}`);
+      const get = {
+        ...request,
+        kind: 'manifest',
+        method: 'GET',
+        headers: { accept: MANIFEST_ACCEPT },
+        patienceMs,
+      } as const;
+      const { name } = client.config;
+      const manifest = await client.perform(get, (answer) => readManifest(answer, reference, name), options);
+      if (manifest !== undefined) this.#deps.metrics.received(name, manifest.bytes.length);
+      return manifest;
+    });
   }
 
   /** The length of a blob; `undefined` when the upstream does not have it. */
   async statBlob(repository: Repository, digest: Digest, options: OriginOptions = {}): Promise<BlobSize | undefined> {
-    const client = this.#client(repository);
-    const request = this.#request(client, repository, `blobs/${digest}`);
-    return await this.#blobs.stat({ ...request, client, digest }, options);
+    return await this.#firstOf(repository, options, async (client, patient) => {
+      const request = this.#request(client, repository, `blobs/${digest}`);
+      return await this.#blobs.stat({ ...request, client, digest }, patient);
+    });
   }
 
   /**
@@ -160,13 +161,11 @@ export class OriginRegistry implements AsyncDisposable {
     digest: Digest,
     options: OriginOptions & { readonly range?: ByteRange | undefined } = {},
   ): Promise<OriginBlob | undefined> {
-    const client = this.#client(repository);
-    const request = this.#request(client, repository, `blobs/${digest}`);
-    return await this.#blobs.open(
-      { ...request, client, digest },
-      options.range ?? { start: 0, end: Infinity },
-      options,
-    );
+    const range = options.range ?? { start: 0, end: Infinity };
+    return await this.#firstOf(repository, options, async (client, patient) => {
+      const request = this.#request(client, repository, `blobs/${digest}`);
+      return await this.#blobs.open({ ...request, client, digest }, range, patient);
+    });
   }
 
   /**
@@ -179,15 +178,24 @@ export class OriginRegistry implements AsyncDisposable {
     search: string,
     options: OriginOptions = {},
   ): Promise<OriginList | undefined> {
-    const client = this.#client(repository);
     const what = list.kind === 'tags' ? 'tags/list' : `referrers/${list.digest}`;
-    return await this.#list(client, this.#request(client, repository, what + listSearch(search)), options);
+    return await this.#firstOf(
+      repository,
+      options,
+      async (client, patient) =>
+        await this.#list(client, this.#request(client, repository, what + listSearch(search)), patient),
+    );
   }
 
   /** A page of the names of an upstream's repositories, its prefix included; `undefined` when it does not list them (404). */
   async catalog(upstream: string, search: string, options: OriginOptions = {}): Promise<OriginList | undefined> {
     const request = { path: `_catalog${listSearch(search)}`, scope: 'registry:catalog:*' };
     return await this.#list(this.#client({ upstream }), request, options);
+  }
+
+  /** What another node of this kind answers at a path of its own behind `/v2/`; `undefined` for 404. */
+  async document(upstream: string, path: string, options: OriginOptions = {}): Promise<OriginList | undefined> {
+    return await this.#list(this.#client({ upstream }), { path, scope: 'registry:catalog:*' }, options);
   }
 
   async #list(
@@ -208,6 +216,11 @@ export class OriginRegistry implements AsyncDisposable {
   /** Passes a client's push on, once. */
   async pass(repository: Repository, request: PassedRequest, options: OriginOptions = {}): Promise<PassedAnswer> {
     return await passPush(this.#client(repository), repository.name, request, options);
+  }
+
+  /** False while an upstream is known not to be reachable. */
+  isReachable(upstream: string): boolean {
+    return this.#client({ upstream }).isReachable;
   }
 
   /** Closes idle connections at once and the others when they are done. */
@@ -232,6 +245,47 @@ export class OriginRegistry implements AsyncDisposable {
     const client = this.#clients.get(upstream);
     if (client !== undefined) return client;
     throw originError('ERR_UPSTREAM_UNKNOWN', `no upstream '${upstream}' is configured`, { details: { upstream } });
+  }
+
+  /**
+   * Asks an upstream, and those that keep the same after it. What one has not may be on its way there, so the others are asked as
+   * well; it is nowhere only when all have said so.
+   */
+  async #firstOf<Result>(
+    repository: Repository,
+    options: OriginOptions,
+    ask: (client: UpstreamClient, options: OriginOptions) => Promise<Result | undefined>,
+  ): Promise<Result | undefined> {
+    const clients = this.#clientsOf(repository);
+    let failure: DockyardError | undefined;
+    for (const [index, client] of clients.entries()) {
+      // Nothing is tried twice of one while another may have it.
+      const patienceMs =
+        options.patienceMs ?? (index < clients.length - 1 ? client.config.progressTimeoutMs : undefined);
+      try {
+        const found = await ask(client, { ...options, patienceMs });
+        if (found !== undefined) return found;
+      } catch (error) {
+        if (!isOriginTrouble(error)) throw error;
+        failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return undefined;
+  }
+
+  /** Those that cannot be reached just now come last. */
+  #clientsOf(repository: Pick<Repository, 'upstream'>): UpstreamClient[] {
+    const { upstream } = repository;
+    const standIns = this.#config.standIns ?? [];
+    if (standIns.length < 2 || !standIns.includes(upstream)) return [this.#client(repository)];
+    const names = [upstream, ...standIns.filter((name) => name !== upstream)];
+    const [reachable, others]: UpstreamClient[][] = [[], []];
+    for (const name of names) {
+      const client = this.#client({ upstream: name });
+      (client.isReachable ? reachable : others)?.push(client);
+    }
+    return [...(reachable ?? []), ...(others ?? [])];
   }
 
   #request(client: UpstreamClient, repository: Repository, rest: string): { path: string; scope: string } {

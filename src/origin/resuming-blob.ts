@@ -63,12 +63,14 @@ export async function requestSlice(
   target: BlobTarget,
   start: number,
   end: number | undefined,
-  options: { signal?: AbortSignal | undefined },
+  options: { readonly signal?: AbortSignal | undefined; readonly patienceMs?: number | undefined },
 ): Promise<BlobSlice | undefined> {
   const isWhole = start === 0 && end === undefined;
   const range = `bytes=${start}-${end === undefined ? '' : end - 1}`;
   const headers = { accept: '*/*', ...(isWhole ? {} : { range }) };
-  const request = { kind: 'blob', method: 'GET', path: target.path, scope: target.scope, headers } as const;
+  const { path, scope } = target;
+  const { patienceMs } = options;
+  const request = { kind: 'blob', method: 'GET', path, scope, headers, patienceMs } as const;
   return await target.client.perform(request, async (answer) => await readSlice(target, answer, start), options);
 }
 

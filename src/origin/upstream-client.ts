@@ -63,6 +63,9 @@ export interface PassingRequest {
   readonly timeoutMs: number;
 }
 
+/** One that could not be reached is called so often, while others stand in for it. */
+const CALL_EVERY_MS = 2_000;
+
 /** Requests other than for blobs that run at once; further ones wait. */
 export const MAX_SHORT_REQUESTS = 32;
 /** A request that timed out is repeated no more often: the client waits for the whole of each timeout. */
@@ -80,6 +83,8 @@ export class UpstreamClient {
   readonly #trouble: TroubleLog;
   /** Why the upstream could not be reached the last time: told to those who are refused while the breaker is open. */
   #lastUnreachable: DockyardError | undefined;
+  /** When it was last tried, since it could not be reached. */
+  #calledAtMs: number | undefined;
   readonly #shortSlots = new ConnectionSlots(MAX_SHORT_REQUESTS);
   readonly #base: string;
   readonly #use = new SharedUse();
@@ -120,6 +125,36 @@ export class UpstreamClient {
   /** Resolves when a retired client has closed its connections, or at once if it still has users. */
   async closed(): Promise<void> {
     await this.#closing;
+  }
+
+  /**
+   * False from when the upstream could not be reached until it answers again: whoever has another to ask asks that one first. Now
+   * and then it is called, beside whatever is asked of others.
+   */
+  get isReachable(): boolean {
+    if (this.#calledAtMs === undefined) return true;
+    const nowMs = this.#deps.clock.nowMs();
+    if (nowMs - this.#calledAtMs >= CALL_EVERY_MS) {
+      this.#calledAtMs = nowMs;
+      void this.#call();
+    }
+    return false;
+  }
+
+  async #call(): Promise<void> {
+    const releaseUse = this.hold();
+    try {
+      const url = new URL(this.#base);
+      const { name: upstream, connectTimeoutMs, progressTimeoutMs } = this.config;
+      const sent = { method: 'GET', url, headers: {}, upstream, connectTimeoutMs, progressTimeoutMs } as const;
+      const answer = await exchange(this.#dispatchers.trusted(url), sent);
+      this.#reached();
+      await answer.discard();
+    } catch (err) {
+      this.#deps.log.debug({ err, upstream: this.config.name }, 'upstream still cannot be reached');
+    } finally {
+      releaseUse();
+    }
   }
 
   async #close(onClosed: () => void): Promise<void> {
@@ -313,6 +348,7 @@ export class UpstreamClient {
 
   #reached(): void {
     this.#breaker.succeeded();
+    this.#calledAtMs = undefined;
     this.#trouble.answered();
     this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
   }
@@ -321,6 +357,7 @@ export class UpstreamClient {
     if (!(error instanceof TransientFailure) || !error.isUnreachable) return;
     this.#breaker.failed(pass, error.final.code === 'ERR_ORIGIN_STALLED' ? path : undefined);
     this.#lastUnreachable = error.final;
+    this.#calledAtMs = this.#deps.clock.nowMs();
     this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
   }
 

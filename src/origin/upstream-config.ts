@@ -64,6 +64,8 @@ export const NO_PROXY: ProxyConfig = { httpProxy: '', httpsProxy: '', noProxy: '
 /** All that the origin client is told. */
 export interface OriginConfig {
   readonly upstreams: readonly UpstreamConfig[];
+  /** Names of upstreams that keep the same: what one of them cannot give is asked of the others, in this order. */
+  readonly standIns?: readonly string[] | undefined;
   readonly proxy: ProxyConfig;
 }
 

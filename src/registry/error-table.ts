@@ -128,6 +128,11 @@ export const ERROR_TABLE: Readonly<Record<string, PublicError>> = {
   ERR_MANIFEST_NEEDS: { status: 404, code: 'MANIFEST_BLOB_UNKNOWN' },
   ERR_PAGE_INVALID: { status: 400, code: 'PAGINATION_NUMBER_INVALID' },
   ERR_COLLECTION_RUNNING: { ...BUSY, message: 'garbage is being collected' },
+  // replication
+  ERR_REPLICATION_NOT_A_SEED: { ...BAD_UPSTREAM, message: 'another seed does not tell its changes' },
+  ERR_REPLICATION_ITSELF: { ...BAD_UPSTREAM, message: 'another seed does not tell its changes' },
+  ERR_REPLICATION_ANSWER: { ...BAD_UPSTREAM, message: 'another seed does not tell its changes' },
+  ERR_REPLICATION_NEEDS: { ...BUSY, message: 'an image of another seed is not whole yet' },
   // storage
   ERR_STORAGE_FULL: { status: 507, code: 'UNAVAILABLE', message: 'the storage of this registry is full' },
   ERR_STORAGE_IO: STORE_FAILED,

@@ -14,6 +14,8 @@ import { errorBody } from './middleware/error-response.ts';
 export interface FacadeServerDeps {
   readonly facade: Facade;
   readonly log: Logger;
+  /** Called when no more requests are taken: who is kept waiting on purpose is to be let go. */
+  readonly onClosing?: (() => void) | undefined;
 }
 
 /** Limits of the server, all resolved. */
@@ -52,6 +54,7 @@ export class FacadeServer implements AsyncDisposable {
   readonly #log: Logger;
   readonly #config: FacadeServerConfig;
   readonly #server: Server;
+  readonly #onClosing: () => void;
   readonly #answering = new Map<Duplex, Set<ServerResponse>>();
   #address: AddressInfo | undefined;
   #closed: Promise<void> | undefined;
@@ -63,6 +66,7 @@ export class FacadeServer implements AsyncDisposable {
     this.#facade = deps.facade;
     this.#log = deps.log.child({ component: 'registry' });
     this.#config = config;
+    this.#onClosing = deps.onClosing ?? (() => undefined);
     this.#server = createServer({
       maxHeaderSize: config.maxHeaderSizeBytes,
       headersTimeout: config.headersTimeoutMs,
@@ -114,6 +118,7 @@ export class FacadeServer implements AsyncDisposable {
         resolve();
       });
       for (const response of this.#responses()) response.shouldKeepAlive = false;
+      this.#onClosing();
       this.#server.closeIdleConnections();
     });
     this.#endGraceIn(graceMs);

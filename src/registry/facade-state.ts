@@ -8,7 +8,7 @@ import type { BodyPace } from './request-body.ts';
 import type { BlobService, ListService, ManifestService, RequestContext } from './ports.ts';
 
 /** The name of the paths of another room, in metrics and logs. */
-export type SideRouteName = 'appc';
+export type SideRouteName = 'appc' | 'changes';
 
 /** The name of a route in metrics and logs. */
 export type RouteName = DistributionPath['kind'] | SideRouteName | 'torrent' | 'other';

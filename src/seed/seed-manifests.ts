@@ -104,17 +104,18 @@ export class SeedManifests {
    * @throws {DockyardError} ERR_DELETE_FORBIDDEN, ERR_TAG_IMMUTABLE, ERR_MANIFEST_NOT_IN_REPOSITORY
    */
   async delete(reference: ManifestReference, { repository }: SeedContext): Promise<DeletedManifest> {
-    const { catalog, policy } = this.#deps;
+    const { catalog, clock, policy } = this.#deps;
     const { name } = repository;
+    const deletion = { atMs: clock.nowMs() };
     policy.requireDelete();
     if (reference.kind === 'tag') {
       policy.requireMutable(name, reference.tag);
-      const entry = await catalog.tags.delete(name, reference.tag);
+      const entry = await catalog.tags.delete(name, reference.tag, deletion);
       if (entry !== undefined) return { digest: entry.digest, tag: reference.tag };
       throw seedError('ERR_MANIFEST_NOT_IN_REPOSITORY', `${name} has no tag '${reference.tag}'`);
     }
     const { digest } = reference;
-    if ((await catalog.manifests.delete(name, digest)) !== undefined) return { digest, tag: undefined };
+    if ((await catalog.manifests.delete(name, digest, deletion)) !== undefined) return { digest, tag: undefined };
     throw seedError('ERR_MANIFEST_NOT_IN_REPOSITORY', `${name} has no manifest ${digest}`);
   }
 

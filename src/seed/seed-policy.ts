@@ -33,6 +33,16 @@ export class SeedPolicy {
     return this.#names.some((pattern) => pattern.test(name));
   }
 
+  /** True for a name that is among those that may be kept here, whoever brings it. */
+  accepts(name: RepositoryName): boolean {
+    return this.#names.length === 0 || this.owns(name);
+  }
+
+  /** Whether anything may be deleted. */
+  get allowsDelete(): boolean {
+    return this.#allowDelete;
+  }
+
   /** @throws {DockyardError} ERR_NAME_NOT_ALLOWED */
   requirePush(name: RepositoryName): void {
     const reserved = this.#reserved.find((namespace) => name === namespace || name.startsWith(`${namespace}/`));
@@ -41,7 +51,7 @@ export class SeedPolicy {
         'ERR_NAME_NOT_ALLOWED',
         `'${name}' is below '${reserved}', to which images are not pushed like this`,
       );
-    if (this.#names.length === 0 || this.owns(name)) return;
+    if (this.accepts(name)) return;
     throw seedError('ERR_NAME_NOT_ALLOWED', `'${name}' is not among the repositories that may be pushed here`);
   }
 

@@ -2,14 +2,15 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, expect, test } from 'vitest';
 import { CachedKeyValue } from '../../src/catalog/cached-key-value.ts';
-import type { KeyRange, KeyValueChange } from '../../src/catalog/key-value.ts';
+import type { KeyRange, KeyValue, KeyValueChange } from '../../src/catalog/key-value.ts';
 import { KeyedCatalog } from '../../src/catalog/keyed-catalog.ts';
 import { MemoryKeyValue } from '../../src/catalog/memory-key-value.ts';
 import { openCatalog } from '../../src/catalog/open-catalog.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { parseRepositoryName, type Tag } from '../../src/oci/name.ts';
 import { makeTemporaryDirectory } from './blob-store-fixtures.ts';
-import { describeCatalog } from './catalog.ts';
+import { describeChanges, manifestAt } from './catalog-changes.ts';
+import { describeCatalog, type CatalogPlace } from './catalog.ts';
 
 const directories = new AsyncDisposableStack();
 afterAll(async () => await directories.disposeAsync());
@@ -20,14 +21,68 @@ async function makeFolder(): Promise<string> {
   return join(directory.path, 'catalog');
 }
 
-describeCatalog('catalog in level', async () => {
-  const folder = await makeFolder();
-  return { open: async () => await openCatalog(folder, silent) };
+const KINDS: Readonly<Record<string, () => Promise<CatalogPlace>>> = {
+  'catalog in level': async () => {
+    const folder = await makeFolder();
+    return { open: async () => await openCatalog(folder, silent) };
+  },
+  'catalog in memory': async () => {
+    const entries = new Map<string, Buffer>();
+    return await Promise.resolve({ open: async () => await KeyedCatalog.over(new MemoryKeyValue(entries)) });
+  },
+  'catalog in memory, cached': async () => {
+    const entries = new Map<string, Buffer>();
+    const limits = { maxBytes: 2000, maxValueBytes: 500 };
+    return await Promise.resolve({
+      open: async () => await KeyedCatalog.over(new CachedKeyValue(new MemoryKeyValue(entries), limits)),
+    });
+  },
+};
+for (const [kind, makePlace] of Object.entries(KINDS)) {
+  describeCatalog(kind, makePlace);
+  describeChanges(kind, makePlace);
+}
+
+test('a catalog of a release that kept no changes gets them from what is there', async () => {
+  const database = new MemoryKeyValue();
+  const name = parseRepositoryName('team/app');
+  const image = manifestAt('image', 1000);
+  const before = await KeyedCatalog.over(database);
+  await before.manifests.put(name, image, ['v1' as Tag]);
+  for (const prefix of ['c!', 'f!', 'n!', 'h!'])
+    for (const key of await database.keys({ from: prefix, to: `${prefix}~` }, Infinity))
+      await database.write([{ type: 'del', key }]);
+  const { changes } = await KeyedCatalog.over(database);
+  expect((await changes.list({ after: 0, limit: 10 })).changes).toEqual([
+    { number: 1, repository: name, reference: image.digest, digest: image.digest, atMs: 1000 },
+    { number: 2, repository: name, reference: 'v1', digest: image.digest, atMs: 1000 },
+  ]);
 });
 
-describeCatalog('catalog in memory', async () => {
-  const entries = new Map<string, Buffer>();
-  return await Promise.resolve({ open: async () => await KeyedCatalog.over(new MemoryKeyValue(entries)) });
+test('no change is shown before those that were begun earlier are there', async () => {
+  const below = new MemoryKeyValue();
+  const gates: PromiseWithResolvers<void>[] = [];
+  const slow: KeyValue = {
+    get: async (key) => await below.get(key),
+    keys: async (range, limit) => await below.keys(range, limit),
+    entries: (range) => below.entries(range),
+    write: async (changes) => {
+      await gates.shift()?.promise;
+      await below.write(changes);
+    },
+    close: async () => await below.close(),
+    [Symbol.asyncDispose]: async () => await below.close(),
+  };
+  const catalog = await KeyedCatalog.over(slow);
+  const gate = Promise.withResolvers<void>();
+  gates.push(gate);
+  const first = catalog.manifests.put(parseRepositoryName('slow'), manifestAt('first', 1), []);
+  while (gates.length > 0) await Promise.resolve();
+  await catalog.manifests.put(parseRepositoryName('quick'), manifestAt('second', 2), []);
+  expect(await catalog.changes.list({ after: 0, limit: 10 })).toEqual({ changes: [], upTo: 0 });
+  gate.resolve();
+  await first;
+  expect((await catalog.changes.list({ after: 0, limit: 10 })).changes).toHaveLength(2);
 });
 
 test('a second process is kept out of a catalog, with a clear word', async () => {
@@ -79,14 +134,6 @@ test('a page of 100,000 tags comes in milliseconds, the last as well as the firs
     );
   }
 }, 60_000);
-
-describeCatalog('catalog in memory, cached', async () => {
-  const entries = new Map<string, Buffer>();
-  const limits = { maxBytes: 2000, maxValueBytes: 500 };
-  return await Promise.resolve({
-    open: async () => await KeyedCatalog.over(new CachedKeyValue(new MemoryKeyValue(entries), limits)),
-  });
-});
 
 test('a cache never answers with what was changed meanwhile, and stays within its bounds', async () => {
   const below = new MemoryKeyValue();

@@ -230,11 +230,13 @@ async function succeeds(work: Promise<unknown>): Promise<boolean> {
 }
 
 function slowCatalog(catalog: Catalog, turn: () => Promise<void>): Catalog {
-  const { blobs, manifests, pulls, tags, repositories, sessions } = catalog;
+  const { blobs, changes, manifests, merging, pulls, tags, repositories, sessions } = catalog;
   return {
     repositories: { ...repositories, list: async (...args) => (await turn(), await repositories.list(...args)) },
     sessions,
     pulls,
+    changes,
+    merging,
     blobs: {
       ...blobs,
       get: async (...args) => (await turn(), await blobs.get(...args)),

@@ -9,6 +9,7 @@ import type {
   PeerReport,
   PreheatReport,
   PullReport,
+  ReplicationReport,
   StatusReport,
   TransferReport,
   VerifyReport,
@@ -79,9 +80,28 @@ export class FakeSubject implements AdminSubject {
         freeDiskBytes: 1e9,
       },
       swarm: { enabled: true, hasKey: true, peerId: 'me', peerCount: 1 },
+      replication: this.replication.report(),
       transfers: this.running,
     });
   }
+
+  compared = 0;
+  readonly replication: NonNullable<AdminSubject['replication']> = {
+    report: (): ReplicationReport[] => [
+      {
+        seed: 'seed-b.lan',
+        pendingCount: 3,
+        failingCount: 1,
+        oldestPendingAtMs: 1_000,
+        failuresInARow: 0,
+        lastFailure: 'nobody gives it',
+        lastFailureAtMs: 2_000,
+        lastAnswerAtMs: 3_000,
+        hasCaughtUp: false,
+      },
+    ],
+    compare: () => void (this.compared += 1),
+  };
 
   peers(): PeerReport[] {
     return [

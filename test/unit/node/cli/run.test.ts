@@ -100,7 +100,7 @@ describe('reading a node', () => {
     expect(out).toContain('3.00 KiB peers, 1.00 KiB origin');
   });
 
-  test.each(['status', 'peers', 'blobs', 'pulls', 'webhooks'])('%s --json is JSON', async (command) => {
+  test.each(['status', 'peers', 'blobs', 'pulls', 'webhooks', 'replication'])('%s --json is JSON', async (command) => {
     const { code, out } = await run([command, '--json', '--admin', `http://${admin}/`]);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toBeInstanceOf(Object);

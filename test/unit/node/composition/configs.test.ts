@@ -36,6 +36,7 @@ describe('what only another kind of node does', () => {
     ],
     ['node', [['copies-minimum', 'v*=3']], 'copies.minimum is for seeds'],
     ['seed', [['push-to', 'docker.io']], 'push.to is for plain nodes'],
+    ['node', [['replication-from', 'docker.io']], 'replication.from is for seeds'],
   ] as const)('a %s refuses %j', async ([role, flags, message]) => {
     const config = load(...flags.map(([flag, value]): [string, string] => [flag, value]));
     const log = pino({ level: 'silent' });

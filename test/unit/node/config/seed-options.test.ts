@@ -1,9 +1,10 @@
-/** Options of a seed's bucket and of its webhooks. */
+/** Options of a seed: its bucket, its webhooks, and the other seeds that it follows. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { notifyConfig } from '../../../../node/composition/notifications.ts';
+import { replicationConfig } from '../../../../node/composition/part-configs.ts';
 import { bucketConfig } from '../../../../node/composition/record-storage.ts';
 import { effectiveYaml } from '../../../../node/config/effective.ts';
 import { loadConfig, type LoadedConfig } from '../../../../node/config/load.ts';
@@ -134,6 +135,24 @@ describe('a bucket', () => {
     ['driver: swift', 'allowed: filesystem or s3'],
   ] as const)('{ %s } is refused', ([storage, message]) => {
     expect(problemOf(`storage: { ${storage} }`)).toContain(message);
+  });
+});
+
+describe('other seeds', () => {
+  const upstreams = 'upstreams: { a.lan: "http://a", b.lan: { url: "http://b", stallTimeout: 2s } }';
+
+  test('are asked to wait for less time than the most impatient upstream has', () => {
+    const { config } = load(`{ ${upstreams}, replication: { from: [a.lan, b.lan], keepDeletions: 30d } }`);
+    expect(replicationConfig(config)).toEqual({ waitMs: 1000, keepDeletionsMs: 30 * 86_400_000 });
+  });
+
+  test.for([
+    ['replication: { from: [c.lan] }', "replication.from 'c.lan' is not an upstream of this node"],
+    ['replication: { from: [a.lan, a.lan] }', "replication.from names 'a.lan' twice"],
+    ['push: { to: [a.lan, c.lan] }', "push.to 'c.lan' is not an upstream of this node"],
+    ['replication: { keepDeletions: 1h }', 'keepDeletions'],
+  ] as const)('{ %s } is refused', ([text, message]) => {
+    expect(problemOf(`{ ${upstreams}, ${text} }`)).toContain(message);
   });
 });
 
