@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { describeDistribution } from '../contract/distribution.ts';
+import { describeDistribution, type RunningRegistry } from '../contract/distribution.ts';
 import { requirement } from '../skip-reasons.ts';
 import { seedDrivers, SeedPlace } from '../support/seed-place.ts';
 
@@ -15,7 +15,7 @@ const TIMEOUT_MS = 400_000;
 
 for (const { driver, isReady } of seedDrivers()) {
   describe.skipIf(!isReady)('from the outside', () => {
-    describeDistribution(`a seed over ${driver}`, async () => {
+    const open = async (): Promise<RunningRegistry> => {
       const place = await SeedPlace.open(driver);
       const seed = await place.startSeed({ swarm: { enabled: false } });
       const close = async (): Promise<void> => {
@@ -23,7 +23,9 @@ for (const { driver, isReady } of seedDrivers()) {
         await place[Symbol.asyncDispose]();
       };
       return { url: `http://${seed.facade}`, [Symbol.asyncDispose]: close };
-    });
+    };
+    // The suite of storages has both hash functions for each driver; here one takes half of the time.
+    describeDistribution(`a seed over ${driver}`, open, ['sha256']);
   });
 }
 
