@@ -33,6 +33,7 @@ export function createAdminApp(deps: AdminDeps): Koa {
   addProbes(router, deps);
   addReports(router, deps);
   addActions(router, deps);
+  addSeedActions(router, deps);
   app.use(router.routes()).use(router.allowedMethods());
   return app;
 }
@@ -103,20 +104,6 @@ function addActions(router: Router, { subject, log }: AdminDeps): void {
       if (error !== undefined && !ended.aborted) log.error({ err: error }, 'verifying blobs failed');
     });
   });
-  router.post('/gc', localOnly, (context) => {
-    if (subject.collect === undefined) {
-      context.status = 404;
-      context.body = {
-        error: { code: 'ERR_NOT_A_SEED', message: 'this node is not a seed: it collects its cache itself' },
-      };
-      return;
-    }
-    const ended = endOfResponse(context);
-    const dryRun = context.query['dry-run'] === 'true';
-    sendLines(context, subject.collect({ dryRun, signal: ended }), (error) => {
-      if (error !== undefined && !ended.aborted) log.error({ err: error }, 'garbage could not be collected');
-    });
-  });
   router.post('/preheat', localOnly, (context) => {
     const query = new URLSearchParams(context.querystring);
     const request = {
@@ -137,6 +124,28 @@ function addActions(router: Router, { subject, log }: AdminDeps): void {
     const torrent = await readAtMost(context.req, MAX_METAINFO_BYTES + 1);
     sendLines(context, subject.takeTorrent({ torrent, peers }, { signal: endOfResponse(context) }));
   });
+  router.post('/doctor', localOnly, async (context) => {
+    const signal = AbortSignal.any([endOfResponse(context), AbortSignal.timeout(EXAMINE_TIMEOUT_MS)]);
+    context.body = await subject.examine({ signal });
+  });
+}
+
+/** What only a seed does. */
+function addSeedActions(router: Router, { subject, log }: AdminDeps): void {
+  router.post('/gc', localOnly, (context) => {
+    if (subject.collect === undefined) {
+      context.status = 404;
+      context.body = {
+        error: { code: 'ERR_NOT_A_SEED', message: 'this node is not a seed: it collects its cache itself' },
+      };
+      return;
+    }
+    const ended = endOfResponse(context);
+    const dryRun = context.query['dry-run'] === 'true';
+    sendLines(context, subject.collect({ dryRun, signal: ended }), (error) => {
+      if (error !== undefined && !ended.aborted) log.error({ err: error }, 'garbage could not be collected');
+    });
+  });
   router.post('/replication/compare', localOnly, (context) => {
     if (subject.replication === undefined) {
       context.status = 404;
@@ -148,10 +157,6 @@ function addActions(router: Router, { subject, log }: AdminDeps): void {
   });
   router.post('/webhooks/:name/retry', localOnly, async (context) => {
     context.body = await subject.retryWebhook(context.params['name'] ?? '');
-  });
-  router.post('/doctor', localOnly, async (context) => {
-    const signal = AbortSignal.any([endOfResponse(context), AbortSignal.timeout(EXAMINE_TIMEOUT_MS)]);
-    context.body = await subject.examine({ signal });
   });
 }
 
