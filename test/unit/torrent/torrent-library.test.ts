@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -6,6 +6,7 @@ import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MemoryBlobStore } from '../../../src/content/memory-blob-store.ts';
 import { digestOf, type Digest } from '../../../src/oci/digest.ts';
+import { FolderStorage } from '../../../src/torrent/folder-storage.ts';
 import { TORRENT_ENGINE_DEFAULTS, TorrentEngine } from '../../../src/torrent/torrent-engine.ts';
 import { TorrentLibrary } from '../../../src/torrent/torrent-library.ts';
 import { seededBytes } from '../../contract/blob-store-fixtures.ts';
@@ -27,14 +28,18 @@ describe('the library of torrents', () => {
     await rm(folder, { recursive: true });
   });
 
-  async function openLibrary(blobs: MemoryBlobStore, maxTorrents = 10): Promise<TorrentLibrary> {
+  async function openLibrary(
+    blobs: MemoryBlobStore,
+    maxTorrents = 10,
+    whenFound?: () => Promise<void>,
+  ): Promise<TorrentLibrary> {
     const openEngine = async (): Promise<TorrentEngine> => {
       opened += 1;
       engine = await TorrentEngine.open({ log }, { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 });
       return engine;
     };
     return await TorrentLibrary.open(
-      { blobs, openEngine, recycle: () => undefined, clock, log, metrics: new Registry() },
+      { blobs, openEngine, whenFound, recycle: () => undefined, clock, log, metrics: new Registry() },
       { folder, maxTorrents, trackers: [], isPrivate: false },
     );
   }
@@ -95,5 +100,49 @@ describe('the library of torrents', () => {
     expect(engine?.stats().torrents).toBe(2);
     expect(engine?.has(torrents[1]?.info.infoHash ?? '')).toBe(false);
     expect(await readdir(folder)).toHaveLength(2);
+  });
+
+  test('shares again what lies in storage that is searched first, and hashes none of it anew', async () => {
+    const { blobs, digests } = await storeWith(seededBytes(300_000, 1));
+    const [digest = digestOf(Buffer.alloc(0))] = digests;
+    {
+      await using library = await openLibrary(blobs);
+      await library.ofBlob(digest);
+    }
+    const empty = new MemoryBlobStore({ clock });
+    const found = Promise.withResolvers<void>();
+    const later = { stat: empty.stat.bind(empty), open: blobs.open.bind(blobs) };
+    await using library = await openLibrary(Object.assign(empty, later), 10, async () => await found.promise);
+    const record = join(folder, `blob-${digest.replace(':', '-')}`);
+    const { ino } = await stat(record);
+    empty.stat = blobs.stat.bind(blobs);
+    const asked = library.ofBlob(digest);
+    found.resolve();
+    expect((await asked)?.comment).toBe(digest);
+    expect([engine?.stats().torrents, (await stat(record)).ino]).toEqual([1, ino]);
+  });
+
+  test('does not wait at the end for storage that is still being searched', async () => {
+    const { blobs } = await storeWith();
+    const library = await openLibrary(blobs, 10, async () => await new Promise(() => undefined));
+    await library.close();
+    await expect(library.ofBlob(digestOf(Buffer.from('x')))).resolves.toBeUndefined();
+  });
+
+  test('goes on sharing while a bucket does not answer', async () => {
+    const { blobs, digests } = await storeWith(seededBytes(300_000, 1));
+    const [digest = digestOf(Buffer.alloc(0))] = digests;
+    await using library = await openLibrary(blobs);
+    const metainfo = await library.ofBlob(digest);
+    const open = blobs.open.bind(blobs);
+    let refused = 0;
+    blobs.open = async (asked) => (refused++ === 0 ? undefined : await open(asked));
+    await using leecher = await TorrentEngine.open({ log }, { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 });
+    if (metainfo === undefined) throw new Error('the blob has no torrent');
+    const target = join(folder, 'fetched');
+    const peers = [`127.0.0.1:${engine?.port}`];
+    await leecher.download(metainfo, await FolderStorage.open(metainfo.info, target), { peers });
+    expect(refused).toBeGreaterThan(1);
+    expect((await readFile(target)).equals(seededBytes(300_000, 1))).toBe(true);
   });
 });
