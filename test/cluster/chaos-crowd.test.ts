@@ -33,6 +33,8 @@ describe.skipIf(!hasLab)('while a crowd pulls', () => {
   });
 
   afterEach(async () => {
+    // Where a case failed somebody may be stopped still.
+    for (const node of lab.nodes) node.signal('SIGCONT');
     await lab.expectNothingLeft();
   });
 
