@@ -23,7 +23,8 @@ export const NODE_ERRORS = {
   },
   ERR_ADMIN_ANSWER: {
     meaning: 'What answers at the admin address is not a node of this version, or it refused the request.',
-    remedy: 'Check the address given with `--admin`, and that the command and the node are of the same version.',
+    remedy:
+      'The message has the reason that the node gave; without one, check the address given with `--admin`, and that the command and the node are of the same version.',
   },
   ERR_USAGE: {
     meaning: 'The command line asks for something that does not go together.',

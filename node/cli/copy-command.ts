@@ -1,5 +1,4 @@
 /** `copy`: images from one repository to another, maybe of another registry. */
-import { MultiBar, type SingleBar } from 'cli-progress';
 import { InvalidArgumentError, type Command } from 'commander';
 import { ImageCopy, type CopyEvent } from '../../src/images/image-copy.ts';
 import { listTags } from '../../src/images/registry-lists.ts';
@@ -10,6 +9,7 @@ import { nodeError } from '../errors.ts';
 import { showCount, showDigest, showSize } from '../text-forms.ts';
 import type { CommandContext } from './context.ts';
 import { EXIT } from './exit-codes.ts';
+import { ProgressBars } from './progress-bars.ts';
 import {
   addRegistryFlags,
   openRegistries,
@@ -107,8 +107,7 @@ function isOfOneImage(error: unknown): boolean {
 class CopyReport implements Disposable {
   readonly #terminal: Terminal;
   readonly #isJson: boolean;
-  readonly #bars: MultiBar | undefined;
-  readonly #open = new Map<string, SingleBar>();
+  readonly #bars: ProgressBars | undefined;
   readonly #toldAtMs = new Map<string, number>();
   /** What is told when the bars are gone. */
   readonly #failures: string[] = [];
@@ -116,10 +115,7 @@ class CopyReport implements Disposable {
   constructor(terminal: Terminal, isJson: boolean) {
     this.#terminal = terminal;
     this.#isJson = isJson;
-    this.#bars =
-      isJson || !terminal.isInteractive
-        ? undefined
-        : new MultiBar({ stream: terminal.err, format: '{blob} {bar} {percentage} % {done}', hideCursor: true });
+    this.#bars = isJson ? undefined : ProgressBars.open(terminal, '{blob} {bar} {percentage} % {done}');
   }
 
   tell(event: CopyEvent): void {
@@ -163,7 +159,7 @@ class CopyReport implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#bars?.stop();
+    this.#bars?.[Symbol.dispose]();
     this.#tellFailures();
   }
 
@@ -173,10 +169,8 @@ class CopyReport implements Disposable {
 
   #progress({ digest, sentBytes, sizeBytes }: Extract<CopyEvent, { kind: 'progress' }>): void {
     if (this.#bars !== undefined) {
-      const shown = { blob: showDigest(digest), done: `${showSize(sentBytes)} of ${showSize(sizeBytes)}` };
-      const bar = this.#open.get(digest) ?? this.#bars.create(Math.max(1, sizeBytes), sentBytes, shown);
-      this.#open.set(digest, bar);
-      bar.update(sentBytes, shown);
+      const texts = { blob: showDigest(digest), done: `${showSize(sentBytes)} of ${showSize(sizeBytes)}` };
+      this.#bars.show(digest, { done: sentBytes, total: sizeBytes, texts });
       return;
     }
     if (!this.#isJson) return;
@@ -191,10 +185,7 @@ class CopyReport implements Disposable {
 
   #close(digest: string): void {
     this.#toldAtMs.delete(digest);
-    const bar = this.#open.get(digest);
-    if (bar === undefined) return;
-    this.#bars?.remove(bar);
-    this.#open.delete(digest);
+    this.#bars?.remove(digest);
   }
 
   #line(value: object): void {

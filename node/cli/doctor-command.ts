@@ -2,8 +2,7 @@
 import type { Command } from 'commander';
 import { asError, isDockyardError } from '../../src/oci/error.ts';
 import type { CheckReport, CheckState } from '../admin/reports.ts';
-import { parseHostPort, formatHostPort } from '../config/address.ts';
-import { reachable } from '../composition/admin-subject.ts';
+import { formatHostPort, parseHostPort, reachable } from '../config/address.ts';
 import { checkClients, checkPorts } from '../doctor/host-checks.ts';
 import type { AdminClient } from './admin-client.ts';
 import { addReadFlags, adminClient, type CommandContext, type ReadOptions } from './context.ts';
@@ -45,7 +44,7 @@ async function examine(
       client.readiness(),
       checkPorts(status.addresses),
       client.examine(),
-      checkClients(host.root, host.scopes, url),
+      checkClients(host.root, host.scopes, { url, served: status.upstreams.map(({ name }) => name) }),
     ]);
     const answers: CheckReport = {
       name: 'node',
@@ -65,7 +64,10 @@ async function examine(
     if (!isDockyardError(error)) throw error;
     const remedy = 'Start it (dockyard node, systemctl start dockyard), or give its admin address with --admin.';
     const silent: CheckReport = { name: 'node', state: 'fail', seen: asError(error).message, remedy };
-    return [silent, ...(await checkClients(host.root, host.scopes, 'http://127.0.0.1:5000'))];
+    return [
+      silent,
+      ...(await checkClients(host.root, host.scopes, { url: 'http://127.0.0.1:5000', served: undefined })),
+    ];
   }
 }
 

@@ -5,7 +5,6 @@ import type { NodeConfig } from '../config/schema.ts';
 import { parseDuration } from '../config/quantity.ts';
 import { formatHostPort, parseHostPort } from '../config/address.ts';
 import { nodeError } from '../errors.ts';
-import { runFetchJob } from '../fetch/fetch-job.ts';
 import type { FetchFlags } from '../fetch/job.ts';
 import type { FetchPlace, FetchResult } from '../fetch/fetch-named.ts';
 import { FetchProgress } from '../fetch/progress.ts';
@@ -71,6 +70,7 @@ export function addFetchCommand(program: Command, context: CommandContext): void
     const beganMs = performance.now();
     await interruptible(async (signal) => {
       const job = { wanted: parseWanted(text), text, config, torrentListen, flags, place, progress, workingDirectory };
+      const { runFetchJob } = await import('../fetch/fetch-job.ts');
       await using fetched = await shown(progress, flags, context, async () => await runFetchJob(job, { signal }));
       tell(fetched.result, progress, performance.now() - beganMs, flags, context);
       const { count } = fetched;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { deleteManifest } from '../../src/images/removal.ts';
 import { listRepositories, listTags } from '../../src/images/registry-lists.ts';
+import { inBatches } from '../../src/oci/batches.ts';
 import { asError, isDockyardError } from '../../src/oci/error.ts';
 import { formatManifestReference, type ManifestReference, type Tag } from '../../src/oci/name.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
@@ -58,7 +59,7 @@ async function showImages(
   const place = new RegistryNames(options, facts).registry(registryText);
   await using origin = await openRegistries([place], options, facts);
   let hasHead = false;
-  for await (const names of inBatches(listRepositories(origin, place.name))) {
+  for await (const names of inBatches(listRepositories(origin, place.name), BATCH)) {
     const found = await Promise.all(
       names.map(async (name) => ({ repository: name, tags: await tagsOf(origin, { upstream: place.name, name }) })),
     );
@@ -100,7 +101,7 @@ async function showTags(text: string, options: RegistryOptions, { terminal, fact
   const { registry, repository } = image;
   await using origin = await openRegistries([registry], options, facts);
   let hasHead = false;
-  for await (const tags of inBatches(listTags(origin, repository))) {
+  for await (const tags of inBatches(listTags(origin, repository), BATCH)) {
     const found = await Promise.all(tags.map(async (tag) => ({ tag, ...(await origin.resolveTag(repository, tag)) })));
     if (options.json === true) {
       for (const { tag, digest, mediaType } of found) print(terminal, JSON.stringify({ tag, digest, mediaType }));
@@ -202,15 +203,4 @@ async function removeOne(
 
 function printRows(terminal: Terminal, head: readonly string[], rows: readonly string[][], hasHead: boolean): void {
   for (const line of showTable(head, rows).slice(hasHead ? 1 : 0)) print(terminal, line);
-}
-
-async function* inBatches<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item[]> {
-  let batch: Item[] = [];
-  for await (const item of items) {
-    batch.push(item);
-    if (batch.length < BATCH) continue;
-    yield batch;
-    batch = [];
-  }
-  if (batch.length > 0) yield batch;
 }

@@ -1,10 +1,10 @@
 /** `preheat`: has nodes fetch an image before it is needed. */
-import { MultiBar, type SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import type { PreheatNodeReport, PreheatPlanReport, PreheatReport } from '../admin/reports.ts';
 import { showCount, showDigest, showSize } from '../text-forms.ts';
 import { addReadFlags, adminClient, type CommandContext, type ReadOptions } from './context.ts';
 import { EXIT } from './exit-codes.ts';
+import { ProgressBars } from './progress-bars.ts';
 import { print, type Terminal } from './terminal.ts';
 
 interface PreheatOptions extends ReadOptions {
@@ -36,8 +36,7 @@ export function addPreheatCommand(program: Command, context: CommandContext): vo
 class PreheatShow implements Disposable {
   readonly #terminal: Terminal;
   readonly #isJson: boolean;
-  readonly #bars: MultiBar | undefined;
-  readonly #open = new Map<string, SingleBar>();
+  readonly #bars: ProgressBars | undefined;
   readonly #outcome = { done: 0, failed: 0 };
   /** What is told of nodes when the bars are gone. */
   readonly #ended: string[] = [];
@@ -46,10 +45,7 @@ class PreheatShow implements Disposable {
   constructor(terminal: Terminal, isJson: boolean) {
     this.#terminal = terminal;
     this.#isJson = isJson;
-    this.#bars =
-      isJson || !terminal.isInteractive
-        ? undefined
-        : new MultiBar({ stream: terminal.err, format: '{node} {bar} {percentage} % {done}', hideCursor: true });
+    this.#bars = isJson ? undefined : ProgressBars.open(terminal, '{node} {bar} {percentage} % {done}');
   }
 
   tell(report: PreheatReport): void {
@@ -69,7 +65,7 @@ class PreheatShow implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#bars?.stop();
+    this.#bars?.[Symbol.dispose]();
     for (const line of this.#ended.splice(0)) print(this.#terminal, line);
   }
 
@@ -84,17 +80,11 @@ class PreheatShow implements Disposable {
     const { peerId, address, state, heldBytes, heldBlobs, message, code } = report;
     const name = address === '' ? peerId : address;
     if (state === 'running') {
-      if (this.#bars === undefined) return;
-      const shown = { node: name, done: showSize(heldBytes) };
-      const bar =
-        this.#open.get(peerId) ?? this.#bars.create(Math.max(1, this.#plan?.sizeBytes ?? 1), heldBytes, shown);
-      this.#open.set(peerId, bar);
-      bar.update(heldBytes, shown);
+      const texts = { node: name, done: showSize(heldBytes) };
+      this.#bars?.show(peerId, { done: heldBytes, total: this.#plan?.sizeBytes ?? 1, texts });
       return;
     }
-    const bar = this.#open.get(peerId);
-    if (bar !== undefined) this.#bars?.remove(bar);
-    this.#open.delete(peerId);
+    this.#bars?.remove(peerId);
     const held = `${showCount(heldBlobs, 'blob')}, ${showSize(heldBytes)}`;
     const why = state === 'failed' ? `: ${message ?? 'it did not say why'} (${code ?? 'unknown'})` : '';
     const line = `${state === 'done' ? 'ready ' : 'failed'}  ${name}  ${held}${why}`;

@@ -1,10 +1,6 @@
 /** `node` and `seed`: the commands that run until they are stopped. `key` and `config check`, which prepare them. */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import { pino } from 'pino';
-import { generateSwarmKey } from '../../src/swarm/swarm-key.ts';
-import { readNamedFiles } from '../composition/preflight.ts';
-import { runNode } from '../composition/run-node.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { effectiveYaml } from '../config/effective.ts';
 import type { CommandContext } from './context.ts';
@@ -24,6 +20,7 @@ export function addProcessCommands(program: Command, context: CommandContext): v
     addNodeFlags(command).action(async () => {
       const tell = (line: string): void => void terminal.out.write(`${line}\n`);
       const loadConfig = (): LoadedConfig => loadGivenConfig(command, facts);
+      const { runNode } = await import('../composition/run-node.ts');
       const code = await runNode({ version, role, loadConfig, tell });
       context.exitWith(code === 0 ? EXIT.ok : EXIT.failed);
     });
@@ -31,13 +28,16 @@ export function addProcessCommands(program: Command, context: CommandContext): v
   program
     .command('key')
     .description('print a new swarm key: dockyard key > swarm.key')
-    .action(() => {
+    .action(async () => {
+      const { generateSwarmKey } = await import('../../src/swarm/swarm-key.ts');
       terminal.out.write(generateSwarmKey(randomBytes).toFileText());
     });
   const check = program.command('config').description('the configuration').command('check');
   check.description('say what is wrong with the configuration, or print what a node would use');
   addNodeFlags(check).action(async () => {
     const loaded = loadGivenConfig(check, facts);
+    const { pino } = await import('pino');
+    const { readNamedFiles } = await import('../composition/preflight.ts');
     await readNamedFiles(loaded.config, pino({ level: 'silent' }));
     print(terminal, effectiveYaml(loaded).trimEnd());
   });

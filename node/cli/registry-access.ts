@@ -2,22 +2,15 @@
  * The registries that a command works with, by the names of images as people write them. A name without a host is of the node
  * that `--registry` names; `http://` or `https://` before a name says how its registry is spoken to.
  */
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { pino } from 'pino';
-import { Registry } from 'prom-client';
 import type { ManifestReference } from '../../src/oci/name.ts';
-import { parseRepositoryName } from '../../src/oci/name.ts';
+import { canonicalUpstream, DOCKER_HUB, repositoryAt } from '../../src/oci/docker-hub.ts';
 import { isHost, looksLikeHost, parseImageReference, type ImageReference } from '../../src/oci/reference.ts';
 import type { Repository } from '../../src/oci/repository.ts';
-import { asError } from '../../src/oci/error.ts';
-import { systemClock } from '../../src/origin/clock.ts';
-import { OriginRegistry } from '../../src/origin/origin-registry.ts';
-import { resolveUpstream } from '../../src/origin/upstream-config.ts';
-import { ReplaceableCredentials } from '../composition/credentials.ts';
-import { defaultDockerConfig } from '../config/defaults.ts';
+import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { ProcessFacts } from '../config/option.ts';
 import { nodeError } from '../errors.ts';
+import { usualScheme } from '../usual-scheme.ts';
 
 /** Options of commands that work with registries. */
 export interface RegistryOptions {
@@ -43,13 +36,6 @@ export interface NamedImage {
   readonly text: string;
 }
 
-/** How often a request is tried again: a person waits. */
-const MAX_RETRIES = 2;
-const HUB = { name: 'docker.io', url: 'https://registry-1.docker.io' } as const;
-const HUB_HOSTS: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
-const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/;
-/** What a proxy is not asked for, whatever NO_PROXY says. */
-const NEVER_PROXIED = 'localhost,127.0.0.0/8,::1';
 const DEFAULT_REGISTRY = '127.0.0.1:5000';
 
 /** Adds `--registry`, `--ca` and `--json`. */
@@ -87,9 +73,7 @@ export class RegistryNames {
     const hosted = parseImageReference(isBare ? `${host}:0${rest.slice(slash)}` : rest);
     const hostText = host ?? hosted.host;
     const registry = hostText === undefined ? this.usual : placeOf(hostText, scheme);
-    const isHubShort = registry.name === HUB.name && !hosted.name.includes('/');
-    const name = isHubShort ? parseRepositoryName(`library/${hosted.name}`) : hosted.name;
-    const repository = { upstream: registry.name, name };
+    const repository = repositoryAt(registry.name, hosted.name);
     return { registry, repository, tag: hosted.tag, digest: hosted.digest, text };
   }
 }
@@ -109,34 +93,8 @@ export async function openRegistries(
   options: RegistryOptions,
   facts: ProcessFacts,
 ): Promise<OriginRegistry> {
-  const caPem = options.ca === undefined ? undefined : await readCertificates(options.ca);
-  const urls = new Map<string, string>();
-  for (const { name, url } of places) {
-    const before = urls.get(name);
-    if (before !== undefined && before !== url)
-      throw nodeError('ERR_USAGE', `${name} is named as ${before} and as ${url}`);
-    urls.set(name, url);
-  }
-  const { environment } = facts;
-  const log = pino({ level: 'silent' });
-  const context = { facts, earlier: () => undefined };
-  const upstreams = [...urls].map(([name, url]) => resolveUpstream({ name, url, caPem, maxRetries: MAX_RETRIES }));
-  const noProxy = environment['NO_PROXY'] || environment['no_proxy'] || '';
-  const proxy = {
-    httpProxy: environment['HTTP_PROXY'] || environment['http_proxy'] || '',
-    httpsProxy: environment['HTTPS_PROXY'] || environment['https_proxy'] || '',
-    noProxy: noProxy === '' ? NEVER_PROXIED : `${noProxy},${NEVER_PROXIED}`,
-  };
-  const credentials = new ReplaceableCredentials({ log, clock: systemClock }, defaultDockerConfig(context));
-  return new OriginRegistry({ log, metrics: new Registry(), clock: systemClock, credentials }, { upstreams, proxy });
-}
-
-async function readCertificates(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw nodeError('ERR_CONFIG_UNREADABLE', `--ca: ${asError(cause).message}`, { cause });
-  }
+  const { openClients } = await import('./registry-clients.ts');
+  return await openClients(places, options.ca, facts);
 }
 
 function readRegistry(text: string): RegistryPlace {
@@ -154,8 +112,8 @@ function notARegistry(text: string): Error {
 }
 
 function placeOf(host: string, scheme: string | undefined): RegistryPlace {
-  if (HUB_HOSTS.has(host)) return HUB;
-  return { name: host, url: `${scheme ?? (LOOPBACK.test(host) ? 'http' : 'https')}://${host}` };
+  if (canonicalUpstream(host) === DOCKER_HUB.name) return DOCKER_HUB;
+  return { name: host, url: `${scheme ?? usualScheme(host)}://${host}` };
 }
 
 function splitScheme(text: string): { readonly scheme: string | undefined; readonly rest: string } {

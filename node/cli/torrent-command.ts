@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { nodeDisk, writeNewFile } from '../../src/content/disk.ts';
 import { formatMagnet } from '../../src/torrent/magnet.ts';
-import { makeTorrent, type TorrentSource } from '../../src/torrent/make-torrent.ts';
+import type { TorrentSource } from '../../src/torrent/make-torrent.ts';
 import { encodeMetainfo, type Metainfo } from '../../src/torrent/metainfo.ts';
 import { parseMetainfo } from '../../src/torrent/parse-metainfo.ts';
 import { NODE_OPTIONS } from '../config/tree.ts';
@@ -12,8 +12,6 @@ import { nodeError } from '../errors.ts';
 import { filePathFor, requireFree } from '../fetch/file-output.ts';
 import { outputFailure } from '../fetch/output-failure.ts';
 import { FetchProgress } from '../fetch/progress.ts';
-import { readTorrentFile } from '../fetch/torrent-file.ts';
-import { openTorrentSource } from '../fetch/torrent-what.ts';
 import { showCount, showSize, showUntrusted } from '../text-forms.ts';
 import type { CommandContext } from './context.ts';
 import { progressForm, showProgress } from './fetch-progress.ts';
@@ -47,6 +45,7 @@ export function addTorrentCommands(program: Command, context: CommandContext): v
     .argument('<FILE>', 'a .torrent file')
     .option('--json', 'write JSON for programs')
     .action(async (file: string, options: { json?: boolean }) => {
+      const { readTorrentFile } = await import('../fetch/torrent-file.ts');
       const metainfo = parseMetainfo(await readTorrentFile(resolve(context.facts.workingDirectory, file)));
       if (options.json === true) printJson(context.terminal, reportOf(metainfo));
       else for (const line of torrentLines(metainfo)) print(context.terminal, line);
@@ -75,6 +74,7 @@ function addCreateCommand(torrent: Command, context: CommandContext): void {
     const { metainfo, path } = await interruptible(async (signal) => {
       using _shown = showProgress(progress, context.terminal, progressForm(context.terminal, flags));
       const wanted = { what, from: flags.from, usesStore: flags.data !== undefined, workingDirectory };
+      const { openTorrentSource } = await import('../fetch/torrent-what.ts');
       await using opened = await openTorrentSource(wanted, config, { signal });
       const name = `${opened.source.name}.torrent`;
       const path = await filePathFor(resolve(workingDirectory, flags.output ?? '.'), name);
@@ -100,6 +100,7 @@ async function makeWithProgress(
     progress.totalBytes = sizeBytes;
     progress.received(hashedBytes - progress.doneBytes);
   };
+  const { makeTorrent } = await import('../../src/torrent/make-torrent.ts');
   const info = await makeTorrent(source, { signal, onHashed });
   progress.phase = 'done';
   return info;

@@ -1,7 +1,6 @@
 /** `tracker`: runs one; `tracker register` and `tracker forget`: what a closed one serves. */
 import type { Command } from 'commander';
 import { parseInfoHash } from '../../tracker/registrations.ts';
-import { runTracker } from '../composition/run-tracker.ts';
 import { formatHostPort, type HostPort } from '../config/address.ts';
 import { TRACKER_OPTIONS } from '../config/tree.ts';
 import { nodeError } from '../errors.ts';
@@ -19,6 +18,7 @@ export function addTrackerCommands(program: Command, context: CommandContext): v
     .command('tracker')
     .description('run a tracker: a second way for nodes to find each other, and the meeting point of torrent clients');
   addNodeFlags(tracker, TRACKER_OPTIONS).action(async () => {
+    const { runTracker } = await import('../composition/run-tracker.ts');
     await runTracker(loadGivenTrackerConfig(tracker, facts), (line) => print(terminal, line));
   });
   for (const [name, method, description, done] of [

@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import type { VerifyReport } from '../admin/reports.ts';
-import { openStoppedStore } from '../composition/stopped-store.ts';
 import { nodeError } from '../errors.ts';
 import { addReadFlags, adminClient, type CommandContext, type ReadOptions } from './context.ts';
 import { EXIT } from './exit-codes.ts';
@@ -59,6 +58,7 @@ async function verifyStopped(dataDirectory: string): Promise<Verification> {
     const why = existsSync(dataDirectory) ? 'is not the data folder of a node' : 'does not exist';
     throw nodeError('ERR_DATA_ABSENT', `${dataDirectory} ${why}`);
   }
+  const { openStoppedStore } = await import('../composition/stopped-store.ts');
   const store = await openStoppedStore(dataDirectory);
   const { blobBytes } = await store.blobs.usage();
   return { totalBytes: blobBytes, results: store.blobs.verify(), [Symbol.asyncDispose]: () => store.close() };

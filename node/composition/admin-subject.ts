@@ -7,7 +7,7 @@ import type { Scrubber } from '../../src/seed/scrubber.ts';
 import type { MemberDirectory } from '../../src/swarm/member.ts';
 import type { AdminSubject, ReadinessCheck, SwarmProbe, TransferReports, UpstreamProbe } from '../admin/ports.ts';
 import type { BlobReport, DeadLetterReport, PeerReport, StatusReport, WebhookReport } from '../admin/reports.ts';
-import { formatHostPort, type HostPort } from '../config/address.ts';
+import { formatHostPort, reachable, type HostPort } from '../config/address.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { examineNode } from '../doctor/node-checks.ts';
 import { callHttp } from '../http-call.ts';
@@ -151,10 +151,4 @@ function readinessChecks({ content, members, facade }: AdminSubjectDeps): Readin
     // A node without others serves from its upstreams, so this says what is and never "not ready".
     { name: 'swarm', check: () => Promise.resolve(showCount(members.alive().length - 1, 'other node')) },
   ];
-}
-
-/** An address to call that stands for "all addresses" of this machine. */
-export function reachable(address: HostPort): HostPort {
-  if (address.host === '0.0.0.0') return { host: '127.0.0.1', port: address.port };
-  return address.host === '::' ? { host: '::1', port: address.port } : address;
 }

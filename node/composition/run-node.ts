@@ -4,14 +4,13 @@
  */
 import type { Logger } from 'pino';
 import { asError } from '../../src/oci/error.ts';
-import { formatHostPort } from '../config/address.ts';
+import { formatHostPort, reachable } from '../config/address.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { pullHint } from './pull-hint.ts';
 import { createLog } from './log.ts';
 import type { NodeRole } from './part-configs.ts';
 import { startNode, type RunningNode } from './start-node.ts';
-import { reachable } from './admin-subject.ts';
 
 /** Parts that hang must not keep the process: after the grace time, so long and no longer. */
 const CLOSE_MARGIN_MS = 5_000;
@@ -33,8 +32,12 @@ export async function runNode(deps: RunNodeDeps): Promise<number> {
   log.info({ version: deps.version, pid: process.pid, file, data: config.data }, 'node starting');
   // Heard from the very start: a signal during the start ends the node as soon as it can be ended.
   const signals = listenToSignals();
-  endOnFault(log);
-  const node = await startNode({ log, version: deps.version, role: deps.role }, config);
+  const faults = endOnFault(log);
+  const node = await startNode({ log, version: deps.version, role: deps.role }, config).catch((error: unknown) => {
+    signals.stop();
+    faults.stop();
+    throw error;
+  });
   for (const line of summaryLines(node, deps.role)) deps.tell(line);
   log.info({ addresses: node.addresses, peerId: node.peerId }, 'node started');
   signals.onReload(() => void reload(node, deps, log));
@@ -109,12 +112,13 @@ function listenToSignals(): Signals {
   };
 }
 
-function endOnFault(log: Logger): void {
+function endOnFault(log: Logger): { stop(): void } {
   const end = (fault: unknown): void => {
     log.fatal({ err: asError(fault) }, 'fault that nobody caught');
     process.exit(1);
   };
   process.on('uncaughtException', end).on('unhandledRejection', end);
+  return { stop: () => void process.off('uncaughtException', end).off('unhandledRejection', end) };
 }
 
 /** What a person who starts a node wants to know. */

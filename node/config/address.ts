@@ -39,3 +39,9 @@ export function isLoopbackHost(host: string): boolean {
   const address = host.startsWith('::ffff:') ? host.slice('::ffff:'.length) : host;
   return host === 'localhost' || host === '::1' || (isIPv4(address) && address.startsWith('127.'));
 }
+
+/** An address to call that stands for "all addresses" of this machine. */
+export function reachable(address: HostPort): HostPort {
+  if (address.host === '0.0.0.0') return { host: '127.0.0.1', port: address.port };
+  return address.host === '::' ? { host: '::1', port: address.port } : address;
+}

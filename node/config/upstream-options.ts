@@ -1,9 +1,10 @@
 /** The options of an upstream registry. */
+import { DOCKER_HUB } from '../../src/oci/docker-hub.ts';
 import { count, duration, host, path, text, toggle, url } from './kinds.ts';
 import { list, option, optional, optionFrom, type NamedSpec } from './option.ts';
 
 /** The upstream that is there without any configuration, and where it is. */
-const BUILT_IN_UPSTREAM = { name: 'docker.io', url: 'https://registry-1.docker.io' } as const;
+const BUILT_IN_UPSTREAM = DOCKER_HUB;
 
 const upstreamOptions = {
   url: optionFrom(url(['https', 'http'], 'https://ghcr.io'), {

@@ -1,9 +1,9 @@
 /** The checks of the doctor that are made on the host: ports, and whether clients are pointed at the node. */
 import { connect } from 'node:net';
+import { canonicalUpstream } from '../../src/oci/docker-hub.ts';
 import { asError } from '../../src/oci/error.ts';
 import type { CheckReport, StatusReport } from '../admin/reports.ts';
-import { parseHostPort, type HostPort } from '../config/address.ts';
-import { reachable } from '../composition/admin-subject.ts';
+import { parseHostPort, reachable, type HostPort } from '../config/address.ts';
 import { ALL_REGISTRIES } from '../mirror/containerd.ts';
 import { readContainerdConfig } from '../mirror/containerd-config.ts';
 import { listRegistryMirrors } from '../mirror/daemon-json.ts';
@@ -14,6 +14,8 @@ import { listMirrors, mirrorLocation } from '../mirror/registries-conf.ts';
 import type { MirrorScope } from '../mirror/scope.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
+/** How a file for all registries is told of. */
+const EVERY_REGISTRY = 'all registries';
 
 /** Tries the ports that a node says it listens on, from this host. */
 export async function checkPorts(addresses: StatusReport['addresses']): Promise<CheckReport[]> {
@@ -52,20 +54,32 @@ function tryConnect(address: HostPort): Promise<void> {
   });
 }
 
+/** The node that clients should be pointed at. */
+export interface PointedAt {
+  /** Of its registry. */
+  readonly url: string;
+  /** Names of its upstreams; `undefined` when it did not tell. */
+  readonly served: readonly string[] | undefined;
+}
+
 /**
  * Looks into the configuration of the clients of this host.
  * @param scopes the clients of the system, and those of the user who asks
- * @param url the node's registry
  */
-export async function checkClients(root: string, scopes: readonly MirrorScope[], url: string): Promise<CheckReport[]> {
+export async function checkClients(
+  root: string,
+  scopes: readonly MirrorScope[],
+  node: PointedAt,
+): Promise<CheckReport[]> {
+  const { url } = node;
   const files = new RootedFiles(root);
   const findings: CheckReport[] = [];
   for (const scope of scopes) {
     const suffix = scope.name === 'user' ? ' (rootless)' : '';
     const found = [
-      await checked(`containerd${suffix}`, () => findInContainerd(files, scope, url)),
-      await checked(`docker${suffix}`, () => findInDocker(files, scope, url)),
-      await checked(`podman${suffix}`, () => findInPodman(files, scope, url)),
+      await checked(`containerd${suffix}`, () => findInContainerd(files, scope, node)),
+      await checked(`docker${suffix}`, () => findInDocker(files, scope, node)),
+      await checked(`podman${suffix}`, () => findInPodman(files, scope, node)),
     ];
     findings.push(...found.filter((finding) => finding !== undefined));
   }
@@ -89,7 +103,8 @@ async function checked(
 
 type Finding = Omit<CheckReport, 'name'> | undefined;
 
-async function findInContainerd(files: RootedFiles, scope: MirrorScope, url: string): Promise<Finding> {
+async function findInContainerd(files: RootedFiles, scope: MirrorScope, node: PointedAt): Promise<Finding> {
+  const { url } = node;
   const text = await files.readText(scope.containerdConfig);
   const { certsDirectory } = readContainerdConfig(text, scope.containerdConfig);
   const directory = certsDirectory ?? scope.containerdCerts;
@@ -97,27 +112,42 @@ async function findInContainerd(files: RootedFiles, scope: MirrorScope, url: str
   if (registries.length === 0) return undefined;
   const seen = `${directory} sends ${registries.join(', ')} to ${url}`;
   // nerdctl, which users run without root, looks there by itself.
-  if (certsDirectory !== undefined || scope.name === 'user') return { state: 'ok', seen };
+  if (certsDirectory !== undefined || scope.name === 'user') return finding(seen, registries, node);
   const remedy = `Kubernetes needs config_path in ${scope.containerdConfig}: dockyard mirror install containerd --config-path, then restart containerd.`;
   return { state: 'warn', seen: `${seen}, but config_path is not set`, remedy };
 }
 
-async function findInDocker(files: RootedFiles, scope: MirrorScope, url: string): Promise<Finding> {
+async function findInDocker(files: RootedFiles, scope: MirrorScope, node: PointedAt): Promise<Finding> {
+  const { url } = node;
   const mirrors = listRegistryMirrors(await files.readText(scope.dockerConfig), scope.dockerConfig);
   const registries = await registriesWith(files, scope.dockerCerts, url);
   const hub = mirrors.some((mirror) => mirror.replace(/\/+$/, '') === url) ? ['registry-mirrors'] : [];
   const found = [...hub, ...registries.map((name) => `certs.d/${name}`)];
-  return found.length === 0 ? undefined : { state: 'ok', seen: `${found.join(', ')} name ${url}` };
+  return found.length === 0 ? undefined : finding(`${found.join(', ')} name ${url}`, registries, node);
 }
 
-async function findInPodman(files: RootedFiles, scope: MirrorScope, url: string): Promise<Finding> {
+async function findInPodman(files: RootedFiles, scope: MirrorScope, node: PointedAt): Promise<Finding> {
+  const { url } = node;
   const path = podmanDropIn(scope);
   const text = await files.readText(path);
   if (text === undefined) return undefined;
   const file = { path, text };
   const names = [...text.matchAll(/^prefix = "([^"]+)"/gm)].map(([, name = '']) => name);
   const found = names.filter((name) => listMirrors(file, name).includes(mirrorLocation(url, name)));
-  return found.length === 0 ? undefined : { state: 'ok', seen: `${path} sends ${found.join(', ')} to ${url}` };
+  return found.length === 0 ? undefined : finding(`${path} sends ${found.join(', ')} to ${url}`, found, node);
+}
+
+/** What a client sends to the node is of use where the node serves it; else the client goes on to the registry itself. */
+function finding(seen: string, registries: readonly string[], { served }: PointedAt): Finding {
+  const known = new Set(served?.map(canonicalUpstream));
+  const lacking = registries.filter((name) => {
+    const [host = ''] = name.split('/');
+    return name !== EVERY_REGISTRY && served !== undefined && !known.has(canonicalUpstream(host));
+  });
+  if (lacking.length === 0) return { state: 'ok', seen };
+  const flags = lacking.map((name) => `--upstream ${name}=https://${name}`).join(' ');
+  const remedy = `Start the node with ${flags}, or point the client at it for other registries.`;
+  return { state: 'warn', seen: `${seen}, which does not serve ${lacking.join(', ')}`, remedy };
 }
 
 async function registriesWith(files: RootedFiles, directory: string, url: string): Promise<string[]> {
@@ -125,7 +155,7 @@ async function registriesWith(files: RootedFiles, directory: string, url: string
   for (const name of await files.list(directory)) {
     const path = `${directory}/${name}/hosts.toml`;
     const text = await files.readText(path);
-    if (text !== undefined && hasHost(text, path, url)) found.push(name === ALL_REGISTRIES ? 'all registries' : name);
+    if (text !== undefined && hasHost(text, path, url)) found.push(name === ALL_REGISTRIES ? EVERY_REGISTRY : name);
   }
   return found;
 }

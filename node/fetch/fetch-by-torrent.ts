@@ -5,7 +5,6 @@ import { formatMagnet, parseMagnet, type Magnet } from '../../src/torrent/magnet
 import type { Metainfo } from '../../src/torrent/metainfo.ts';
 import { parseMetainfo } from '../../src/torrent/parse-metainfo.ts';
 import { blobOfTorrent, PartialStorage } from '../../src/torrent/partial-storage.ts';
-import type { WritableTorrentStorage } from '../../src/torrent/storage.ts';
 import { TorrentEngine, type TorrentEngineConfig } from '../../src/torrent/torrent-engine.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { openStoppedStore } from '../composition/stopped-store.ts';
@@ -17,6 +16,7 @@ import { fetchTorrent, type ContentCheck } from './fetch-torrent.ts';
 import type { FetchProgress } from './progress.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { downloadTorrentFile, readTorrentFile } from './torrent-file.ts';
+import { downloadWatched } from './watched-download.ts';
 
 /** Where a torrent comes from. */
 export type TorrentOrigin =
@@ -140,7 +140,7 @@ async function downloadToStore(
   metainfo: Metainfo,
   { place, peers, seed, silenceTimeoutMs }: WantedByTorrent,
   opening: AsyncDisposableStack,
-  { signal }: { signal?: AbortSignal | undefined },
+  options: { signal?: AbortSignal | undefined },
 ): Promise<string> {
   const directory = place.data ?? '';
   const content = opening.use(await openStoppedStore(directory));
@@ -154,32 +154,7 @@ async function downloadToStore(
   }
   const partial = await content.blobs.openPartial(digest, info.sizeBytes);
   const storage = new PartialStorage(info, partial, content.blobs);
-  progress.phase = 'fetching';
-  progress.peerCount = 0;
-  using silence = new SilenceWatch(silenceTimeoutMs, signal);
-  const counted: WritableTorrentStorage = {
-    isEmpty: storage.isEmpty,
-    read: async (range) => await storage.read(range),
-    write: async (offsetBytes, piece) => {
-      await storage.write(offsetBytes, piece);
-      progress.receivedBytes += piece.length;
-      silence.heard();
-    },
-    complete: async () => await storage.complete(),
-    close: async () => await storage.close(),
-  };
-  await engine.download(metainfo, counted, {
-    signal: silence.signal,
-    peers,
-    keepSeeding: seed,
-    onProgress: ({ heldBytes, peers: peerCount }) => {
-      if (heldBytes > progress.doneBytes) silence.heard();
-      progress.doneBytes = Math.min(heldBytes, info.sizeBytes);
-      progress.peerCount = peerCount;
-    },
-  });
-  progress.doneBytes = info.sizeBytes;
-  progress.phase = 'done';
+  await downloadWatched({ engine, progress }, { metainfo, storage, peers, seed, silenceTimeoutMs }, options);
   return directory;
 }
 

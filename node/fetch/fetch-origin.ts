@@ -4,16 +4,14 @@ import { Registry } from 'prom-client';
 import { systemClock } from '../../src/origin/clock.ts';
 import { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import { resolveUpstream, type OriginConfig } from '../../src/origin/upstream-config.ts';
-import { parseRepositoryName } from '../../src/oci/name.ts';
+import { canonicalUpstream, repositoryAt } from '../../src/oci/docker-hub.ts';
 import type { ImageReference } from '../../src/oci/reference.ts';
 import type { Repository } from '../../src/oci/repository.ts';
-import { canonicalUpstream } from '../../src/registry/upstream-route.ts';
 import { originConfig } from '../composition/upstream-table.ts';
 import { ReplaceableCredentials } from '../composition/credentials.ts';
 import type { NodeConfig } from '../config/schema.ts';
 import { nodeError } from '../errors.ts';
-
-const DOCKER_HUB = 'docker.io';
+import { usualScheme } from '../usual-scheme.ts';
 
 /** A registry to fetch from, and the repository in it. Whoever opens it closes it. */
 export interface FetchOrigin extends AsyncDisposable {
@@ -39,13 +37,11 @@ export async function openFetchOrigin(
 ): Promise<FetchOrigin> {
   const table = await originConfig(config);
   const { upstream, origin } = chooseUpstream(reference.host, table, scheme);
-  const isShort = canonicalUpstream(upstream) === DOCKER_HUB && !reference.name.includes('/');
-  const name = isShort ? parseRepositoryName(`library/${reference.name}`) : reference.name;
   const credentials = new ReplaceableCredentials({ log, clock: systemClock }, config.credentials.dockerConfig);
   const registry = new OriginRegistry({ log, metrics: new Registry(), clock: systemClock, credentials }, origin);
   return {
     registry,
-    repository: { upstream, name },
+    repository: repositoryAt(upstream, reference.name),
     [Symbol.asyncDispose]: () => registry.close(),
   };
 }
@@ -75,9 +71,4 @@ export function findUpstream<Upstream extends { readonly name: string }>(
 ): Upstream | undefined {
   const wanted = canonicalUpstream(host);
   return upstreams.find(({ name }) => canonicalUpstream(name) === wanted);
-}
-
-/** On this machine plain HTTP is no risk, and what is tried out there has no certificate. */
-export function usualScheme(host: string): 'http' | 'https' {
-  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i.test(host) ? 'http' : 'https';
 }

@@ -17,7 +17,7 @@ import { filePathFor } from './file-output.ts';
 import { outputFailure } from './output-failure.ts';
 import { takeProcessLock } from './process-lock.ts';
 import type { FetchProgress } from './progress.ts';
-import { SilenceWatch } from './silence-watch.ts';
+import { downloadWatched } from './watched-download.ts';
 import { removeIfEmpty } from './work-folder.ts';
 
 /** Reads all that was fetched; throws when it is not what it should be. */
@@ -114,52 +114,24 @@ async function settle(
 }
 
 async function download(
-  { engine, progress, check }: FetchTorrentDeps,
-  { metainfo, peers, seed, silenceTimeoutMs }: WantedTorrentContent,
+  deps: FetchTorrentDeps,
+  wanted: WantedTorrentContent,
   target: string,
   options: { signal?: AbortSignal | undefined },
 ): Promise<void> {
-  const { info } = metainfo;
+  const { info } = wanted.metainfo;
   await refuseLinks(partPath(target), info);
   const storage = await FolderStorage.open(info, target);
-  const checked: WritableTorrentStorage = {
-    isEmpty: storage.isEmpty,
-    read: async (range) => await storage.read(range),
-    write: async (offsetBytes, piece) => {
-      await storage.write(offsetBytes, piece);
-      progress.receivedBytes += piece.length;
-      silence.heard();
-    },
-    complete: async () => {
-      progress.phase = 'verifying';
-      silence.stop();
-      await check(info, async (range) => await storage.read(range), options);
-      await storage.complete();
-    },
-    close: async () => await storage.close(),
-  };
-  progress.phase = 'fetching';
-  progress.peerCount = 0;
-  using silence = new SilenceWatch(silenceTimeoutMs, options.signal);
+  const check = async (): Promise<void> => await deps.check(info, async (range) => await storage.read(range), options);
   try {
-    await engine.download(metainfo, checked, {
-      signal: silence.signal,
-      peers,
-      keepSeeding: seed,
-      onProgress: ({ heldBytes, peers: peerCount }) => {
-        if (heldBytes > progress.doneBytes) silence.heard();
-        progress.doneBytes = Math.min(heldBytes, info.sizeBytes);
-        progress.peerCount = peerCount;
-      },
-    });
+    await downloadWatched(deps, { ...wanted, storage, check }, options);
   } catch (error) {
     // What is false as a whole is of no use to a later fetch; nor is a file with nothing in it.
-    const isOfUse = !isDockyardError(error, 'ERR_TORRENT_MISMATCH') && (!storage.isEmpty || progress.doneBytes > 0);
+    const hasContent = !storage.isEmpty || deps.progress.doneBytes > 0;
+    const isOfUse = !isDockyardError(error, 'ERR_TORRENT_MISMATCH') && hasContent;
     if (!isOfUse) await rm(partPath(target), { recursive: true, force: true });
     throw error;
   }
-  progress.doneBytes = info.sizeBytes;
-  progress.phase = 'done';
 }
 
 /** Whether every piece is there already. */

@@ -11,7 +11,8 @@ export const CONTENT_ERRORS = {
   },
   ERR_STORE_LOCKED: {
     meaning: 'Another process has the store open.',
-    remedy: 'Stop the other node, or give this one a directory of its own.',
+    remedy:
+      'Stop the node that uses it, or name another data folder with `--data DIR`; `dockyard fetch` needs none with `--output`.',
   },
   ERR_STORE_VERSION: {
     meaning: 'The store was written by a release with another layout, or the directory belongs to something else.',

@@ -20,7 +20,10 @@ const REASONS: Readonly<Record<string, string>> = {
 export function openingFailure(directory: string, error: unknown): Error {
   if (error instanceof Error && error.name === 'DockyardError') return error;
   const what = `the data folder ${directory} cannot be used`;
-  if (isNoSpaceError(error)) return contentError('ERR_STORE_FULL', `${what}: its disk is full`, { cause: error });
+  if (isNoSpaceError(error))
+    return contentError('ERR_STORE_FULL', `${what}: its disk is full; free some of it, or ${ANOTHER}`, {
+      cause: error,
+    });
   return contentError('ERR_STORE_IO', `${what}: ${reasonOf(error)}`, { cause: error });
 }
 

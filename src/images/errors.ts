@@ -1,5 +1,7 @@
 /** The codes of working with images in registries. */
 import { DockyardError, type ErrorDescription, type ErrorDetails } from '../oci/error.ts';
+import type { ManifestReference } from '../oci/name.ts';
+import { formatRepository, type Repository } from '../oci/repository.ts';
 
 export const IMAGE_ERRORS = {
   ERR_IMAGE_UNKNOWN: {
@@ -30,4 +32,10 @@ export function imageError(
   options: { cause?: unknown; details?: ErrorDetails } = {},
 ): DockyardError<ImageErrorCode> {
   return new DockyardError(code, message, options);
+}
+
+/** That a repository lacks an image, in the words by which it was named. */
+export function unknownImage(repository: Repository, reference: ManifestReference): DockyardError<ImageErrorCode> {
+  const what = reference.kind === 'tag' ? `tag '${reference.tag}'` : `image ${reference.digest}`;
+  return imageError('ERR_IMAGE_UNKNOWN', `${formatRepository(repository)} has no ${what}`);
 }

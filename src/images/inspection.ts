@@ -8,7 +8,7 @@ import { formatManifestReference, type ManifestReference } from '../oci/name.ts'
 import { formatRepository, type Repository } from '../oci/repository.ts';
 import type { OriginManifest } from '../origin/origin-manifest.ts';
 import type { OriginRegistry } from '../origin/origin-registry.ts';
-import { imageError } from './errors.ts';
+import { imageError, unknownImage } from './errors.ts';
 import { listAttachments, type Attachment } from './registry-lists.ts';
 
 /** What an inspection needs of the client of registries. */
@@ -108,8 +108,7 @@ export async function requireManifest(
 ): Promise<OriginManifest> {
   const manifest = await origin.fetchManifest(repository, reference, options);
   if (manifest !== undefined) return manifest;
-  const text = formatManifestReference(reference);
-  throw imageError('ERR_IMAGE_UNKNOWN', `${formatRepository(repository)} has no ${text}`);
+  throw unknownImage(repository, reference);
 }
 
 /**

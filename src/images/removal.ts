@@ -1,8 +1,8 @@
 /** Deleting tags and manifests. */
 import { formatManifestReference, type ManifestReference } from '../oci/name.ts';
-import { formatRepository, type Repository } from '../oci/repository.ts';
+import type { Repository } from '../oci/repository.ts';
 import type { OriginRegistry } from '../origin/origin-registry.ts';
-import { imageError } from './errors.ts';
+import { unknownImage } from './errors.ts';
 import { refusal } from './refusal.ts';
 
 /**
@@ -18,7 +18,7 @@ export async function deleteManifest(
   const text = formatManifestReference(reference);
   const answer = await origin.pass(repository, { method: 'DELETE', rest: `manifests/${text}`, headers: {} }, options);
   if (answer.status >= 200 && answer.status < 300) return;
-  if (answer.status === 404) throw imageError('ERR_IMAGE_UNKNOWN', `${formatRepository(repository)} has no ${text}`);
+  if (answer.status === 404) throw unknownImage(repository, reference);
   const what = reference.kind === 'tag' ? `to delete the tag ${text}` : `to delete ${text}`;
   throw refusal(repository, what, answer);
 }

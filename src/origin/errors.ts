@@ -12,11 +12,12 @@ export const ORIGIN_ERRORS = {
   },
   ERR_ORIGIN_UNAVAILABLE: {
     meaning: 'An upstream registry cannot be reached, breaks off, or answers 5xx.',
-    remedy: 'Check the network, the proxy settings and the registry; requests are tried again by themselves.',
+    remedy: 'Check the network, the proxy settings and the registry; a node tries again by itself.',
   },
   ERR_ORIGIN_UNTRUSTED: {
     meaning: 'The TLS certificate of an upstream registry, or of a host that it points to, cannot be verified.',
-    remedy: 'Give the certificate of its authority as `caFile` of the upstream, or renew the certificate.',
+    remedy:
+      'Give the certificate of its authority (`caFile` of the upstream, `--ca` of commands for images), or renew the certificate.',
   },
   ERR_ORIGIN_DENIED: {
     meaning: 'An upstream registry refuses access (401 or 403).',

@@ -45,7 +45,7 @@ export class OriginMetrics {
     });
     this.#breakerOpen = new Gauge({
       name: 'dockyard_origin_breaker_open',
-      help: '1 while an upstream registry is not asked because it cannot be reached, else 0.',
+      help: '1 while an upstream registry is not asked because it has answered nobody for a while, else 0.',
       labelNames: ['upstream'],
       registers,
     });

@@ -2,6 +2,8 @@
 import { asError, isDockyardError, type DockyardError } from '../oci/error.ts';
 import { originError } from './errors.ts';
 
+const CONNECT_TIMEOUT_CODES: ReadonlySet<unknown> = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
+
 /** A failure after which the same request may succeed. Never leaves this layer: `final` does, when patience ends. */
 export class TransientFailure extends Error {
   override readonly name = 'TransientFailure';
@@ -17,6 +19,12 @@ export class TransientFailure extends Error {
     this.final = final;
     this.isUnreachable = facts.isUnreachable;
     this.retryAfterMs = facts.retryAfterMs;
+  }
+
+  /** It took all the time that it was given, as the next attempt may. */
+  get isTimeout(): boolean {
+    const { code, details } = this.final;
+    return code === 'ERR_ORIGIN_STALLED' || CONNECT_TIMEOUT_CODES.has(details['causeCode']);
   }
 
   /** The same failure, of a host other than the upstream's own: it says nothing of the upstream. */

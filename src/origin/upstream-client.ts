@@ -7,7 +7,7 @@ import type { DockyardError } from '../oci/error.ts';
 import { isFailureStatus, statusFailure } from './answer-reading.ts';
 import { parseAuthChallenges } from './auth-challenge.ts';
 import { Authenticator } from './authenticator.ts';
-import { CircuitBreaker } from './circuit-breaker.ts';
+import { CircuitBreaker, type BreakerPass } from './circuit-breaker.ts';
 import type { Clock } from './clock.ts';
 import { ConnectionSlots } from './connection-slots.ts';
 import type { CredentialSource } from './credentials.ts';
@@ -65,6 +65,8 @@ export interface PassingRequest {
 
 /** Requests other than for blobs that run at once; further ones wait. */
 export const MAX_SHORT_REQUESTS = 32;
+/** A request that timed out is repeated no more often: the client waits for the whole of each timeout. */
+const MAX_RETRIES_OF_TIMEOUT = 2;
 
 export class UpstreamClient {
   readonly config: UpstreamConfig;
@@ -160,8 +162,9 @@ export class UpstreamClient {
    */
   async pass(request: PassingRequest, options: { signal?: AbortSignal | undefined }): Promise<HttpAnswer> {
     const releaseUse = this.hold();
+    let breakerPass: BreakerPass | undefined;
     try {
-      this.#refuseWhileResting('push');
+      breakerPass = this.#passWhileUp('push');
       const first = await this.#authorizationToPass(request, options);
       const answer = await this.#passOnce(request, first, options);
       // With a body there is no second try; then the question before it has told what is asked for.
@@ -173,7 +176,7 @@ export class UpstreamClient {
     } catch (error) {
       const failure = request.sourceFailure?.();
       if (failure !== undefined) throw failure;
-      if (error instanceof TransientFailure && error.isUnreachable) this.#unreachable(error.final);
+      if (breakerPass !== undefined) this.#noteFailure(breakerPass, request.path, error);
       throw error;
     } finally {
       releaseUse();
@@ -239,9 +242,9 @@ export class UpstreamClient {
     options: { signal?: AbortSignal | undefined },
   ): Promise<Result> {
     for (let attempt = 0; ; attempt += 1) {
-      this.#refuseWhileResting(request.kind);
+      const pass = this.#passWhileUp(request.kind);
       try {
-        return await this.#attempt(request, read, options);
+        return await this.#attempt(pass, request, read, options);
       } catch (error) {
         if (!(error instanceof TransientFailure)) {
           this.#trouble.failed(error);
@@ -262,19 +265,22 @@ export class UpstreamClient {
 
   /** How long to wait before the next attempt; `undefined` to give up. */
   #delayBeforeNext(failure: TransientFailure, attempt: number, request: UpstreamRequest): number | undefined {
-    const { retryAfterMs } = failure;
-    const isLast = request.patienceMs !== undefined || attempt >= this.config.maxRetries;
+    const { retryAfterMs, final } = failure;
+    const maxRetries = Math.min(this.config.maxRetries, failure.isTimeout ? MAX_RETRIES_OF_TIMEOUT : Infinity);
+    const isLast = request.patienceMs !== undefined || attempt >= maxRetries;
     if (isLast || (retryAfterMs !== undefined && retryAfterMs > RETRY_AFTER_CAP_MS)) {
-      if (retryAfterMs !== undefined) this.#rests.begin(request.kind, retryAfterMs, failure.final);
+      if (retryAfterMs !== undefined) this.#rests.begin(request.kind, retryAfterMs, final);
       return undefined;
     }
     return Math.max(retryAfterMs ?? 0, backoffDelayMs(attempt, this.#deps.random()));
   }
 
-  #refuseWhileResting(kind: RequestKind): void {
+  /** @throws {DockyardError} while the upstream is not to be asked */
+  #passWhileUp(kind: RequestKind): BreakerPass {
     const rest = this.#rests.current(kind);
     if (rest !== undefined) throw rest;
-    if (this.#breaker.tryPass()) return;
+    const pass = this.#breaker.tryPass();
+    if (pass !== undefined) return pass;
     const cause = this.#lastUnreachable;
     const what = cause?.message ?? `upstream '${this.config.name}' cannot be reached`;
     throw originError('ERR_ORIGIN_UNAVAILABLE', `${what}; it is tried again every few seconds`, {
@@ -284,6 +290,7 @@ export class UpstreamClient {
   }
 
   async #attempt<Result>(
+    pass: BreakerPass,
     request: UpstreamRequest,
     read: (answer: HttpAnswer) => Promise<Result>,
     options: { signal?: AbortSignal | undefined },
@@ -299,7 +306,7 @@ export class UpstreamClient {
       return result;
     } catch (error) {
       metrics.request(name, request.kind, outcomeOfError(error));
-      if (error instanceof TransientFailure && error.isUnreachable) this.#unreachable(error.final);
+      this.#noteFailure(pass, request.path, error);
       throw error;
     }
   }
@@ -310,9 +317,10 @@ export class UpstreamClient {
     this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
   }
 
-  #unreachable(why: DockyardError): void {
-    this.#breaker.failed();
-    this.#lastUnreachable = why;
+  #noteFailure(pass: BreakerPass, path: string, error: unknown): void {
+    if (!(error instanceof TransientFailure) || !error.isUnreachable) return;
+    this.#breaker.failed(pass, error.final.code === 'ERR_ORIGIN_STALLED' ? path : undefined);
+    this.#lastUnreachable = error.final;
     this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
   }
 

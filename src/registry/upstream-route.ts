@@ -3,7 +3,7 @@
  * the first component of the path (Podman, `docker pull localhost:5000/ghcr.io/a/b`), or not at all (dockerd's
  * registry-mirrors). Only configured upstreams are ever named by the answer, so that a node is no open proxy.
  */
-import { parseRepositoryName } from '../oci/name.ts';
+import { canonicalUpstream, repositoryAt } from '../oci/docker-hub.ts';
 import { isHost } from '../oci/reference.ts';
 import type { Repository } from '../oci/repository.ts';
 import { registryError } from './errors.ts';
@@ -20,15 +20,6 @@ export interface UpstreamQuestion {
   readonly nameText: string;
   /** All values of `ns`, decoded once; untrusted. */
   readonly namespaces: readonly string[];
-}
-
-const DOCKER_HUB = 'docker.io';
-const DOCKER_HUB_ALIASES: ReadonlySet<string> = new Set(['registry-1.docker.io', 'index.docker.io']);
-
-/** The one spelling of an upstream's name: lower case, and `docker.io` for all of Docker Hub's hosts. */
-export function canonicalUpstream(name: string): string {
-  const lower = name.toLowerCase();
-  return DOCKER_HUB_ALIASES.has(lower) ? DOCKER_HUB : lower;
 }
 
 /**
@@ -100,9 +91,4 @@ function requireUpstream(name: string, upstreams: readonly string[]): string {
     'ERR_UPSTREAM_NOT_CONFIGURED',
     `'${shown}' is not an upstream of this node; an operator can add it with --upstream ${shown}=URL`,
   );
-}
-
-function repositoryAt(upstream: string, nameText: string): Repository {
-  const isShort = canonicalUpstream(upstream) === DOCKER_HUB && !nameText.includes('/') && nameText !== '';
-  return { upstream, name: parseRepositoryName(isShort ? `library/${nameText}` : nameText) };
 }

@@ -7,6 +7,7 @@
  * and need. Memory: the digests of one repository, and of one such part.
  */
 import type { Catalog } from '../catalog/catalog.ts';
+import { inBatches } from '../oci/batches.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/name.ts';
 import type { BlobStorage } from '../storage/blob-storage.ts';
@@ -128,7 +129,7 @@ export class Collector {
     isTrue: () => boolean,
     { rules, signal }: Run,
   ): AsyncGenerator<CollectionEvent, boolean> {
-    for await (const batch of inBatches(garbage.list())) {
+    for await (const batch of inBatches(garbage.list(), BATCH)) {
       signal?.throwIfAborted();
       const removed = await this.#deps.gate.removeFrom(repository, async () => {
         const done: Removal[] = [];
@@ -220,15 +221,4 @@ export class Collector {
       }
     } while (after !== undefined);
   }
-}
-
-async function* inBatches<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item[]> {
-  let batch: Item[] = [];
-  for await (const item of items) {
-    batch.push(item);
-    if (batch.length < BATCH) continue;
-    yield batch;
-    batch = [];
-  }
-  if (batch.length > 0) yield batch;
 }

@@ -25,7 +25,8 @@ import {
 import { storageError } from './errors.ts';
 import type { S3StorageConfig } from './s3-config.ts';
 import { S3Keys } from './s3-keys.ts';
-import { S3Objects, type Multipart, type ObjectFacts, type StoredPart } from './s3-objects.ts';
+import type { Multipart, StoredPart } from './s3-multiparts.ts';
+import { S3Objects, type ObjectFacts } from './s3-objects.ts';
 import { claimPlace } from './s3-owner.ts';
 import { S3PieceNotes } from './s3-piece-notes.ts';
 import { S3Reading, type S3ReadingDeps } from './s3-reading.ts';
@@ -188,7 +189,7 @@ export class S3BlobStorage implements BlobStorage {
     multipart: Multipart,
     options: StorageOptions,
   ): Promise<S3UploadState | undefined> {
-    const found = await this.#objects.listParts(multipart, options);
+    const found = await this.#objects.multiparts.listParts(multipart, options);
     if (found !== undefined) return { ...begun, multipart, parts: wholeParts(found, begun.partSizeBytes) };
     const sealed = await this.#objects.head(multipart.key, options);
     if (sealed !== undefined) return { ...begun, multipart, parts: [], sealed };

@@ -6,7 +6,7 @@
 import { asError } from '../oci/error.ts';
 import type { ConnectionSlots } from '../origin/connection-slots.ts';
 import type { StorageOptions } from './blob-storage.ts';
-import type { StoredPart } from './s3-objects.ts';
+import type { StoredPart } from './s3-multiparts.ts';
 
 const PARTS_AT_ONCE = 2;
 

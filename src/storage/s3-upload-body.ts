@@ -6,7 +6,8 @@ import { asError } from '../oci/error.ts';
 import type { StorageOptions, UploadId } from './blob-storage.ts';
 import { storageError } from './errors.ts';
 import type { S3Keys } from './s3-keys.ts';
-import type { Multipart, ObjectFacts, S3Objects, StoredPart } from './s3-objects.ts';
+import type { Multipart, StoredPart } from './s3-multiparts.ts';
+import type { ObjectFacts, S3Objects } from './s3-objects.ts';
 
 export interface S3UploadBodyDeps {
   readonly objects: S3Objects;
@@ -89,7 +90,7 @@ export class S3UploadBody {
       this.#multipart = undefined;
       throw error;
     }
-    return await this.#deps.objects.putPart(multipart, number, body);
+    return await this.#deps.objects.multiparts.putPart(multipart, number, body);
   }
 
   /** Parts were stored, in order and without a gap. */
@@ -135,7 +136,7 @@ export class S3UploadBody {
     this.#unsaved = undefined;
     const multipart = await this.#multipart;
     if (this.#sealed !== undefined) await objects.delete(keys.staging(this.id));
-    else if (multipart !== undefined) await objects.abortMultipart(multipart);
+    else if (multipart !== undefined) await objects.multiparts.abort(multipart);
     await objects.delete(keys.upload(this.id));
   }
 
@@ -149,7 +150,7 @@ export class S3UploadBody {
   }
 
   async #createMultipart(tail: Buffer): Promise<Multipart> {
-    const multipart = await this.#deps.objects.createMultipart(this.#deps.keys.staging(this.id));
+    const multipart = await this.#deps.objects.multiparts.create(this.#deps.keys.staging(this.id));
     // Before the first part, so that a later process finds the parts.
     await this.#putTail(tail, multipart);
     return multipart;
@@ -168,7 +169,7 @@ export class S3UploadBody {
     try {
       const last = await this.#putLastPart(multipart, options);
       const parts = last === undefined ? this.#parts : [...this.#parts, last];
-      await this.#deps.objects.completeMultipart(multipart, parts, options);
+      await this.#deps.objects.multiparts.complete(multipart, parts, options);
     } catch (error) {
       options.signal?.throwIfAborted();
       // Where the answer to an earlier try was lost, the multipart upload has ended, and the object is there.
@@ -184,11 +185,17 @@ export class S3UploadBody {
     const { objects, keys } = this.#deps;
     if (this.#unsaved !== undefined) {
       if (this.#unsaved.length === 0) return undefined;
-      return await objects.putPart(multipart, this.nextPartNumber, this.#unsaved, options);
+      return await objects.multiparts.putPart(multipart, this.nextPartNumber, this.#unsaved, options);
     }
     if (this.#tailBytes === 0) return undefined;
     await this.#settleObject(options);
-    return await objects.copyPart(multipart, this.nextPartNumber, keys.upload(this.id), this.#tailBytes, options);
+    return await objects.multiparts.copyPart(
+      multipart,
+      this.nextPartNumber,
+      keys.upload(this.id),
+      this.#tailBytes,
+      options,
+    );
   }
 
   /** Makes the upload's object as long as the tail: see `readTail`. */

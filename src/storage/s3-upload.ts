@@ -10,7 +10,8 @@ import type { AppendOptions, StorageOptions, StoredBlob, Upload, UploadId } from
 import { storageError } from './errors.ts';
 import { PieceHasher } from '../content/piece-hasher.ts';
 import type { S3Keys } from './s3-keys.ts';
-import type { ObjectFacts, S3Objects, StoredPart } from './s3-objects.ts';
+import type { StoredPart } from './s3-multiparts.ts';
+import type { ObjectFacts, S3Objects } from './s3-objects.ts';
 import type { S3PieceNotes } from './s3-piece-notes.ts';
 import { S3PartWriter, type WrittenParts } from './s3-part-writer.ts';
 import { S3Reading } from './s3-reading.ts';

@@ -68,9 +68,10 @@ export async function loadSwarmKey(path: string, log: Logger): Promise<SwarmKey>
     if ((facts.mode & 0o004) !== 0) log.warn({ path }, 'swarm key file is readable by everyone: run chmod 600 on it');
     content = await readFile(path);
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (missing) throw invalid(path, 'it does not exist', error);
-    if ((error as NodeJS.ErrnoException).errno !== undefined) throw invalid(path, 'it cannot be read', error);
+    const { code, errno } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw invalid(path, 'it does not exist', error);
+    if (code === 'EACCES') throw invalid(path, 'the user of this process may not read it (chown, chmod 400)', error);
+    if (errno !== undefined) throw invalid(path, `it cannot be read (${code ?? 'unknown'})`, error);
     throw error;
   }
   return parseSwarmKey(content, path);

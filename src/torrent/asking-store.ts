@@ -1,16 +1,17 @@
 /** The chunk store of one torrent in the engine's thread: all that it is asked, it asks the main thread. */
 import type { ChunkRange, ChunkStore } from 'webtorrent';
 import { asError } from '../oci/error.ts';
-import type { WindowCache } from './window-cache.ts';
+import { WINDOW_BYTES, type Window, type WindowCache } from './window-cache.ts';
 
 /** Questions to the main thread. */
 export interface StorageAsker {
   read(id: number, start: number, end: number): Promise<Uint8Array>;
+  /** Reads into the memory of the window cache. */
+  readWindow(id: number, start: number, end: number, offsetBytes: number): Promise<void>;
   write(id: number, offsetBytes: number, bytes: Uint8Array): Promise<void>;
 }
 
-/** What is read at once: enough to make questions rare, little enough that nothing is read in vain. */
-const MAX_WINDOW_BYTES = 1024 * 1024;
+/** What is read at once is a piece, and of small pieces several: a peer asks for all of them, and mostly for the next ones too. */
 const MIN_WINDOW_BYTES = 64 * 1024;
 
 export interface AskingStoreConfig {
@@ -34,7 +35,7 @@ export class AskingStore implements ChunkStore {
     this.#windows = windows;
     this.#config = config;
     this.chunkLength = config.pieceSizeBytes;
-    this.#windowBytes = Math.min(Math.max(config.pieceSizeBytes, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES);
+    this.#windowBytes = Math.min(Math.max(config.pieceSizeBytes, MIN_WINDOW_BYTES), WINDOW_BYTES);
   }
 
   get(index: number, range: ChunkRange | null, done: (error: Error | null, bytes?: Uint8Array) => void): void {
@@ -47,10 +48,18 @@ export class AskingStore implements ChunkStore {
       done(new RangeError('a range outside of its piece was asked for'));
       return;
     }
-    this.#read(start, end).then(
-      (bytes) => done(null, bytes),
-      (error: unknown) => done(asError(error)),
-    );
+    const window = this.#windowOf(start, end);
+    if (window === undefined) {
+      this.#asker.read(this.#config.id, start, end).then(
+        (bytes) => done(null, bytes),
+        (error: unknown) => done(asError(error)),
+      );
+      return;
+    }
+    const offset = start % this.#windowBytes;
+    const bytes = window.bytes.subarray(offset, offset + end - start);
+    if (window.isReady) done(null, bytes);
+    else this.#whenRead(window, () => done(null, bytes), done);
   }
 
   put(index: number, bytes: Uint8Array, done: (error?: Error | null) => void): void {
@@ -69,13 +78,29 @@ export class AskingStore implements ChunkStore {
     done(null);
   }
 
-  async #read(start: number, end: number): Promise<Uint8Array> {
+  /** The window in which a range lies; `undefined` when it has to be read alone. */
+  #windowOf(start: number, end: number): Window | undefined {
     const { id, sizeBytes, isComplete } = this.#config;
-    const windowStart = Math.floor(start / this.#windowBytes) * this.#windowBytes;
-    const windowEnd = Math.min(windowStart + this.#windowBytes, sizeBytes);
-    if (!isComplete || end > windowEnd) return await this.#asker.read(id, start, end);
-    const read = async (from: number, to: number): Promise<Uint8Array> => await this.#asker.read(id, from, to);
-    const window = await this.#windows.get(`${id} ${windowStart}`, windowStart, windowEnd, read);
-    return window.subarray(start - windowStart, end - windowStart);
+    const index = Math.floor(start / this.#windowBytes);
+    const from = index * this.#windowBytes;
+    const to = Math.min(from + this.#windowBytes, sizeBytes);
+    if (!isComplete || end > to) return undefined;
+    const key = `${id} ${index}`;
+    const read = async (offsetBytes: number): Promise<void> => await this.#asker.readWindow(id, from, to, offsetBytes);
+    return this.#windows.find(key) ?? this.#windows.begin(key, to - from, read);
+  }
+
+  #whenRead(window: Window, onRead: () => void, onFailed: (error: Error) => void): void {
+    window.pins += 1;
+    (window.reading ?? Promise.resolve()).then(
+      () => {
+        onRead();
+        this.#windows.unpin(window);
+      },
+      (error: unknown) => {
+        this.#windows.unpin(window);
+        onFailed(asError(error));
+      },
+    );
   }
 }

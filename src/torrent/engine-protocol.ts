@@ -16,6 +16,13 @@ export interface EngineSettings {
   readonly encryption: 'off' | 'prefer' | 'require';
 }
 
+/** What the thread is started with. */
+export interface EngineThreadData {
+  readonly settings: EngineSettings;
+  /** Where windows are read into, by the side that has the disk. */
+  readonly windowMemory: SharedArrayBuffer;
+}
+
 /** What is known of the content that a torrent is begun with. */
 export type StartState = 'complete' | 'empty' | 'unknown';
 
@@ -68,7 +75,15 @@ export type EngineReport =
   | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | { readonly kind: 'removed'; readonly id: number }
   | { readonly kind: 'warning'; readonly id: number; readonly message: string }
-  | { readonly kind: 'read'; readonly askId: number; readonly id: number; readonly start: number; readonly end: number }
+  | {
+      readonly kind: 'read';
+      readonly askId: number;
+      readonly id: number;
+      readonly start: number;
+      readonly end: number;
+      /** Where in the window memory the bytes are to lie; else they come with the answer. */
+      readonly windowOffsetBytes: number | undefined;
+    }
   | {
       readonly kind: 'write';
       readonly askId: number;

@@ -1,7 +1,7 @@
 /** The engine's thread: started, spoken to, started again when it dies, and ended. */
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
-import type { EngineReport, EngineRequest, EngineSettings } from './engine-protocol.ts';
+import type { EngineReport, EngineRequest, EngineSettings, EngineThreadData } from './engine-protocol.ts';
 import { torrentError } from './errors.ts';
 
 export interface EngineThreadDeps {
@@ -18,6 +18,9 @@ const MAX_HEAP_MIB = 512;
 /** Each block that comes is a few objects that live for a second: with the few MiB of the node they would all be moved twice. */
 const YOUNG_HEAP_MIB = 32;
 
+/** What is read ahead for all torrents. Memory that was never read into is none. */
+const WINDOW_MEMORY_BYTES = 32 * 1024 * 1024;
+
 /** The first wait before another thread is started; it doubles up to the longest. */
 const FIRST_RESTART_MS = 1_000;
 const LONGEST_RESTART_MS = 60_000;
@@ -33,6 +36,7 @@ export class EngineThread {
   readonly #deps: EngineThreadDeps;
   #settings: EngineSettings;
   #worker: Worker | undefined;
+  #windowMemory = new SharedArrayBuffer(0);
   #isClosed = false;
   #startedAtMs = 0;
   #restartDelayMs = FIRST_RESTART_MS;
@@ -93,6 +97,11 @@ export class EngineThread {
     else this.post({ kind: 'answer', askId, bytes });
   }
 
+  /** A part of the memory into which windows are read. */
+  window(offsetBytes: number, sizeBytes: number): Uint8Array {
+    return Buffer.from(this.#windowMemory, offsetBytes, sizeBytes);
+  }
+
   setLimits(uploadBytesPerSecond: number, downloadBytesPerSecond: number): void {
     this.#settings = { ...this.#settings, uploadBytesPerSecond, downloadBytesPerSecond };
     this.post({ kind: 'limits', uploadBytesPerSecond, downloadBytesPerSecond });
@@ -119,8 +128,11 @@ export class EngineThread {
   #startWorker(listener?: (report: EngineReport) => void): Worker {
     // In a checkout this file is TypeScript, in the published package JavaScript; the worker beside it likewise.
     const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+    // Of its own: what is still being read for a thread that died must not get into the windows of the next one.
+    this.#windowMemory = new SharedArrayBuffer(WINDOW_MEMORY_BYTES);
+    const workerData: EngineThreadData = { settings: this.#settings, windowMemory: this.#windowMemory };
     const worker = new Worker(new URL(`./engine-worker${extension}`, import.meta.url), {
-      workerData: this.#settings,
+      workerData,
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
     });
     this.#worker = worker;

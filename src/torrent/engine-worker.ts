@@ -7,12 +7,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import WebTorrent, { type Torrent, type TorrentOptions, type Wire } from 'webtorrent';
 import { asError } from '../oci/error.ts';
 import { AskingStore, type StorageAsker } from './asking-store.ts';
-import type { EngineReport, EngineRequest, EngineSettings } from './engine-protocol.ts';
+import type { EngineReport, EngineRequest, EngineThreadData } from './engine-protocol.ts';
+import { sendFromWindows } from './direct-sending.ts';
+import { leaveGiversOfFalsePieces } from './false-pieces.ts';
 import { chooseAmongMissing, type ChoosingTorrent } from './rarest-piece.ts';
+import { askDeeper } from './request-depth.ts';
 import { WindowCache } from './window-cache.ts';
-
-/** What is read ahead for all torrents. */
-const WINDOW_CACHE_BYTES = 32 * 1024 * 1024;
 
 /** Answers that may lie before one slow peer, who asks and does not read; it is left then. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
@@ -31,14 +31,15 @@ const UPLOAD_SLOTS = 20;
 
 if (parentPort === null) throw new TypeError('engine-worker.ts is to be started as a worker thread');
 const port = parentPort;
-const settings = workerData as EngineSettings;
+const { settings, windowMemory } = workerData as EngineThreadData;
 const torrents = new Map<number, Torrent>();
-const windows = new WindowCache(WINDOW_CACHE_BYTES);
+const windows = new WindowCache(windowMemory);
 const asked = new Map<number, { resolve(bytes: Uint8Array | undefined): void; reject(error: Error): void }>();
 let nextAskId = 1;
 let unwrittenBytes = 0;
 let isSlowed = false;
 let downloadLimit = limitOf(settings.downloadBytesPerSecond);
+let uploadLimit = limitOf(settings.uploadBytesPerSecond);
 let uploadedBytes = 0;
 let downloadedBytes = 0;
 
@@ -52,7 +53,7 @@ const client = new WebTorrent({
   natPmp: false,
   tracker: { wrtc: false },
   maxConns: settings.maxPeersPerTorrent,
-  uploadLimit: limitOf(settings.uploadBytesPerSecond),
+  uploadLimit,
   downloadLimit,
   secure: SECURE[settings.encryption],
   userAgent: 'Dockyard',
@@ -77,8 +78,11 @@ async function ask(question: (askId: number) => EngineReport): Promise<Uint8Arra
 
 const asker: StorageAsker = {
   read: async (id, start, end) => {
-    const bytes = await ask((askId) => ({ kind: 'read', askId, id, start, end }));
+    const bytes = await ask((askId) => ({ kind: 'read', askId, id, start, end, windowOffsetBytes: undefined }));
     return bytes ?? new Uint8Array();
+  },
+  readWindow: async (id, start, end, windowOffsetBytes) => {
+    await ask((askId) => ({ kind: 'read', askId, id, start, end, windowOffsetBytes }));
   },
   write: async (id, offsetBytes, bytes) => {
     countUnwritten(bytes.length);
@@ -141,11 +145,18 @@ function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
     report({ kind: 'failed', id, message: asError(error).message });
   });
   torrent.on('warning', (error: unknown) => report({ kind: 'warning', id, message: asError(error).message }));
+  askDeeper(torrent, () => performance.now());
+  leaveGiversOfFalsePieces(torrent, (address) =>
+    report({ kind: 'warning', id, message: `${address} gave false pieces and was left` }),
+  );
   torrent.on('upload', (bytes: number) => (uploadedBytes += bytes));
   torrent.on('download', (bytes: number) => (downloadedBytes += bytes));
   torrent.on('wire', (wire: Wire) => {
+    const peer = torrent._peers.values().find((other) => other.wire === wire);
+    if (peer !== undefined) sendFromWindows(peer, windows, () => uploadLimit !== -1);
     wire.on('request', () => {
-      if (wire._readableState.buffered > MAX_UNSENT_BYTES) wire.destroy();
+      const unsentBytes = wire._readableState.buffered + (peer?.conn?.writableLength ?? 0);
+      if (unsentBytes > MAX_UNSENT_BYTES) wire.destroy();
     });
   });
   torrent.once('infoHash', () => {
@@ -162,7 +173,8 @@ function remove(id: number): void {
 
 function setLimits({ uploadBytesPerSecond, downloadBytesPerSecond }: Extract<EngineRequest, { kind: 'limits' }>): void {
   downloadLimit = limitOf(downloadBytesPerSecond);
-  client.throttleUpload(limitOf(uploadBytesPerSecond));
+  uploadLimit = limitOf(uploadBytesPerSecond);
+  client.throttleUpload(uploadLimit);
   if (!isSlowed) client.throttleDownload(downloadLimit);
 }
 

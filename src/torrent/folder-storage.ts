@@ -42,16 +42,16 @@ export class FolderStorage implements WritableTorrentStorage {
     return storage;
   }
 
-  async read(range: ByteRange): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafeSlow(range.end - range.start);
+  async read(range: ByteRange, into?: Uint8Array): Promise<Uint8Array> {
+    const bytes = into ?? Buffer.allocUnsafeSlow(range.end - range.start);
     await this.#eachPart(range, async (file, part) => {
-      const into = bytes.subarray(part.start - range.start, part.end - range.start);
-      if (file.isPadding) into.fill(0);
+      const target = bytes.subarray(part.start - range.start, part.end - range.start);
+      if (file.isPadding) target.fill(0);
       else
         await this.#withFile(
           file,
           'read',
-          async (handle) => await readAll(handle, into, part.start - file.offsetBytes),
+          async (handle) => await readAll(handle, target, part.start - file.offsetBytes),
         );
     });
     return bytes;
@@ -143,7 +143,7 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function readAll(handle: FileHandle, into: Buffer, position: number): Promise<void> {
+async function readAll(handle: FileHandle, into: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < into.length;) {
     const { bytesRead } = await handle.read(into, done, into.length - done, position + done);
     if (bytesRead === 0) throw new RangeError('the file ends too early');

@@ -24,6 +24,8 @@ export interface LayoutStorageDeps {
   readonly blobs: ReadableBlobs;
   /** Told when a blob is no longer there: the torrent cannot be shared any more. */
   readonly onGone: (digest: Digest) => void;
+  /** Tells that memory that a blob gave may serve again. */
+  readonly recycle: (chunk: Uint8Array) => void;
 }
 
 /** Files one behind the other. */
@@ -41,14 +43,15 @@ export class LayoutStorage implements TorrentStorage {
     });
   }
 
-  async read(range: ByteRange): Promise<Uint8Array> {
+  async read(range: ByteRange, into?: Uint8Array): Promise<Uint8Array> {
     // Slow on purpose: memory of a pool would be shared with the engine's thread instead of handed over.
-    const bytes = Buffer.allocUnsafeSlow(range.end - range.start);
+    const bytes = into ?? Buffer.allocUnsafeSlow(range.end - range.start);
     for (const { file, start } of this.#files) {
       const from = Math.max(range.start, start);
       const to = Math.min(range.end, start + file.sizeBytes);
       if (from >= to) continue;
-      bytes.set(await this.#readFile(file, { start: from - start, end: to - start }), from - range.start);
+      const target = bytes.subarray(from - range.start, to - range.start);
+      await this.#readFile(file, { start: from - start, end: to - start }, target);
     }
     return bytes;
   }
@@ -57,15 +60,20 @@ export class LayoutStorage implements TorrentStorage {
     await Promise.resolve();
   }
 
-  async #readFile(file: LayoutFile, range: ByteRange): Promise<Uint8Array> {
-    if (file.digest === undefined) return file.bytes.subarray(range.start, range.end);
+  async #readFile(file: LayoutFile, range: ByteRange, into: Uint8Array): Promise<void> {
+    if (file.digest === undefined) {
+      into.set(file.bytes.subarray(range.start, range.end));
+      return;
+    }
     const blob = await this.#deps.blobs.open(file.digest);
     if (blob === undefined) {
       this.#deps.onGone(file.digest);
       throw torrentError('ERR_TORRENT_FAILED', `${file.digest} is no longer held`);
     }
     try {
-      return await blob.read(range);
+      const bytes = await blob.read(range);
+      into.set(bytes);
+      this.#deps.recycle(bytes);
     } finally {
       await blob.close();
     }

@@ -49,12 +49,12 @@ export class PartialStorage implements WritableTorrentStorage {
     this.isEmpty = partial.held.count === 0;
   }
 
-  async read(range: ByteRange): Promise<Uint8Array> {
-    if (this.#isComplete) return await this.#readHeld(range);
+  async read(range: ByteRange, into?: Uint8Array): Promise<Uint8Array> {
+    if (this.#isComplete) return await this.#readHeld(range, into);
     const { pieceSizeBytes } = this.#partial.geometry;
     for (let index = Math.floor(range.start / pieceSizeBytes); index * pieceSizeBytes < range.end; index += 1)
       if (!this.#partial.held.has(index)) throw torrentError('ERR_TORRENT_FAILED', `piece ${index} is not there yet`);
-    return copied(await this.#partial.read(range));
+    return copied(await this.#partial.read(range), into);
   }
 
   async write(offsetBytes: number, piece: Uint8Array): Promise<void> {
@@ -80,11 +80,11 @@ export class PartialStorage implements WritableTorrentStorage {
     await this.#partial.close();
   }
 
-  async #readHeld(range: ByteRange): Promise<Uint8Array> {
+  async #readHeld(range: ByteRange, into: Uint8Array | undefined): Promise<Uint8Array> {
     const blob = await this.#blobs.open(this.#digest);
     if (blob === undefined) throw torrentError('ERR_TORRENT_FAILED', `${this.#digest} is no longer held`);
     try {
-      return copied(await blob.read(range));
+      return copied(await blob.read(range), into);
     } finally {
       await blob.close();
     }
@@ -92,8 +92,8 @@ export class PartialStorage implements WritableTorrentStorage {
 }
 
 /** What the store gives may lie in memory that it uses again. */
-function copied(bytes: Uint8Array): Uint8Array {
-  const copy = Buffer.allocUnsafeSlow(bytes.length);
+function copied(bytes: Uint8Array, into?: Uint8Array): Uint8Array {
+  const copy = into ?? Buffer.allocUnsafeSlow(bytes.length);
   copy.set(bytes);
   return copy;
 }

@@ -6,8 +6,11 @@ import type { ByteRange } from '../oci/byte-range.ts';
 
 /** Content that is read. Whoever opened it closes it. */
 export interface TorrentStorage {
-  /** Reads a range whole; pieces at most. The answer is the caller's. */
-  read(range: ByteRange): Promise<Uint8Array>;
+  /**
+   * Reads a range whole; pieces at most.
+   * @param into where to put the bytes, as long as the range; else they lie in memory that is the caller's
+   */
+  read(range: ByteRange, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 

@@ -257,7 +257,7 @@ export class TorrentEngine implements AsyncDisposable {
   #onReport(report: EngineReport): void {
     switch (report.kind) {
       case 'read':
-        void this.#answer(report.askId, async () => await this.#read(report.id, report.start, report.end));
+        this.#onRead(report);
         return;
       case 'write':
         void this.#answer(report.askId, async () => await this.#write(report));
@@ -318,10 +318,14 @@ export class TorrentEngine implements AsyncDisposable {
     }
   }
 
-  async #read(id: number, start: number, end: number): Promise<Uint8Array> {
-    const entry = this.#entries.get(id);
-    if (entry === undefined) throw torrentError('ERR_TORRENT_CLOSED', 'the torrent was removed');
-    return await entry.storage.read({ start, end });
+  #onRead({ askId, id, start, end, windowOffsetBytes }: Extract<EngineReport, { kind: 'read' }>): void {
+    const into = windowOffsetBytes === undefined ? undefined : this.#thread.window(windowOffsetBytes, end - start);
+    void this.#answer(askId, async () => {
+      const entry = this.#entries.get(id);
+      if (entry === undefined) throw torrentError('ERR_TORRENT_CLOSED', 'the torrent was removed');
+      const bytes = await entry.storage.read({ start, end }, into);
+      return into === undefined ? bytes : undefined;
+    });
   }
 
   async #write({ id, offsetBytes, bytes }: Extract<EngineReport, { kind: 'write' }>): Promise<undefined> {

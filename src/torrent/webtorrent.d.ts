@@ -1,7 +1,7 @@
 /** The part of webtorrent 3 that the engine uses. The package brings no types. */
 declare module 'webtorrent' {
   import type { EventEmitter } from 'node:events';
-  import type { Server } from 'node:net';
+  import type { Server, Socket } from 'node:net';
 
   /** Where a torrent's pieces are read from and written to. */
   export interface ChunkStore {
@@ -53,8 +53,20 @@ declare module 'webtorrent' {
   /** A connection to a peer: a duplex stream of messages. */
   export interface Wire extends EventEmitter {
     readonly type: string;
+    readonly remoteAddress?: string;
+    readonly remotePort?: number;
     readonly _readableState: { readonly buffered: number };
+    /** Counts bytes that came, and says how many come in a second. */
+    downloadSpeed: (bytes?: number) => number;
+    /** Sends bytes to the peer, and at the end `null`. */
+    push(bytes: Uint8Array | null): boolean;
     destroy(): void;
+  }
+
+  /** What stands behind a connection. Its event `upload` counts bytes that are sent. */
+  export interface Peer extends EventEmitter {
+    readonly wire: Wire | null;
+    readonly conn: Socket | null;
   }
 
   export interface Torrent extends EventEmitter {
@@ -68,6 +80,9 @@ declare module 'webtorrent' {
     readonly uploadSpeed: number;
     readonly numPeers: number;
     readonly done: boolean;
+    /** Asks a peer for more, if less than it may be was asked of it. */
+    _updateWire: (wire: Wire) => unknown;
+    readonly _peers: ReadonlyMap<string, Peer>;
     addPeer(address: string): boolean;
     destroy(options: { destroyStore: boolean }, done: () => void): void;
   }

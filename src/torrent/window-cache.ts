@@ -1,51 +1,107 @@
 /**
  * Reading ahead: peers ask for 16 KiB at a time, mostly one after the other, and a question to the store for each would
- * cost more than the bytes. Windows are kept while there is room, the least recently used go first.
+ * cost more than the bytes. Windows lie in memory that both threads see: the side that has the disk reads into it, nothing is
+ * copied or handed over, and the same memory serves again and again, so that no collector has to look for it.
+ *
+ * A window goes when another one needs its place, the least recently used first; never while it is read or pinned.
  */
 
-/** Reads `[start, end)`. */
-export type ReadWindow = (start: number, end: number) => Promise<Uint8Array>;
+/** Bytes of one window at most. */
+export const WINDOW_BYTES = 512 * 1024;
+
+/** A place for one window, and what lies there. */
+export interface Window {
+  /** Where it begins in the memory. */
+  readonly offsetBytes: number;
+  /** What was read. */
+  bytes: Buffer;
+  isReady: boolean;
+  /** Set while it is read. */
+  reading: Promise<void> | undefined;
+  /** Who still needs the bytes. */
+  pins: number;
+}
+
+/** Reads a window into the memory that both threads see. */
+export type ReadWindow = (offsetBytes: number) => Promise<void>;
 
 /** Windows of all torrents together. */
 export class WindowCache {
-  readonly #maxBytes: number;
-  readonly #windows = new Map<string, { readonly reading: Promise<Uint8Array>; readonly sizeBytes: number }>();
-  #bytes = 0;
+  readonly #memory: SharedArrayBuffer;
+  readonly #windows: readonly Window[];
+  readonly #free: Window[];
+  readonly #byKey = new Map<string, Window>();
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  /** @param memory room for a whole number of windows */
+  constructor(memory: SharedArrayBuffer) {
+    this.#memory = memory;
+    this.#windows = Array.from({ length: Math.floor(memory.byteLength / WINDOW_BYTES) }, (_, index) => ({
+      offsetBytes: index * WINDOW_BYTES,
+      bytes: Buffer.alloc(0),
+      isReady: false,
+      reading: undefined,
+      pins: 0,
+    }));
+    this.#free = this.#windows.toReversed();
   }
 
-  /** The window of that key; readers that come together share one reading. */
-  async get(key: string, start: number, end: number, read: ReadWindow): Promise<Uint8Array> {
-    const known = this.#windows.get(key);
-    if (known !== undefined) {
-      this.#windows.delete(key);
-      this.#windows.set(key, known);
-      return await known.reading;
-    }
-    const window = { reading: read(start, end), sizeBytes: end - start };
-    this.#windows.set(key, window);
-    this.#bytes += window.sizeBytes;
-    this.#shrink();
-    try {
-      return await window.reading;
-    } catch (error) {
-      // The next reader is to try again.
-      if (this.#windows.get(key) === window) this.#forget(key, window.sizeBytes);
-      throw error;
-    }
+  /** The window of that key, which may still be read; `undefined` when nobody asked for it, or it had to go. */
+  find(key: string): Window | undefined {
+    const window = this.#byKey.get(key);
+    if (window === undefined) return undefined;
+    this.#byKey.delete(key);
+    this.#byKey.set(key, window);
+    return window;
   }
 
-  #shrink(): void {
-    for (const [key, { sizeBytes }] of this.#windows) {
-      if (this.#bytes <= this.#maxBytes) return;
-      this.#forget(key, sizeBytes);
-    }
+  /** Begins to read a window; `undefined` when the bytes of all others are still needed. */
+  begin(key: string, sizeBytes: number, read: ReadWindow): Window | undefined {
+    const window = this.#free.pop() ?? this.#evict();
+    if (window === undefined) return undefined;
+    this.#byKey.set(key, window);
+    window.bytes = Buffer.from(this.#memory, window.offsetBytes, sizeBytes);
+    window.reading = read(window.offsetBytes).then(
+      () => {
+        window.reading = undefined;
+        window.isReady = true;
+      },
+      (error: unknown) => {
+        window.reading = undefined;
+        // The next reader is to try again.
+        this.#byKey.delete(key);
+        this.#free.push(window);
+        throw error;
+      },
+    );
+    // Whoever waits hears of it.
+    window.reading.catch(() => undefined);
+    return window;
   }
 
-  #forget(key: string, sizeBytes: number): void {
-    this.#windows.delete(key);
-    this.#bytes -= sizeBytes;
+  /** Keeps the window in which the bytes lie, until `unpin`; `undefined` when they lie elsewhere. */
+  pin(bytes: Uint8Array): Window | undefined {
+    if (bytes.buffer !== this.#memory) return undefined;
+    const window = this.#windows[Math.floor(bytes.byteOffset / WINDOW_BYTES)];
+    if (window !== undefined) window.pins += 1;
+    return window;
+  }
+
+  unpin(window: Window): void {
+    window.pins -= 1;
+  }
+
+  /** True when the bytes lie in memory that other bytes will lie in later. */
+  owns(bytes: Uint8Array): boolean {
+    return bytes.buffer === this.#memory;
+  }
+
+  #evict(): Window | undefined {
+    for (const [key, window] of this.#byKey) {
+      if (window.pins > 0 || window.reading !== undefined) continue;
+      this.#byKey.delete(key);
+      window.isReady = false;
+      return window;
+    }
+    return undefined;
   }
 }

@@ -31,6 +31,8 @@ export class Channel {
   remoteComplete = false;
   /** The peer goes by another piece map than this node: that its pieces differ does not prove that it lies. */
   isDisputing = false;
+  /** What was sent to the peer of pieces. */
+  sentBytes = 0;
   /** When the peer was last told of others. */
   namedOthersAtMs = -Infinity;
   #remoteHas: Bitfield | undefined;
@@ -102,6 +104,13 @@ export class Channel {
 
   remoteHas(piece: number): boolean {
     return this.remoteComplete || (this.#remoteHas?.has(piece) ?? false);
+  }
+
+  /** What the peer lacks: it does not tell those of its pieces who have them, but what was sent to it is known. */
+  get remainingBytes(): number {
+    if (this.#geometry === undefined || this.remoteComplete) return 0;
+    const { sizeBytes, pieceSizeBytes } = this.#geometry;
+    return Math.max(0, sizeBytes - Math.max(this.sentBytes, (this.#remoteHas?.count ?? 0) * pieceSizeBytes));
   }
 
   /** The peer told that it has a piece; false when that was known, or the piece does not exist. */

@@ -181,12 +181,15 @@ export class Exchange {
     this.#news.announce(piece, only);
   }
 
-  /** The blob is complete and verified: this node's own statements over all of it take the place of the others. */
+  /**
+   * The blob is complete and verified: this node's own statements over all of it take the place of the others. Those who have all of it
+   * are told too: they keep its file open for as long as they think that somebody lacks something.
+   */
   becomeComplete(statements: readonly Statement[]): void {
     this.#map?.replaceAll(statements);
     this.#news.flush();
     for (const channel of this.#channels.values()) {
-      if (!channel.isJoined || channel.remoteComplete) continue;
+      if (!channel.isJoined) continue;
       this.#news.sendOwnStatements(channel);
       this.#sendJoin(channel);
     }

@@ -37,8 +37,11 @@ const SEARCH_AGAIN_MS = 1000;
 const FOLLOWER_PATIENCE_MS = 2500;
 /** Where the origin is out of reach and peers have nothing new for so long, nothing more is to be expected. */
 const HOPELESS_MS = 20_000;
-/** A client that has got a part has nowhere else to go: a partition may heal, and be noticed, within this time. */
-const HOPELESS_IN_THE_MIDDLE_MS = 60_000;
+/**
+ * A client that has got a part is kept waiting longer: within this time a partition may heal, or the dead be noticed. Not for ever: a
+ * body that ends short is resumed by its client where it ended, and where there are other hosts to ask, at those.
+ */
+const HOPELESS_IN_THE_MIDDLE_MS = 30_000;
 
 export function planJourney(view: JourneyView): JourneySteps {
   const searched = view.searchedAtMs !== undefined;

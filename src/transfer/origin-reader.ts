@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BufferPool } from '../content/buffer-pool.ts';
 import { PIECE_HASH_BYTES, type PieceGeometry } from '../content/geometry.ts';
-import { asError } from '../oci/error.ts';
+import { asError, isDockyardError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/repository.ts';
 import { transferError } from './errors.ts';
@@ -54,7 +54,7 @@ export const BATCH_MS = 40;
 export const FIRST_BATCH_MS = 5;
 /** An origin that failed is tried again after this time, for those who are still waiting for what they lack. */
 const TRY_AGAIN_MS = 3_000;
-/** A reading that broke after some bytes is begun again, after this pause; one that brought nothing is not. */
+/** A reading that broke after some bytes is begun again, after this pause; one that brought nothing, or ended in silence, is not. */
 const RETRY_PAUSE_MS = 300;
 
 export class OriginReader {
@@ -134,7 +134,9 @@ export class OriginReader {
 
   #onFailure(error: Error): void {
     this.#error = error;
-    this.#fruitless = this.#cameBytes > 0 ? 0 : this.#fruitless + 1;
+    // One that says nothing has been asked again already, for the whole of what it may be silent each time.
+    const isWorthAnother = this.#cameBytes > 0 && !isDockyardError(error, 'ERR_ORIGIN_STALLED');
+    this.#fruitless = isWorthAnother ? 0 : this.#fruitless + 1;
     this.#cameBytes = 0;
     this.#settle(this.#fruitless === 0 ? 'idle' : 'failed');
     if (this.#state === 'failed') this.#tryAgainLater();

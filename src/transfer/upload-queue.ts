@@ -1,6 +1,6 @@
 /**
- * What peers asked for, sent piece by piece. Links take turns by their sockets' own pace, the channels of one link by
- * turns in chunks, so that a small blob is not behind a large one. A few pieces are read ahead for each link, no more:
+ * What peers asked for, sent piece by piece. Links take turns by their sockets' own pace, the channels of one link as
+ * `UploadTurns` says, so that a small blob is not behind a large one. A few pieces are read ahead for each link, no more:
  * what waits here is bounded by `uploadQueuePieces` numbers and `READ_AHEAD` buffers for a link.
  */
 import { asError } from '../oci/error.ts';
@@ -8,6 +8,7 @@ import type { BufferPool } from '../content/buffer-pool.ts';
 import type { Link } from '../swarm/link/link.ts';
 import { MAX_CHUNK_BYTES } from '../swarm/link/frame.ts';
 import type { Channel } from './channel.ts';
+import { UploadTurns } from './upload-turns.ts';
 
 /** Pieces of one link that may be in memory, being read or sent. */
 const READ_AHEAD = 4;
@@ -45,8 +46,9 @@ interface Sending extends Want {
 }
 
 interface Lane {
-  /** Wants by channel; the key order is the order of turns. */
+  /** Wants by channel; who was served last is last. */
   readonly wants: Map<Channel, Want[]>;
+  readonly turns: UploadTurns;
   wantCount: number;
   readonly reading: Set<Want>;
   sending: Sending[];
@@ -73,14 +75,21 @@ export class UploadQueue {
     let lane = this.#lanes.get(channel.link);
     if (lane === undefined) {
       if (this.#lanes.size >= this.#config.uploadSlots) return [...pieces];
-      lane = { wants: new Map(), wantCount: 0, reading: new Set(), sending: [], waitsForRate: false };
+      lane = {
+        wants: new Map(),
+        turns: new UploadTurns(),
+        wantCount: 0,
+        reading: new Set(),
+        sending: [],
+        waitsForRate: false,
+      };
       this.#lanes.set(channel.link, lane);
     }
     const room = Math.max(0, this.#config.uploadQueuePieces - lane.wantCount);
     const taken = pieces.slice(0, room).map((piece) => ({ channel, piece, read, isCancelled: false }));
     const queued = lane.wants.get(channel);
-    if (queued === undefined) lane.wants.set(channel, taken);
-    else queued.push(...taken);
+    if (queued !== undefined) queued.push(...taken);
+    else if (taken.length > 0) lane.wants.set(channel, taken);
     lane.wantCount += taken.length;
     this.pump(channel.link);
     return pieces.slice(room);
@@ -149,6 +158,7 @@ export class UploadQueue {
     const onLeft = isLast ? (): void => this.#deps.memory.release(sending.bytes) : undefined;
     sending.way ??= link.forChunks;
     sending.way.sendChunk(channel.remoteId, piece, offset, chunk, onLeft);
+    channel.sentBytes += length;
     this.#deps.onSent(channel, length);
     sending.offset += length;
     if (sending.offset < sending.bytes.length) this.#putBack(lane, sending);
@@ -184,15 +194,14 @@ export class UploadQueue {
   }
 
   #nextWant(lane: Lane): Want | undefined {
-    for (const [channel, queued] of lane.wants) {
-      const want = queued.shift();
-      lane.wants.delete(channel);
-      if (want === undefined) continue;
-      lane.wantCount -= 1;
-      if (queued.length > 0) lane.wants.set(channel, queued);
-      return want;
-    }
-    return undefined;
+    const channel = lane.turns.next(lane.wants.keys());
+    const queued = channel === undefined ? undefined : lane.wants.get(channel);
+    const want = queued?.shift();
+    if (channel === undefined || queued === undefined || want === undefined) return undefined;
+    lane.wants.delete(channel);
+    lane.wantCount -= 1;
+    if (queued.length > 0) lane.wants.set(channel, queued);
+    return want;
   }
 
   #retire(link: Link, lane: Lane): void {

@@ -10,12 +10,7 @@ import { join } from 'node:path';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { rankHomes } from '../../src/swarm/home.ts';
 import { requirement } from '../skip-reasons.ts';
-import {
-  pushBlob,
-  requireDockerRegistry,
-  startDockerRegistry,
-  type DockerRegistry,
-} from '../support/docker-registry.ts';
+import { pushBlob, requireDockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
 import { NetworkLab, type LabHost } from '../support/network-lab.ts';
 import { until } from '../support/programs.ts';
 import { ChaosNode } from './chaos-node.ts';
@@ -48,23 +43,33 @@ export interface CrowdMember {
 export interface ChaosLabOptions {
   /** Called before the nodes are started; answers further flags of every node. */
   readonly prepare?: (lab: ChaosLab) => Promise<readonly string[]>;
+  /** The first node is a seed; what the others read comes from there, and no other registry is. */
+  readonly hasSeed?: boolean;
+}
+
+/** Where blobs are pushed. */
+interface Desk {
+  push(bytes: Buffer): Promise<unknown>;
+  stop?(): Promise<void>;
 }
 
 export class ChaosLab implements AsyncDisposable {
   readonly net: NetworkLab;
   readonly folder: string;
   readonly nodes: ChaosNode[] = [];
+  /** Where the registry is, or the seed. */
   readonly originHost: LabHost;
-  /** Where blobs are pushed: it shares its storage with the one that the nodes read. */
-  readonly #desk: DockerRegistry;
+  readonly #hasSeed: boolean;
+  #desk: Desk;
   #flags: readonly string[] = [];
   #origin: ChildProcess | undefined;
 
-  private constructor(net: NetworkLab, folder: string, originHost: LabHost, desk: DockerRegistry) {
+  private constructor(net: NetworkLab, folder: string, originHost: LabHost, hasSeed: boolean) {
     this.net = net;
     this.folder = folder;
     this.originHost = originHost;
-    this.#desk = desk;
+    this.#hasSeed = hasSeed;
+    this.#desk = { push: async (bytes) => await this.#pushToSeed(bytes) };
   }
 
   /**
@@ -76,11 +81,12 @@ export class ChaosLab implements AsyncDisposable {
     const key = `/key/swarm/psk/1.0.0/\n/base16/\n${randomBytes(32).toString('hex')}\n`;
     await writeFile(join(folder, 'swarm.key'), key, { mode: 0o600 });
     const originHost = await net.addHost('origin', { rateBits: RATE_BITS });
-    const lab = new ChaosLab(net, folder, originHost, await startDockerRegistry(folder));
+    const hasSeed = options.hasSeed === true;
+    const lab = new ChaosLab(net, folder, originHost, hasSeed);
     try {
-      await lab.startOrigin();
-      const hosts: LabHost[] = [];
-      for (let index = 0; index < nodeCount; index += 1)
+      if (!hasSeed) await lab.#openRegistry();
+      const hosts = hasSeed ? [originHost] : [];
+      for (let index = hosts.length; index < nodeCount; index += 1)
         hosts.push(await net.addHost(`n${index}`, { rateBits: RATE_BITS }));
       lab.#flags = (await options.prepare?.(lab)) ?? [];
       lab.nodes.push(...(await Promise.all(hosts.map(async (host) => await lab.#startNode(host, hosts)))));
@@ -105,6 +111,25 @@ export class ChaosLab implements AsyncDisposable {
 
   get originUrl(): string {
     return `http://${this.originHost.address}:${REGISTRY_PORT}`;
+  }
+
+  /** Blobs are pushed to a registry that shares its storage with the one that the nodes read. */
+  async #openRegistry(): Promise<void> {
+    const registry = await startDockerRegistry(this.folder);
+    this.#desk = {
+      push: async (bytes) => await pushBlob(registry.url, REPOSITORY, bytes),
+      stop: async () => await registry.stop(),
+    };
+    await this.startOrigin();
+  }
+
+  async #pushToSeed(bytes: Buffer): Promise<void> {
+    const digest = digestOf(bytes);
+    const path = join(this.folder, digest);
+    await writeFile(path, bytes);
+    const url = `http://127.0.0.1:${REGISTRY_PORT}/v2/${REPOSITORY}/blobs/uploads/?digest=${digest}`;
+    await this.net.exec(this.originHost, 'curl', ['-sSf', '--data-binary', `@${path}`, url]);
+    await rm(path);
   }
 
   /** Starts the registry that nodes read from, or starts it again. */
@@ -132,7 +157,7 @@ export class ChaosLab implements AsyncDisposable {
   /** Pushes a blob that nobody has, at home with the node given, or anywhere. */
   async push(options: { home?: { peerId: string }; sizeBytes?: number } = {}): Promise<ChaosBlob> {
     const blob = this.makeBlob(options);
-    await pushBlob(this.#desk.url, REPOSITORY, blob.bytes);
+    await this.#desk.push(blob.bytes);
     return blob;
   }
 
@@ -148,13 +173,13 @@ export class ChaosLab implements AsyncDisposable {
 
   /** Has a node read a blob for a client on its host. */
   read(node: ChaosNode, { digest }: ChaosBlob): WatchedRead {
-    return new WatchedRead(this.net, node.host, blobUrl(digest));
+    return new WatchedRead(this.net, node.host, blobUrl(digest, node.role === 'seed' ? '' : `?ns=${UPSTREAM}`));
   }
 
   /** Has several nodes read a blob at once, and waits until each client has a share of it. */
   async readInCrowd(nodes: readonly ChaosNode[], blob: ChaosBlob, share = 1 / 3): Promise<CrowdMember[]> {
     const crowd = nodes.map((node) => ({ node, read: this.read(node, blob) }));
-    await Promise.all(crowd.map(async ({ read }) => await read.untilBytes(BLOB_BYTES * share)));
+    await Promise.all(crowd.map(async ({ read }) => await read.untilBytes(blob.bytes.length * share)));
     for (const { read } of crowd) read.forgetSilence();
     return crowd;
   }
@@ -172,6 +197,16 @@ export class ChaosLab implements AsyncDisposable {
     return node;
   }
 
+  /** The sum of a metric over nodes, and over the label values that are not given. */
+  async sumOfMetric(
+    name: string,
+    labels: Record<string, string> = {},
+    nodes: readonly ChaosNode[] = this.nodes,
+  ): Promise<number> {
+    const values = await Promise.all(nodes.map(async (node) => await node.metric(name, labels)));
+    return values.reduce((sum, value) => sum + value, 0);
+  }
+
   /** Starts a node again that was killed, on what it had. */
   async restart(node: ChaosNode): Promise<void> {
     const hosts = this.nodes.map(({ host }) => host);
@@ -186,7 +221,7 @@ export class ChaosLab implements AsyncDisposable {
 
   async close(): Promise<void> {
     await this.net.close();
-    await this.#desk.stop();
+    await this.#desk.stop?.();
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -209,17 +244,17 @@ export class ChaosLab implements AsyncDisposable {
     const data = join(this.folder, host.name);
     await mkdir(data, { recursive: true });
     const config = join(this.folder, `${host.name}.yml`);
-    await writeFile(
-      config,
-      JSON.stringify({ upstreams: { [UPSTREAM]: { url: this.originUrl, connectTimeout: '1s', stallTimeout: '1s' } } }),
-    );
+    const upstream = { url: this.originUrl, connectTimeout: '1s', stallTimeout: '1s' };
+    const role = this.#hasSeed && host === this.originHost ? 'seed' : 'node';
+    const own = role === 'seed' ? { push: { names: ['**'] } } : { upstreams: { [UPSTREAM]: upstream } };
+    await writeFile(config, JSON.stringify(own));
     const bootstrap = hosts.filter((other) => other !== host).slice(0, 2);
     const args = [
       ...['--config', config, '--swarm-key', this.keyFile, '--swarm-mdns=false', '--transfer-linger', '500ms'],
       ...bootstrap.flatMap(({ address }) => ['--bootstrap', `${address}:5002`]),
       ...this.#flags,
     ];
-    return await ChaosNode.start(this.net, host, { data, args, before });
+    return await ChaosNode.start(this.net, host, { data, args, role, before });
   }
 }
 
@@ -234,6 +269,6 @@ export function readsElsewhere(crowd: readonly CrowdMember[], victim: ChaosNode)
 }
 
 /** Where a client on the host of a node asks for a blob. */
-export function blobUrl(digest: Digest): string {
-  return `http://127.0.0.1:5000/v2/${REPOSITORY}/blobs/${digest}?ns=${UPSTREAM}`;
+function blobUrl(digest: Digest, search: string): string {
+  return `http://127.0.0.1:5000/v2/${REPOSITORY}/blobs/${digest}${search}`;
 }

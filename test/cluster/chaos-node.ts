@@ -9,13 +9,15 @@ const ADMIN = 'http://127.0.0.1:5001';
 export class ChaosNode implements WatchedNode {
   readonly lab: LabNode;
   readonly data: string;
+  readonly role: 'node' | 'seed';
   readonly peerId: string;
   readonly facadePort = 5000;
   #watch: LeakWatch | undefined;
 
-  private constructor(lab: LabNode, data: string, peerId: string) {
+  private constructor(lab: LabNode, data: string, role: 'node' | 'seed', peerId: string) {
     this.lab = lab;
     this.data = data;
+    this.role = role;
     this.peerId = peerId;
   }
 
@@ -23,11 +25,12 @@ export class ChaosNode implements WatchedNode {
   static async start(
     net: NetworkLab,
     host: LabHost,
-    options: { data: string; args: readonly string[]; before?: ChaosNode | undefined },
+    options: { data: string; args: readonly string[]; role: 'node' | 'seed'; before?: ChaosNode | undefined },
   ): Promise<ChaosNode> {
-    const lab = await withCollector(async () => await LabNode.start(net, host, options.data, options.args));
+    const { data, args, role } = options;
+    const lab = await withCollector(async () => await LabNode.start(net, host, data, args, role));
     const status = JSON.parse(await lab.get(`${ADMIN}/status`)) as { swarm: { peerId?: string } };
-    const node = new ChaosNode(lab, options.data, status.swarm.peerId ?? '');
+    const node = new ChaosNode(lab, data, role, status.swarm.peerId ?? '');
     if (options.before !== undefined) node.#watch = options.before.#watch?.for(node);
     return node;
   }
@@ -38,6 +41,10 @@ export class ChaosNode implements WatchedNode {
 
   get name(): string {
     return this.host.name;
+  }
+
+  get isRegistry(): boolean {
+    return this.role === 'seed';
   }
 
   get pid(): number {

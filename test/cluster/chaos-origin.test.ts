@@ -28,6 +28,11 @@ const REPOSITORY = 'team/app';
 const BLOB_BYTES = 3 * MIB;
 const SMALL_BYTES = 50_000;
 const EARLY_BYTES = 100_000;
+const STALL_TIMEOUT = '500ms';
+/** For the first word on an origin that says nothing: three stalls of who reads it, and three of who followed. */
+const MAX_REFUSAL_MS = 8_000;
+/** Without a stall. */
+const AT_ONCE_MS = 400;
 
 const FAULTS: readonly (readonly [string, Fault])[] = [
   ['says nothing', { kind: 'silent' }],
@@ -55,7 +60,7 @@ describe.skipIf(!requireDockerRegistry())('an origin', () => {
     await writeFile(
       config,
       JSON.stringify({
-        upstreams: { [UPSTREAM]: { url: origin.url, connectTimeout: '500ms', stallTimeout: '500ms' } },
+        upstreams: { [UPSTREAM]: { url: origin.url, connectTimeout: STALL_TIMEOUT, stallTimeout: STALL_TIMEOUT } },
         tags: { ttl: '0s' },
       }),
     );
@@ -112,16 +117,49 @@ describe.skipIf(!requireDockerRegistry())('an origin', () => {
 
   test('that answers so for good gives clear errors, and works when its day is better', async () => {
     const startedAtMs = performance.now();
-    const lasting = FAULTS.filter(([, { kind }]) => kind !== 'silent');
-    const planned = await Promise.all(lasting.map(async ([, fault]) => ({ digest: await pushNew(BLOB_BYTES), fault })));
+    const planned = await Promise.all(FAULTS.map(async ([, fault]) => ({ digest: await pushNew(BLOB_BYTES), fault })));
     // From the first byte of every answer on: a read that is resumed would come to its end in many small steps.
     for (const { digest, fault } of planned) origin.plan(digest, { ...fault, afterBytes: 0 } as Fault, Infinity);
-    const pulled = await Promise.all(planned.map(async ({ digest }) => await pullEverywhere(digest)));
-    tellMs('errors after', performance.now() - startedAtMs);
-    for (const told of pulled.flat()) expect(told).toMatch(/^(ended short|50[23] \{"errors":\[\{"code":"[A-Z_]+")/);
+    const well = await pushNew(BLOB_BYTES);
+    const pulled = planned.map(async ({ digest, fault }) => {
+      const told = await pullEverywhere(digest);
+      tellMs(
+        `${fault.kind}: ${told.map((text) => text.slice(0, 11)).join(', ')} after`,
+        performance.now() - startedAtMs,
+      );
+      return told;
+    });
+    // Who asks for what the origin does give gets it meanwhile.
+    expect(await pullEverywhere(well)).toEqual([well, well]);
+    for (const told of (await Promise.all(pulled)).flat())
+      expect(told).toMatch(/^(ended short|50[23] \{"errors":\[\{"code":"[A-Z_]+")/);
     for (const { digest, fault } of planned) origin.plan(digest, fault, 0);
     for (const { digest } of planned)
       await expect.poll(async () => await pullEverywhere(digest), { timeout: 20_000 }).toEqual([digest, digest]);
+  });
+
+  test('that says nothing to anybody is told of in bounded time, then at once, and asked again when it may be well', async () => {
+    const digests = await Promise.all(Array.from({ length: 4 }, async () => await pushNew(BLOB_BYTES)));
+    for (const digest of digests) origin.plan(digest, { kind: 'silent' }, Infinity);
+    const startedAtMs = performance.now();
+    const refuse = async (): Promise<number> => {
+      const askedAtMs = performance.now();
+      for (const told of (await Promise.all(digests.map(pullEverywhere))).flat())
+        expect(told).toMatch(/^503 \{"errors":\[\{"code":"UNAVAILABLE"/);
+      return performance.now() - askedAtMs;
+    };
+    const firstMs = await refuse();
+    tellMs('first refused after', firstMs);
+    expect(firstMs).toBeLessThan(MAX_REFUSAL_MS);
+    await expect.poll(refuse, { timeout: 60_000 }).toBeLessThan(AT_ONCE_MS);
+    tellMs('refused at once after', performance.now() - startedAtMs);
+    for (const digest of digests) origin.plan(digest, { kind: 'silent' }, 0);
+    const wellAtMs = performance.now();
+    const expected = digests.map((digest) => [digest, digest]);
+    await expect
+      .poll(async () => await Promise.all(digests.map(pullEverywhere)), { timeout: 20_000 })
+      .toEqual(expected);
+    tellMs('everything after', performance.now() - wellAtMs);
   });
 
   test('that moves a tag in the middle of a pull moves nothing under the client', async () => {

@@ -12,6 +12,7 @@ import { TORRENT_ENGINE_DEFAULTS, TorrentEngine } from '../../src/torrent/torren
 import type { DockyardTracker } from '../../tracker/tracker.ts';
 import { seededBytes } from '../contract/blob-store-fixtures.ts';
 import { requirement } from '../skip-reasons.ts';
+import { packed, testImage } from '../support/aci-builder.ts';
 import { makeRandomImage, pushImage, type Image } from '../support/image-builder.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { openLoopbackTracker } from '../support/open-tracker.ts';
@@ -36,7 +37,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dockyard-torrent-'));
     tracker = await openLoopbackTracker({ intervalMs: 2_000 });
-    seed = await startSeed('seed');
+    seed = await startSeed('seed', '--appc-enabled=true', '--appc-unsigned=true');
     image = makeRandomImage(6 * MIB, 300_000);
     await pushImage(`${seed.facade}/team/app:1`, image);
   });
@@ -86,6 +87,18 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
     return { torrentFile, place };
   }
 
+  /** Pushes an app container image of an app of that name. */
+  async function pushApp(app: string): Promise<Digest> {
+    const name = `example.com/team/${app}`;
+    const body = packed(testImage(name, { body: seededBytes(2 * MIB, app.length) }), 'gzip', 1);
+    const answer = await fetch(`http://${seed.facade}/appc/images/${name}/1.0/linux/amd64.aci`, {
+      method: 'PUT',
+      body,
+    });
+    expect(answer.status).toBe(201);
+    return digestOf(body);
+  }
+
   async function holdsBlob(client: ForeignClient, digest: Digest): Promise<boolean> {
     return digestOf(await readFile(join(client.folder, digest.replace(':', '-')))) === digest;
   }
@@ -110,18 +123,21 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
   const layerOf = ({ layers }: Image): Digest => layers[0]?.digest ?? image.config.digest;
 
   for (const { name, start } of FOREIGN_CLIENTS) {
-    test(`${name} fetches a blob and an image from our seed, through our tracker`, async () => {
+    test(`${name} fetches a blob, an app and an image from our seed, through our tracker`, async () => {
       // An image of its own: rtorrent knows one peer of each address, and must not come upon another client.
       const own = makeRandomImage(6 * MIB, 300_000);
       await pushImage(`${seed.facade}/team/${name}:1`, own);
-      const digest = layerOf(own);
-      const [blob, layout] = [
+      const [digest, app] = [layerOf(own), await pushApp(name)];
+      const [blob, aci, layout] = [
         await place(peersOnly(await fetchTorrent(digest))),
+        await place(peersOnly(await fetchTorrent(app))),
         await place(peersOnly(await fetchTorrent(`team/${name}/1`))),
       ];
       await using blobClient = await start(blob.torrentFile, blob.place);
+      await using appClient = await start(aci.torrentFile, aci.place);
       await using layoutClient = await start(layout.torrentFile, layout.place);
       await untilFetched(blobClient, async () => await holdsBlob(blobClient, digest));
+      await untilFetched(appClient, async () => await holdsBlob(appClient, app));
       const fetched = join(layout.place, own.manifest.digest.replace(':', '-'));
       await untilFetched(layoutClient, async () => await holdsImage(fetched, own));
       expect(await skopeoDigest(fetched)).toBe(own.manifest.digest);

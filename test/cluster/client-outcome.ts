@@ -46,8 +46,8 @@ export function expectRightOrClear(outcome: WatchedOutcome, blob: ChaosBlob): vo
   throw new Error(`${blob.digest}: curl ended with ${exitCode} after ${sizeBytes} bytes: ${said}`);
 }
 
-/** @throws {Error} when a client was not told this status in place of a body */
-export function expectTold({ exitCode, said }: WatchedOutcome, status: number): void {
-  if (exitCode !== CURL.refused || !said.includes(`error: ${status}`))
-    throw new Error(`curl ended with ${exitCode}, not with status ${status}: ${said}`);
+/** @throws {Error} when a client was not told this status, or one of these, in place of a body */
+export function expectTold({ exitCode, said }: WatchedOutcome, ...statuses: readonly number[]): void {
+  if (exitCode !== CURL.refused || !statuses.some((status) => said.includes(`error: ${status}`)))
+    throw new Error(`curl ended with ${exitCode}, not with status ${statuses.join(' or ')}: ${said}`);
 }

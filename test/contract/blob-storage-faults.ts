@@ -22,6 +22,8 @@ export interface FaultSuite {
   readonly makePlace: () => Promise<FaultyPlace>;
   /** Several parts, where the driver has parts. */
   readonly sizeBytes: number;
+  /** Runs at the same time, each in a place of its own: for a driver that waits more than it works. */
+  readonly parallelRuns?: number;
 }
 
 const MAX_TRIES = 10;
@@ -37,9 +39,12 @@ export function describeStorageFaults(name: string, suite: FaultSuite): void {
     ] as const)('each call fails $how, restart: $restarts', { timeout: TIMEOUT_MS }, async ({ how, restarts }) => {
       const calls = await runWithFault(suite, () => false, false);
       expect(calls).toBeGreaterThan(5);
-      for (let failing = 0; failing < calls; failing += 1) {
-        await runWithFault(suite, (call) => (how === 'once' ? call === failing : call >= failing), restarts);
-      }
+      const next = Array.from({ length: calls }, (_, call) => call).values();
+      const runSome = async (): Promise<void> => {
+        for (const failing of next)
+          await runWithFault(suite, (call) => (how === 'once' ? call === failing : call >= failing), restarts);
+      };
+      await Promise.all(Array.from({ length: suite.parallelRuns ?? 1 }, runSome));
     });
   });
 }

@@ -11,8 +11,9 @@ import { requireContainerd, TestContainerd } from '../support/containerd-process
 import { requireDockerRegistry, startDockerRegistry, type DockerRegistry } from '../support/docker-registry.ts';
 import { requireDockerd, TestDockerd } from '../support/dockerd-process.ts';
 import { blobsOf, makeRandomImage, pushImage, type Image } from '../support/image-builder.ts';
-import { MAIN, NodeProcess } from '../support/node-process.ts';
-import { isInstalled, mustRun, run } from '../support/programs.ts';
+import { dockyard } from '../support/command-line.ts';
+import { NodeProcess } from '../support/node-process.ts';
+import { isInstalled, run } from '../support/programs.ts';
 
 const MIB = 1024 * 1024;
 const UPSTREAM = 'registry.test';
@@ -69,7 +70,9 @@ describe.skipIf(!hasOrigin)('an operator', () => {
   }
 
   async function mirror(...args: string[]): Promise<string> {
-    return await mustRun(process.execPath, [MAIN, 'mirror', ...args]);
+    const { code, out, err } = await dockyard(['mirror', ...args]);
+    expect(code, err).toBe(0);
+    return out;
   }
 
   const install = async (client: string, root: string, ...args: string[]): Promise<string> =>

@@ -3,22 +3,26 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, request, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { join } from 'node:path';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { generate } from 'selfsigned';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { requirement } from '../skip-reasons.ts';
 import { packed, testImage } from '../support/aci-builder.ts';
 import { dockyard, type CommandOutcome } from '../support/command-process.ts';
+import { NodeProcess } from '../support/node-process.ts';
+import { openLoopbackTracker } from '../support/open-tracker.ts';
 import { endProcess, freePort, isInstalled, until } from '../support/programs.ts';
 import { requireSeeders, startSeeder } from '../support/torrent-seeders.ts';
 
 const HOST = 'apps.example.test';
 const NAME = `${HOST}/team/app`;
+const SEED_HOST = 'seed.example.test';
 
 const hasPython = requirement('python3', isInstalled('python3'), 'apt-get install python3, whose web server is used');
 const hasGpg = requirement('gpg', isInstalled('gpg'), 'apt-get install gpg, which signs the images');
@@ -41,7 +45,7 @@ describe.skipIf(!hasPython || !hasGpg)('dockyard fetch and app container images'
   let site = '';
   let output = '';
   let count = 0;
-  let environment: Record<string, string> = {};
+  let web: Web;
   const stack = new AsyncDisposableStack();
   const image = packed(testImage(NAME, { body: Buffer.alloc(300_000, 'app') }), 'gzip');
   const imageId = `sha512-${createHash('sha512')
@@ -61,7 +65,7 @@ describe.skipIf(!hasPython || !hasGpg)('dockyard fetch and app container images'
     await mkdir(join(site, 'files', NAME), { recursive: true });
     makeKeys(folder);
     await publish(`${NAME}-1.0-linux-amd64`, image);
-    environment = await openWeb(folder, site, stack);
+    web = await openWeb(folder, site, stack);
   });
 
   afterAll(async () => await stack.disposeAsync());
@@ -77,7 +81,7 @@ describe.skipIf(!hasPython || !hasGpg)('dockyard fetch and app container images'
   }
 
   async function fetchApp(args: readonly string[]): Promise<CommandOutcome> {
-    return await dockyard(['fetch', ...args, '--output', output, '--json'], environment);
+    return await dockyard(['fetch', ...args, '--output', output, '--json'], web.environment);
   }
 
   function done({ out }: CommandOutcome): unknown {
@@ -139,7 +143,98 @@ describe.skipIf(!hasPython || !hasGpg)('dockyard fetch and app container images'
       expect((await readFile(join(output, 'app.aci'))).equals(image)).toBe(true);
     },
   );
+
+  test('a seed leads to its app, which comes by the torrent that it offers, from the seed and not over HTTP alone', async () => {
+    const name = `${SEED_HOST}/team/app`;
+    const plain = testImage(name, { body: randomBytes(1_500_000) });
+    const aci = packed(plain, 'gzip', 1);
+    const id = `sha512-${createHash('sha512').update(plain).digest('hex')}`;
+    await using tracker = await openLoopbackTracker();
+    const torrentAddress = `127.0.0.1:${await freePort()}`;
+    const torrents = ['--torrent', torrentAddress, '--tracker', `http://127.0.0.1:${tracker.port}/announce`];
+    const key = join(folder, 'key.asc');
+    const appc = ['--appc-enabled=true', '--appc-keys', key, '--appc-url', `https://${SEED_HOST}`];
+    await using seed = await NodeProcess.startSeed(['--data', join(folder, 'seed'), ...appc, ...torrents]);
+    await using front = await openFront(folder, seed.facade);
+    web.ports.set(SEED_HOST, front.port);
+    const path = `/appc/images/${name}/1.0/linux/amd64`;
+    const signature = sign(folder, aci);
+    expect((await ask(seed, 'PUT', `${path}.aci.asc`, signature)).status).toBe(202);
+    expect((await ask(seed, 'PUT', `${path}.aci`, aci)).status).toBe(201);
+
+    const wanted = `${name}:1.0,os=linux,arch=amd64`;
+    const preferred = await fetchApp([wanted, '--key', key]);
+    expect([preferred.code, preferred.err]).toEqual([0, '']);
+    expect(done(preferred)).toMatchObject({
+      what: 'app',
+      imageId: id,
+      signedBy: expect.stringMatching(/^[0-9A-F]{40}$/),
+    });
+    expect(done(preferred)).not.toHaveProperty('detour');
+    expect((await readFile(output)).equals(aci)).toBe(true);
+    expect((await readFile(`${output}.asc`)).equals(signature)).toBe(true);
+    // The seed makes a torrent only when someone asks for it.
+    expect(await seed.metric('dockyard_torrents')).toBe(1);
+
+    // Its torrent file alone, when nothing can be had from the seed but by torrent.
+    const { link } = (await ask(seed, 'HEAD', `${path}.aci`)).headers;
+    const [, torrentPath = ''] = /^<([^>]+\.torrent)>; rel=describedby/.exec(String(link)) ?? [];
+    const torrentFile = join(folder, 'seed-app.torrent');
+    await writeFile(torrentFile, (await ask(seed, 'GET', torrentPath)).body);
+    await writeFile(join(folder, 'seed-app.asc'), signature);
+    web.ports.delete(SEED_HOST);
+    const sentBytes = await seed.metric('dockyard_torrent_bytes_total', { direction: 'sent' });
+    const trust = ['--key', key, '--signature', join(folder, 'seed-app.asc'), '--image-id', id];
+    const again = [`${output}-2`, '--json'];
+    const byFile = await dockyard(['fetch', '--p2p', torrentFile, ...trust, '--output', ...again], web.environment);
+    expect([byFile.code, byFile.err]).toEqual([0, '']);
+    expect(done(byFile)).toMatchObject({ what: 'app', imageId: id, signedBy: expect.stringMatching(/^[0-9A-F]{40}$/) });
+    expect((await readFile(`${output}-2`)).equals(aci)).toBe(true);
+    await until(
+      'the seed has counted what it sent',
+      async () => (await seed.metric('dockyard_torrent_bytes_total', { direction: 'sent' })) - sentBytes >= aci.length,
+    );
+  });
 });
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+/** A request to a seed under the name that it has outside. */
+async function ask({ facade }: NodeProcess, method: string, path: string, body?: Buffer): Promise<Answer> {
+  const asked = request(`http://${facade}${path}`, { method, headers: { host: SEED_HOST } });
+  asked.end(body);
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  const chunks: Buffer[] = [];
+  for await (const chunk of answer) chunks.push(chunk as Buffer);
+  return { status: answer.statusCode ?? 0, headers: answer.headers, body: Buffer.concat(chunks) };
+}
+
+/** What speaks TLS before a seed, and passes all else on. */
+async function openFront(folder: string, facade: string): Promise<{ readonly port: number } & AsyncDisposable> {
+  const [cert, key] = [await readFile(join(folder, 'cert.pem')), await readFile(join(folder, 'key.pem'))];
+  const server = createSecureServer({ cert, key }, (asked, response) => {
+    const { method, headers, url = '/' } = asked;
+    const passed = request(`http://${facade}${url}`, { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    passed.on('error', () => response.destroy());
+    asked.pipe(passed);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
 
 /** A key of the real gpg, whose public half lies in `key.asc`. */
 function makeKeys(folder: string): void {
@@ -157,17 +252,21 @@ function sign(folder: string, bytes: Buffer): Buffer {
   return execFileSync('gpg', [...gpg, '--output', '-'], { input: bytes });
 }
 
-/**
- * The site over https under its own name: names of apps have no port, so a proxy leads from there to where it listens.
- * @returns what a command must be told to get there
- */
-async function openWeb(folder: string, site: string, stack: AsyncDisposableStack): Promise<Record<string, string>> {
+interface Web {
+  /** What a command must be told to get there. */
+  readonly environment: Record<string, string>;
+  /** Where the hosts of this web listen. */
+  readonly ports: Map<string, number>;
+}
+
+/** The site over https under its own name: names of apps have no port, so a proxy leads from there to where it listens. */
+async function openWeb(folder: string, site: string, stack: AsyncDisposableStack): Promise<Web> {
   const made = await generate([{ name: 'commonName', value: HOST }], {
     keySize: 2048,
     algorithm: 'sha256',
     extensions: [
       { name: 'basicConstraints', cA: true },
-      { name: 'subjectAltName', altNames: [{ type: 2, value: HOST }] },
+      { name: 'subjectAltName', altNames: [HOST, SEED_HOST].map((value) => ({ type: 2, value })) },
     ],
   });
   const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
@@ -177,18 +276,20 @@ async function openWeb(folder: string, site: string, stack: AsyncDisposableStack
   const server = spawn('python3', ['-c', PYTHON_SERVER, site, String(port), cert, key], { stdio: 'ignore' });
   stack.defer(async () => await endProcess(server));
   await until('the web server listens', async () => await answers(port));
-  const proxy = await openProxy(port, stack);
+  const ports = new Map([[HOST, port]]);
+  const proxy = await openProxy(ports, stack);
   const trusted = getCACertificates('default');
   // As NODE_EXTRA_CA_CERTS does for a process that begins.
   setDefaultCACertificates([...trusted, made.cert]);
   stack.defer(() => setDefaultCACertificates(trusted));
-  return { HTTPS_PROXY: proxy, https_proxy: proxy, DOCKER_CONFIG: folder };
+  return { environment: { HTTPS_PROXY: proxy, https_proxy: proxy, DOCKER_CONFIG: folder }, ports };
 }
 
-async function openProxy(port: number, stack: AsyncDisposableStack): Promise<string> {
+async function openProxy(ports: ReadonlyMap<string, number>, stack: AsyncDisposableStack): Promise<string> {
   const proxy: Server = createServer((_request, response) => void response.writeHead(405).end());
-  proxy.on('connect', (request, socket) => {
-    if (request.url !== `${HOST}:443`) {
+  proxy.on('connect', (asked, socket) => {
+    const port = ports.get(asked.url?.replace(/:443$/, '') ?? '');
+    if (port === undefined) {
       socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
       return;
     }

@@ -15,6 +15,7 @@ import type { GroupOptions } from '../../node/config/option.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { makeFacts } from '../unit/node/config/facts.ts';
 import { callHttp, readBody } from '../../node/http-call.ts';
+import { dockyard } from '../support/command-line.ts';
 import { NodeProcess } from '../support/node-process.ts';
 import { freePort, until } from '../support/programs.ts';
 import { freeRefusedPort } from '../support/refused-port.ts';
@@ -146,8 +147,8 @@ describe('a node as a process', () => {
     for (const [args, exitCode, code, words] of cases) {
       const any = '127.0.0.1:0';
       const common = ['--listen', any, '--admin', any, '--swarm', any, '--log-level', 'fatal', '--swarm-mdns=false'];
-      await using failed = new NodeProcess(['node', ...common, ...args], { facade: 0, admin: 0 });
-      expect([code, await failed.exited()], failed.err).toEqual([code, exitCode]);
+      const failed = await dockyard(['node', ...common, ...args]);
+      expect([code, failed.code], failed.err).toEqual([code, exitCode]);
       expect(failed.err).toContain(code);
       expect(failed.err).toMatch(words);
       expect(failed.err.split('\n')).toHaveLength(3);

@@ -159,6 +159,8 @@ describe.skipIf(!isReady)('versitygw', () => {
   describeStorageFaults('S3BlobStorage behind a connection that fails', {
     // A part, and a remainder that is none.
     sizeBytes: 6 * MIB,
+    // Most of their time they wait for what stalls, and between two tries.
+    parallelRuns: 4,
     makePlace: async () => await makeFaultyPlace(HTTP_FAULTS[(places += 1) % HTTP_FAULTS.length] ?? 'cut'),
   });
 
@@ -170,7 +172,7 @@ describe.skipIf(!isReady)('versitygw', () => {
     onTestFinished(async () => await proxy[Symbol.asyncDispose]());
     return {
       open: async () =>
-        await place.open({ endpoint: proxy.url, maxAttempts: 2, stallTimeoutMs: 400, assemblyTimeoutMs: 800 }),
+        await place.open({ endpoint: proxy.url, maxAttempts: 2, stallTimeoutMs: 2_000, assemblyTimeoutMs: 3_000 }),
       watch: (fails) => {
         proxy.count = 0;
         proxy.faultOf = (call) => (fails(call) ? fault : undefined);

@@ -6,13 +6,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CollectionReport } from '../../node/admin/reports.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { seededBytes } from '../contract/blob-store-fixtures.ts';
-import { MAIN, type NodeProcess } from '../support/node-process.ts';
-import { mustRun } from '../support/programs.ts';
+import { dockyard, jsonLines } from '../support/command-line.ts';
+import type { NodeProcess } from '../support/node-process.ts';
 import {
   blobDigestAt,
   pushBlobTo,
   pushImageTo,
-  SEED_DRIVERS,
+  seedDrivers,
   SeedPlace,
   type PushedImage,
 } from '../support/seed-place.ts';
@@ -20,6 +20,8 @@ import { startReceiver } from '../unit/notify/notify-fixture.ts';
 
 const NAME = 'team/app';
 const IMAGES = 32;
+/** Divides IMAGES. */
+const PUSHED_AT_ONCE = 8;
 /** After so many lines of its report the seed is killed; far more than one batch is removed by then. */
 const KILLED_AFTER = [1, 12];
 const shared = seededBytes(20_000, 500);
@@ -44,14 +46,12 @@ async function collectAndKill(seed: NodeProcess, lines: number): Promise<number>
 }
 
 async function collect(seed: NodeProcess, ...flags: string[]): Promise<{ kind: string; [field: string]: unknown }[]> {
-  const text = await mustRun(process.execPath, [MAIN, 'gc', '--json', '--admin', seed.admin, ...flags]);
-  return text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as CollectionReport);
+  const { code, out, err } = await dockyard(['gc', '--json', '--admin', seed.admin, ...flags]);
+  expect(code, err).toBe(0);
+  return jsonLines<CollectionReport>(out);
 }
 
-describe.for(SEED_DRIVERS)('garbage of a seed with storage on $driver', ({ driver, isReady }) => {
+describe.for(seedDrivers())('garbage of a seed with storage on $driver', ({ driver, isReady }) => {
   let place: SeedPlace;
   let seed: NodeProcess | undefined;
   const config = { gc: { grace: '0s', untagged: true } };
@@ -72,6 +72,10 @@ describe.for(SEED_DRIVERS)('garbage of a seed with storage on $driver', ({ drive
     for (const blob of blobs) expect(await blobDigestAt(base, NAME, blob)).toBe(blob);
   }
 
+  async function expectAllWhole(base: string, images: ReadonlyMap<string, PushedImage>): Promise<void> {
+    await Promise.all([...images].map(async ([tag, image]) => expectWhole(base, tag, image)));
+  }
+
   async function storedBlobs(): Promise<Digest[]> {
     const bucket = place.bucketFolder();
     const folder = join(...(bucket === undefined ? [place.folder, 'seed', 'content'] : [bucket]), 'blobs', 'sha256');
@@ -84,22 +88,23 @@ describe.for(SEED_DRIVERS)('garbage of a seed with storage on $driver', ({ drive
     async () => {
       seed = await place.startSeed(config);
       const kept = new Map<string, PushedImage>();
-      for (let index = 0; index < IMAGES; index += 1) {
+      const { facade } = seed;
+      const push = async (index: number): Promise<void> => {
         const tag = `t${index}`;
-        const image = await pushImageTo(seed.facade, NAME, tag, [shared, seededBytes(3000 + index, index + 1)]);
+        const image = await pushImageTo(facade, NAME, tag, [shared, seededBytes(3000 + index, index + 1)]);
         if (index % 3 === 0) kept.set(tag, image);
         else
-          expect((await fetch(`http://${seed.facade}/v2/${NAME}/manifests/${tag}`, { method: 'DELETE' })).status).toBe(
-            202,
-          );
-      }
+          expect((await fetch(`http://${facade}/v2/${NAME}/manifests/${tag}`, { method: 'DELETE' })).status).toBe(202);
+      };
+      for (let first = 0; first < IMAGES; first += PUSHED_AT_ONCE)
+        await Promise.all(Array.from({ length: PUSHED_AT_ONCE }, async (_, index) => push(first + index)));
       await pushBlobTo(seed.facade, 'team/left', seededBytes(5000, 900));
       const planned = await collect(seed, '--dry-run');
       let removed = 0;
       for (const lines of KILLED_AFTER) {
         removed += await collectAndKill(seed, lines);
         seed = await place.startSeed(config);
-        for (const [tag, image] of kept) await expectWhole(seed.facade, tag, image);
+        await expectAllWhole(seed.facade, kept);
       }
       expect(removed).toBeGreaterThan(KILLED_AFTER.length);
       const rest = await collect(seed);
@@ -109,7 +114,7 @@ describe.for(SEED_DRIVERS)('garbage of a seed with storage on $driver', ({ drive
       expect(await collect(seed, '--dry-run')).toMatchObject([{ kind: 'total', blobs: 0, links: 0, manifests: 0 }]);
       const needed = new Set([...kept.values()].flatMap(({ blobs }) => blobs));
       expect((await storedBlobs()).toSorted()).toEqual([...needed].toSorted());
-      for (const [tag, image] of kept) await expectWhole(seed.facade, tag, image);
+      await expectAllWhole(seed.facade, kept);
     },
   );
 

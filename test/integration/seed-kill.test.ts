@@ -43,9 +43,9 @@ async function send(base: string, method: string, path: string, init: RequestIni
   }
 }
 
-/** A blob of a size that follows from its number: from empty to a few MiB. */
+/** A blob of a size that follows from its number: from empty to more than a MiB. */
 function blobOf(number: number): Buffer {
-  const sizes = [0, 100, 70_000, 1024 * 1024, 3_500_001];
+  const sizes = [0, 100, 70_000, 512 * 1024, 1_400_001];
   return seededBytes(sizes[number % sizes.length] ?? 0, number + 1);
 }
 
@@ -57,7 +57,7 @@ async function pushBlob(base: string, bytes: Buffer, told: Acknowledged): Promis
   if (begun?.status !== 202) return false;
   const upload = { bytes, offset: 0 };
   told.uploads.set(location, upload);
-  const chunkBytes = 400_000;
+  const chunkBytes = 160_000;
   for (let at = 0; at < bytes.length; at += chunkBytes) {
     const body = bytes.subarray(at, at + chunkBytes);
     const answer = await send(base, 'PATCH', location, { body: new Uint8Array(body) });
@@ -119,13 +119,15 @@ async function hashAt(base: string, path: string): Promise<string> {
     .digest('hex')}`;
 }
 
+async function expectAt(seed: NodeProcess, path: string, digest: Digest): Promise<void> {
+  expect(await hashAt(seed.facade, `/v2/${REPOSITORY}/${path}`)).toBe(digest);
+}
+
 async function check(seed: NodeProcess, told: Acknowledged): Promise<void> {
-  for (const digest of told.blobs.keys()) {
-    expect(await hashAt(seed.facade, `/v2/${REPOSITORY}/blobs/${digest}`)).toBe(digest);
-  }
-  for (const [tag, digest] of told.tags) {
-    expect(await hashAt(seed.facade, `/v2/${REPOSITORY}/manifests/${tag}`)).toBe(digest);
-  }
+  await Promise.all([
+    ...[...told.blobs.keys()].map(async (digest) => expectAt(seed, `blobs/${digest}`, digest)),
+    ...[...told.tags].map(async ([tag, digest]) => expectAt(seed, `manifests/${tag}`, digest)),
+  ]);
   // A tag of which the seed had no time to tell is whole, if it is there.
   const { tags } = await documentAt<{ tags: string[] }>(seed, 'tags/list');
   for (const tag of tags.filter((name) => !told.tags.has(name))) {

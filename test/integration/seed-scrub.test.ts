@@ -6,12 +6,12 @@ import type { Digest } from '../../src/oci/digest.ts';
 import { seededBytes } from '../contract/blob-store-fixtures.ts';
 import { MAIN, type NodeProcess } from '../support/node-process.ts';
 import { mustRun, until } from '../support/programs.ts';
-import { blobDigestAt, pushBlobTo, SEED_DRIVERS, SeedPlace } from '../support/seed-place.ts';
+import { blobDigestAt, pushBlobTo, seedDrivers, SeedPlace } from '../support/seed-place.ts';
 
 const MIB = 1024 * 1024;
 const NAME = 'team/app';
 
-describe.for(SEED_DRIVERS)('a seed with storage on $driver', ({ driver, isReady }) => {
+describe.for(seedDrivers())('a seed with storage on $driver', ({ driver, isReady }) => {
   let place: SeedPlace;
   let seed: NodeProcess;
   let node: NodeProcess;

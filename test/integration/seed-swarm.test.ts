@@ -6,7 +6,7 @@ import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { seededBytes } from '../contract/blob-store-fixtures.ts';
 import type { NodeProcess } from '../support/node-process.ts';
 import { until } from '../support/programs.ts';
-import { blobDigestAt, SEED_DRIVERS, SeedPlace } from '../support/seed-place.ts';
+import { blobDigestAt, seedDrivers, SeedPlace } from '../support/seed-place.ts';
 
 const MIB = 1024 * 1024;
 const NAME = 'team/app';
@@ -35,7 +35,7 @@ async function fetchBlob(node: NodeProcess, digest: Digest): Promise<Digest> {
   return await until('the blob is found in the swarm', find, AT_ONCE_MS);
 }
 
-describe.for(SEED_DRIVERS)('a seed with storage on $driver', ({ driver, isReady }) => {
+describe.for(seedDrivers())('a seed with storage on $driver', ({ driver, isReady }) => {
   let place: SeedPlace;
   let seed: NodeProcess;
   let node: NodeProcess;

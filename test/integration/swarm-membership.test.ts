@@ -38,7 +38,7 @@ describe('a swarm', () => {
         Array.from({ length: 7 }, () => node([first.port], { swarmKey, topology: 'zone-a' })),
       );
       const all = [first, ...rest];
-      await until('all see eight', 6_000, () => all.every((swarm) => seen(swarm) === 8));
+      await until('all see eight', 15_000, () => all.every((swarm) => seen(swarm) === 8));
       expect(first.members.get(rest[0]?.members.self.peerId ?? '')).toEqual(rest[0]?.members.self);
       expect(rest[0]?.members.self).toMatchObject({
         topology: 'zone-a',
@@ -60,7 +60,7 @@ describe('a swarm', () => {
     const clock = { nowMs: () => performance.now() };
     const first = await node([], { clock, heardAtMs: () => clock.nowMs() });
     const second = await node([first.port], { clock });
-    await until('both see each other', 6_000, () => seen(first) === 2 && seen(second) === 2);
+    await until('both see each other', 15_000, () => seen(first) === 2 && seen(second) === 2);
     const counted = async (swarm: typeof first): Promise<string> => await swarm.metrics.metrics();
     const heard = /dockyard_swarm_probes_total\{outcome="heard"\} [2-9]/;
     await expect.poll(async () => await counted(first), { timeout: 8_000 }).toMatch(heard);
@@ -103,7 +103,7 @@ describe('a swarm', () => {
       const swarmKey = makeKey();
       const [first, second] = [await node([], { swarmKey }), generateIdentity()];
       const before = await node([first.port], { swarmKey, identity: second, dataPort: 11 });
-      await until('both see two', 5_000, () => seen(first) === 2 && seen(before) === 2);
+      await until('both see two', 15_000, () => seen(first) === 2 && seen(before) === 2);
       await before.close();
       const clock = { nowMs: () => Date.now() - 3_600_000 };
       const after = await node([first.port], { swarmKey, identity: second, dataPort: 22, clock });
@@ -122,7 +122,7 @@ describe('a swarm', () => {
     async () => {
       const [first, swarmKey] = [await node([]), undefined];
       const second = await node([first.port], { swarmKey });
-      await until('both see two', 5_000, () => seen(first) === 2 && seen(second) === 2);
+      await until('both see two', 15_000, () => seen(first) === 2 && seen(second) === 2);
       let changes = 0;
       const end = first.members.onChange(() => (changes += 1));
       first.members.reportUnreachable(second.members.self.peerId);
@@ -136,7 +136,7 @@ describe('a swarm', () => {
   test('tells where the data plane listens once that is known', { timeout: 30_000 }, async () => {
     const first = await node([]);
     const second = await node([first.port], { dataPort: undefined });
-    await until('both see two', 5_000, () => seen(first) === 2);
+    await until('both see two', 15_000, () => seen(first) === 2);
     expect(first.members.get(second.members.self.peerId)?.dataAddresses).toEqual([]);
     second.announceDataPort(4_242);
     await until(
@@ -175,7 +175,7 @@ describe('a swarm', () => {
     expect(seen(first)).toBe(1);
     const child = await childNode(makeKey(), []);
     child.child.kill('SIGTERM');
-    await until('the process is gone', 5_000, () => child.child.exitCode !== null);
+    await until('the process is gone', 15_000, () => child.child.exitCode !== null);
     expect(child.child.exitCode).toBe(0);
   });
 });

@@ -20,9 +20,10 @@ async function peerCount(tracker: TrackerProcess): Promise<number> {
 }
 
 describe.skipIf(!hasHost || !hasClients)('torrent clients', { timeout: 90_000 }, () => {
+  // Transmission serves one client of an address and no other after it, so that it is no seeder for several on one machine.
   test.each([
     ['http', 'aria2c', ['transmission', 'rtorrent']],
-    ['udp', 'transmission', ['rtorrent']],
+    ['udp', 'aria2c', ['transmission', 'rtorrent']],
   ] as const)('over %s fetch from %s what it seeds', async (scheme, seeding, fetching) => {
     await using tracker = await TrackerProcess.start(['--listen', '0.0.0.0:0']);
     const torrent = makeTestTorrent('layer', randomBytes(300_000), tracker.url(scheme, HOST));

@@ -4,6 +4,13 @@ import { MAIN, NODE_FLAGS } from './node-process.ts';
 import type { LabHost, NetworkLab } from './network-lab.ts';
 import { until } from './programs.ts';
 
+/** Each look at a node is a program started on its host: more often would take the processors from what is waited for. */
+const POLL_MS = 150;
+/** As long as others wait. */
+const DEADLINE_MS = 20_000;
+/** Several nodes may be started at once, on a machine that has other work. */
+const READY_MS = 45_000;
+
 export class LabNode {
   readonly host: LabHost;
   readonly child: ChildProcess;
@@ -17,13 +24,20 @@ export class LabNode {
     child.stderr?.on('data', (chunk: Buffer) => (this.#log += chunk.toString()));
   }
 
-  /** Starts a node with the default ports of its host, and waits until it is ready. */
-  static async start(lab: NetworkLab, host: LabHost, data: string, args: readonly string[]): Promise<LabNode> {
-    const addresses = ['--listen', '127.0.0.1:5000', '--admin', '127.0.0.1:5001', '--swarm', `${host.address}:5002`];
+  /** Starts a node with the default ports of its host, and waits until it is ready. A seed answers the other hosts too. */
+  static async start(
+    lab: NetworkLab,
+    host: LabHost,
+    data: string,
+    args: readonly string[],
+    role: 'node' | 'seed' = 'node',
+  ): Promise<LabNode> {
+    const facade = role === 'seed' ? '0.0.0.0:5000' : '127.0.0.1:5000';
+    const addresses = ['--listen', facade, '--admin', '127.0.0.1:5001', '--swarm', `${host.address}:5002`];
     const child = lab.start(
       host,
       process.execPath,
-      [...NODE_FLAGS, MAIN, 'node', '--data', data, ...addresses, ...args],
+      [...NODE_FLAGS, MAIN, role, '--data', data, ...addresses, ...args],
       {
         stdio: ['ignore', 'ignore', 'pipe'],
       },
@@ -32,6 +46,8 @@ export class LabNode {
     await until(
       () => `the node on ${host.name} is ready\n${node.#log}`,
       async () => await node.#answers('/readyz'),
+      READY_MS,
+      POLL_MS,
     );
     return node;
   }
@@ -47,6 +63,8 @@ export class LabNode {
     await until(
       () => `${this.host.name} knows ${count} members\n${this.#log.slice(-2000)}`,
       async () => (await this.memberCount()) === count,
+      DEADLINE_MS,
+      POLL_MS,
     );
   }
 

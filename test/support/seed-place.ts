@@ -11,11 +11,13 @@ import { hasS3Server, S3_SERVER_REMEDY, startS3Server, type S3Server } from './s
 /** Where a seed keeps its blobs. */
 export type SeedDriver = 'filesystem' | 's3';
 
-/** The drivers, and whether they can be tested here. */
-export const SEED_DRIVERS: readonly { readonly driver: SeedDriver; readonly isReady: boolean }[] = [
-  { driver: 'filesystem', isReady: true },
-  { driver: 's3', isReady: requirement('versitygw', hasS3Server, S3_SERVER_REMEDY) },
-];
+/** The drivers, and whether they can be tested here. To be called while tests are collected. */
+export function seedDrivers(): readonly { readonly driver: SeedDriver; readonly isReady: boolean }[] {
+  return [
+    { driver: 'filesystem', isReady: true },
+    { driver: 's3', isReady: requirement('versitygw', hasS3Server, S3_SERVER_REMEDY) },
+  ];
+}
 
 const BUCKET = 'images';
 const UPSTREAM_THAT_IS_NOT_THERE = ['--upstream', 'nowhere.test=http://127.0.0.1:1'];

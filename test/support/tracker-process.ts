@@ -1,4 +1,7 @@
 /** A real tracker in a process of its own. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { NodeProcess } from './node-process.ts';
 import { until } from './programs.ts';
 
@@ -7,16 +10,31 @@ export class TrackerProcess implements AsyncDisposable {
   readonly process: NodeProcess;
   readonly port: number;
   readonly adminPort: number;
+  /** A data folder that goes with it. */
+  readonly #ownFolder: string | undefined;
 
-  private constructor(process: NodeProcess, port: number, adminPort: number) {
+  private constructor(process: NodeProcess, ports: { port: number; adminPort: number }, ownFolder?: string) {
     this.process = process;
-    this.port = port;
-    this.adminPort = adminPort;
+    this.port = ports.port;
+    this.adminPort = ports.adminPort;
+    this.#ownFolder = ownFolder;
   }
 
-  /** Starts it on free ports of 127.0.0.1 unless the flags say otherwise, and waits until it listens. */
+  /** Starts it on free ports of 127.0.0.1 and over a folder of its own unless the flags say otherwise, and waits until it listens. */
   static async start(flags: readonly string[] = []): Promise<TrackerProcess> {
-    const args = ['tracker', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--log-format', 'json', ...flags];
+    const ownFolder = flags.includes('--data') ? undefined : await mkdtemp(join(tmpdir(), 'dockyard-tracker-'));
+    const data = ownFolder === undefined ? [] : ['--data', ownFolder];
+    const args = [
+      'tracker',
+      ...data,
+      '--listen',
+      '127.0.0.1:0',
+      '--admin',
+      '127.0.0.1:0',
+      '--log-format',
+      'json',
+      ...flags,
+    ];
     const process = new NodeProcess(args, { facade: 0, admin: 0 });
     try {
       const { port, adminPort } = await until(
@@ -26,9 +44,10 @@ export class TrackerProcess implements AsyncDisposable {
           return process.log().find(({ msg }) => msg === 'tracker listening');
         },
       );
-      return new TrackerProcess(process, Number(port), Number(adminPort));
+      return new TrackerProcess(process, { port: Number(port), adminPort: Number(adminPort) }, ownFolder);
     } catch (error) {
       await process[Symbol.asyncDispose]();
+      await removeFolder(ownFolder);
       throw error;
     }
   }
@@ -56,5 +75,10 @@ export class TrackerProcess implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.process[Symbol.asyncDispose]();
+    await removeFolder(this.#ownFolder);
   }
+}
+
+async function removeFolder(path: string | undefined): Promise<void> {
+  if (path !== undefined) await rm(path, { recursive: true, force: true });
 }

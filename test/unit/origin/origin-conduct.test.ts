@@ -1,7 +1,7 @@
 import { createServer as createTcpServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { BREAKER_DEFAULTS } from '../../../src/origin/circuit-breaker.ts';
-import { resolveUpstream, NO_PROXY } from '../../../src/origin/upstream-config.ts';
+import { resolveUpstream, NO_PROXY, UPSTREAM_DEFAULTS } from '../../../src/origin/upstream-config.ts';
 import {
   collect,
   LATEST,
@@ -178,6 +178,25 @@ describe('an upstream that fails', () => {
     expect(upstream.seen).toHaveLength(2);
   });
 
+  test('by saying nothing is asked three times: each time costs the whole of what it may be silent', async () => {
+    const upstream = await startServer(() => undefined);
+    const { origin } = makeOrigin({ ...upstream, progressTimeoutMs: 50 });
+    await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_STALLED' });
+    expect(upstream.seen).toHaveLength(3);
+  });
+
+  test('to answer for one thing is asked for others all the same', async () => {
+    const upstream = await startServer((request, response) => {
+      if (request.method === 'HEAD') response.writeHead(200, MANIFEST_HEADERS).end();
+    });
+    const { origin, clock } = makeOrigin({ ...upstream, progressTimeoutMs: 50 });
+    for (let round = 0; round < 2; round += 1) {
+      clock.aheadMs += BREAKER_DEFAULTS.outageMs;
+      await expect(origin.openBlob(REPOSITORY, MANIFEST_DIGEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_STALLED' });
+    }
+    expect((await origin.resolveTag(REPOSITORY, LATEST))?.digest).toBe(MANIFEST_DIGEST);
+  });
+
   test('is no stall while the connection has yet to come about', async () => {
     const tls = await makeCertificate();
     const upstream = await startTlsServer(tls, (_request, response) => response.writeHead(200, MANIFEST_HEADERS).end());
@@ -219,20 +238,23 @@ describe('an upstream that fails', () => {
     await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_BAD_ANSWER' });
   });
 
-  test('by being gone costs nothing after a few failures, and is tried again after a while', async () => {
+  test('by being gone costs nothing once that has lasted, and is tried again after a while', async () => {
     const upstream = await startServer((_request, response) => response.writeHead(200, MANIFEST_HEADERS).end());
     upstream.server.close();
     const { origin, clock, metric } = makeOrigin(upstream);
     await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_UNAVAILABLE' });
+    expect(await metric('dockyard_origin_breaker_open', { upstream: UPSTREAM })).toBe(0);
+    clock.aheadMs = BREAKER_DEFAULTS.outageMs;
+    await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_UNAVAILABLE' });
     const attempts = await metric('dockyard_origin_requests_total', { outcome: 'unreachable' });
-    expect(attempts).toBe(BREAKER_DEFAULTS.failureThreshold);
+    expect(attempts).toBe(1 + UPSTREAM_DEFAULTS.maxRetries + 1);
     expect(await metric('dockyard_origin_breaker_open', { upstream: UPSTREAM })).toBe(1);
     const startedAtMs = performance.now();
     await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({ code: 'ERR_ORIGIN_UNAVAILABLE' });
     expect(performance.now() - startedAtMs).toBeLessThan(50);
     expect(await metric('dockyard_origin_requests_total', { outcome: 'unreachable' })).toBe(attempts);
     await new Promise<void>((resolve) => upstream.server.listen(upstream.port, '127.0.0.1', resolve));
-    clock.aheadMs = BREAKER_DEFAULTS.openMs + 1;
+    clock.aheadMs += BREAKER_DEFAULTS.openMs + 1;
     expect((await origin.resolveTag(REPOSITORY, LATEST))?.digest).toBe(MANIFEST_DIGEST);
     expect(await metric('dockyard_origin_breaker_open', { upstream: UPSTREAM })).toBe(0);
   });

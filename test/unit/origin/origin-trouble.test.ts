@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
+import { BREAKER_DEFAULTS } from '../../../src/origin/circuit-breaker.ts';
 import { asError } from '../../../src/oci/error.ts';
 import { TROUBLE_REPEAT_MS } from '../../../src/origin/trouble-log.ts';
 import { freePort } from '../../support/programs.ts';
@@ -23,9 +24,10 @@ function listeningLog(): { log: pino.Logger; lines: () => Record<string, unknown
 
 test('while an upstream cannot be reached, every error names why, and the log tells it once', async () => {
   const { log, lines } = listeningLog();
-  const { origin } = makeOrigin({ url: `http://127.0.0.1:${await freePort()}`, maxRetries: 0 }, { log });
+  const { origin, clock } = makeOrigin({ url: `http://127.0.0.1:${await freePort()}`, maxRetries: 0 }, { log });
   const messages: string[] = [];
   for (let count = 0; count < 8; count += 1) {
+    if (count === 6) clock.aheadMs += BREAKER_DEFAULTS.outageMs;
     await origin.resolveTag(REPOSITORY, LATEST).catch((error: unknown) => messages.push(asError(error).message));
   }
   expect(messages).toHaveLength(8);
@@ -38,12 +40,16 @@ test('while an upstream cannot be reached, every error names why, and the log te
 
 test('a cause that opens the breaker in the midst of attempts is told to the one who asked first', async () => {
   const { log, lines } = listeningLog();
-  const { origin } = makeOrigin({ url: 'http://no-such-host.invalid' }, { log });
-  await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({
-    code: 'ERR_ORIGIN_UNAVAILABLE',
-    message: expect.stringMatching(/ENOTFOUND|EAI_AGAIN/) as string,
-    details: { upstream: 'origin.test', causeCode: expect.stringMatching(/ENOTFOUND|EAI_AGAIN/) as string },
-  });
+  const { origin, clock, metric } = makeOrigin({ url: 'http://no-such-host.invalid' }, { log });
+  for (const isOpen of [0, 1]) {
+    await expect(origin.resolveTag(REPOSITORY, LATEST)).rejects.toMatchObject({
+      code: 'ERR_ORIGIN_UNAVAILABLE',
+      message: expect.stringMatching(/ENOTFOUND|EAI_AGAIN/) as string,
+      details: { upstream: 'origin.test', causeCode: expect.stringMatching(/ENOTFOUND|EAI_AGAIN/) as string },
+    });
+    expect(await metric('dockyard_origin_breaker_open')).toBe(isOpen);
+    clock.aheadMs += BREAKER_DEFAULTS.outageMs;
+  }
   expect(lines().filter(({ msg }) => msg === 'upstream fails')).toHaveLength(1);
 });
 

@@ -32,7 +32,10 @@ describe('a torrent of a blob', () => {
     await using seeder = await TorrentEngine.open({ log }, config);
     await using leecher = await TorrentEngine.open({ log }, config);
     const files = [{ path: ['blob'], sizeBytes: bytes.length, bytes: undefined, digest }];
-    await seeder.seed(metainfo, new LayoutStorage({ blobs: from, onGone: () => undefined }, files));
+    await seeder.seed(
+      metainfo,
+      new LayoutStorage({ blobs: from, onGone: () => undefined, recycle: () => undefined }, files),
+    );
     const storage = new PartialStorage(metainfo.info, await to.openPartial(digest, bytes.length), to);
     await leecher.download(metainfo, storage, { peers: [`127.0.0.1:${seeder.port}`], keepSeeding: true });
     expect(to.stat(digest)).toMatchObject({ sizeBytes: bytes.length });

@@ -19,9 +19,8 @@ const config = { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 };
 /** Content in memory, as a node has small files of a layout. */
 function memoryStorage(bytes: Buffer): TorrentStorage {
   const file = { path: ['x'], sizeBytes: bytes.length, bytes, digest: undefined };
-  return new LayoutStorage({ blobs: { open: async () => await Promise.resolve(undefined) }, onGone: () => undefined }, [
-    file,
-  ]);
+  const blobs = { open: async (): Promise<undefined> => await Promise.resolve(undefined) };
+  return new LayoutStorage({ blobs, onGone: () => undefined, recycle: () => undefined }, [file]);
 }
 
 function metainfoOf(info: Metainfo['info'], trackers: string[] = []): Metainfo {
@@ -117,6 +116,36 @@ describe('the torrent engine', () => {
     const downloading = leecher.download(metainfo, await FolderStorage.open(metainfo.info, foreign), { peers });
     await expect(downloading).rejects.toMatchObject({ code: 'ERR_TORRENT_FAILED' });
     expect(await readFile(foreign, 'utf8')).toBe('precious');
+  });
+
+  test('leaves a peer that gives false pieces, and gets the right ones from another', async () => {
+    const bytes = seededBytes(1_000_000, 7);
+    const metainfo = metainfoOf(await infoOf('one', bytes));
+    await using liar = await TorrentEngine.open({ log }, config);
+    await using honest = await TorrentEngine.open({ log }, config);
+    await using leecher = await TorrentEngine.open({ log }, config);
+    await liar.seed(metainfo, memoryStorage(seededBytes(1_000_000, 8)));
+    await honest.seed(metainfo, memoryStorage(bytes));
+    const abort = new AbortController();
+    const left = Promise.withResolvers<void>();
+    let hadPeer = false;
+    const deceived = leecher.download(metainfo, await FolderStorage.open(metainfo.info, join(folder, 'a')), {
+      peers: [`127.0.0.1:${liar.port}`],
+      signal: abort.signal,
+      onProgress: ({ peers }) => {
+        hadPeer ||= liar.stats().uploadedBytes > 0;
+        if (hadPeer && peers === 0) left.resolve();
+      },
+    });
+    await left.promise;
+    abort.abort();
+    await expect(deceived).rejects.toMatchObject({ name: 'AbortError' });
+    expect(liar.stats().uploadedBytes).toBeLessThan(2_000_000);
+    const target = join(folder, 'b');
+    await leecher.download(metainfo, await FolderStorage.open(metainfo.info, target), {
+      peers: [`127.0.0.1:${liar.port}`, `127.0.0.1:${honest.port}`],
+    });
+    expect((await readFile(target)).equals(bytes)).toBe(true);
   });
 
   test('ends a download when it is aborted, and when it is closed', async () => {

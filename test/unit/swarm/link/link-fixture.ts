@@ -64,7 +64,12 @@ export interface LinkEnd {
 
 /** Opens a network, which is closed after the test. */
 export async function openEnd(
-  options: { memberKey?: Buffer | undefined; identity?: Identity; config?: Partial<LinkNetworkConfig> } = {},
+  options: {
+    memberKey?: Buffer | undefined;
+    identity?: Identity;
+    config?: Partial<LinkNetworkConfig>;
+    clock?: { nowMs(): number };
+  } = {},
 ): Promise<LinkEnd> {
   const identity = options.identity ?? generateIdentity();
   const handler = new RecordingHandler();
@@ -74,7 +79,7 @@ export async function openEnd(
       handshake: { identity, verify: verifyPeerSignature, memberKey: options.memberKey },
       handler,
       log: SILENT_LOG,
-      clock: { nowMs: () => performance.now() },
+      clock: options.clock ?? { nowMs: () => performance.now() },
       isBanned: (peerId) => banned.has(peerId),
     },
     { ...LINK_CONFIG, ...options.config },
@@ -86,8 +91,10 @@ export async function openEnd(
 /** Two ends and the link between them, seen from both. */
 export async function openPair(
   config: Partial<LinkNetworkConfig> = {},
+  clock?: { nowMs(): number },
 ): Promise<{ a: LinkEnd; b: LinkEnd; toB: Link; toA: Link }> {
-  const [a, b] = [await openEnd({ config }), await openEnd({ config })];
+  const options = clock === undefined ? { config } : { config, clock };
+  const [a, b] = [await openEnd(options), await openEnd(options)];
   const toB = await a.network.connect({ peerId: b.identity.peerId, addresses: [b.address] });
   return { a, b, toB, toA: await linkTo(b, a) };
 }
