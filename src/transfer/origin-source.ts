@@ -38,7 +38,7 @@ export interface OriginSourceHooks {
  * Who has everything waits no longer for what it told of to spread. Two that read, each with pieces that it told the other, would
  * wait for each other; and those who get nothing turn to the origin after some seconds.
  */
-export const MAX_QUIET_MS = 1000;
+export const MAX_QUIET_MS = 400;
 /** For the answer of one who reads for this node; that it goes on is seen by what it shows. */
 const LEASE_TIMEOUT_MS = 10 * 60_000;
 
@@ -117,7 +117,7 @@ export class OriginSource {
   }
 
   /**
-   * Resolves when what was told to single peers was seen at others, or after a second. If all heard before that everything is
+   * Resolves when what was told to single peers was seen at others, or after a moment. If all heard before that everything is
    * here, all would ask this node for the same last pieces.
    */
   async spread(signal: AbortSignal): Promise<void> {

@@ -92,24 +92,20 @@ export class LinkRates {
     if ((this.#upFreeAtMs[node] ?? 0) > nowMs || !this.#deps.isAlive(node)) return;
     const turns = this.#turns[node] ?? [];
     let soonestMs = Infinity;
-    for (let at = 0; at < turns.length;) {
-      const channel = turns[at];
+    for (let left = turns.length; left > 0; left -= 1) {
+      const channel = turns.shift();
       if (channel === undefined) break;
       if (channel.wants.length === 0 || !channel.isOpen) {
         channel.hasTurn = false;
-        turns.splice(at, 1);
         continue;
       }
+      turns.push(channel);
       const roomAtMs = (this.#downFreeAtMs[channel.peer.index] ?? 0) - this.#slackMs;
       if (roomAtMs <= nowMs) {
-        // The last in turn from now on; who was passed over stays in front.
-        turns.splice(at, 1);
-        turns.push(channel);
         this.#send(node, channel, nowMs);
         return;
       }
-      if (roomAtMs < soonestMs) soonestMs = roomAtMs;
-      at += 1;
+      soonestMs = Math.min(soonestMs, roomAtMs);
     }
     this.#wake(node, soonestMs);
   }
