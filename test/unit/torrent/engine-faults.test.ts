@@ -31,7 +31,7 @@ afterEach(async () => {
 function memoryStorage(bytes: Buffer): TorrentStorage {
   const file = { path: ['x'], sizeBytes: bytes.length, bytes, digest: undefined };
   const blobs = { open: async () => await Promise.resolve(undefined) };
-  return new LayoutStorage({ blobs, onGone: () => undefined }, [file]);
+  return new LayoutStorage({ blobs, onGone: () => undefined, recycle: () => undefined }, [file]);
 }
 
 async function metainfoOf(bytes: Buffer): Promise<Metainfo> {
