@@ -18,7 +18,7 @@ export interface AskingStoreConfig {
   readonly id: number;
   readonly sizeBytes: number;
   readonly pieceSizeBytes: number;
-  /** Nothing is read ahead of content that is still being written. */
+  /** Nothing is read ahead of content that is still being written; see `onComplete`. */
   readonly isComplete: boolean;
 }
 
@@ -29,13 +29,20 @@ export class AskingStore implements ChunkStore {
   readonly #windows: WindowCache;
   readonly #config: AskingStoreConfig;
   readonly #windowBytes: number;
+  #isComplete: boolean;
 
   constructor(asker: StorageAsker, windows: WindowCache, config: AskingStoreConfig) {
     this.#asker = asker;
     this.#windows = windows;
     this.#config = config;
     this.chunkLength = config.pieceSizeBytes;
+    this.#isComplete = config.isComplete;
     this.#windowBytes = Math.min(Math.max(config.pieceSizeBytes, MIN_WINDOW_BYTES), WINDOW_BYTES);
+  }
+
+  /** To be called when all has been written: from now on it is read ahead. */
+  onComplete(): void {
+    this.#isComplete = true;
   }
 
   get(index: number, range: ChunkRange | null, done: (error: Error | null, bytes?: Uint8Array) => void): void {
@@ -80,11 +87,11 @@ export class AskingStore implements ChunkStore {
 
   /** The window in which a range lies; `undefined` when it has to be read alone. */
   #windowOf(start: number, end: number): Window | undefined {
-    const { id, sizeBytes, isComplete } = this.#config;
+    const { id, sizeBytes } = this.#config;
     const index = Math.floor(start / this.#windowBytes);
     const from = index * this.#windowBytes;
     const to = Math.min(from + this.#windowBytes, sizeBytes);
-    if (!isComplete || end > to) return undefined;
+    if (!this.#isComplete || end > to) return undefined;
     const key = `${id} ${index}`;
     const read = async (offsetBytes: number): Promise<void> => await this.#asker.readWindow(id, from, to, offsetBytes);
     return this.#windows.find(key) ?? this.#windows.begin(key, to - from, read);

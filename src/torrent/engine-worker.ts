@@ -129,7 +129,10 @@ function add(request: Extract<EngineRequest, { kind: 'add' }>): void {
   if (!isComplete)
     torrent.once('metadata', () => chooseAmongMissing(torrent as unknown as ChoosingTorrent, Math.random));
   torrent.once('ready', () => report({ kind: 'ready', id }));
-  torrent.once('done', () => report({ kind: 'done', id }));
+  torrent.once('done', () => {
+    preloadedStore.onComplete();
+    report({ kind: 'done', id });
+  });
 }
 
 function learn({ id, magnet, peers }: Extract<EngineRequest, { kind: 'learn' }>): void {
