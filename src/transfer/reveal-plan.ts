@@ -11,6 +11,12 @@ const IDLE_PEER_MS = 500;
  * full: telling all of what waits there makes the queue longer, and so more pieces wait.
  */
 const WAITING_PIECE_MS = 5000;
+/**
+ * A peer that asked, and of which nothing was seen for so long while others came this often to their turn, has stopped: what it was
+ * told of is told to all. Turns and not time alone, since on slow links a turn takes long.
+ */
+const STOPPED_PEER_MS = 1200;
+const STOPPED_PEER_TURNS = 3;
 
 interface Debt {
   /** When a piece was told of, oldest first. */
@@ -19,6 +25,8 @@ interface Debt {
   readonly wanted: Set<number>;
   /** When one of them was last seen to have come, or when the peer was told of the first. */
   progressAtMs: number;
+  /** How many pieces had been seen at peers then. */
+  progressCount: number;
 }
 
 export class RevealPlan<Peer> {
@@ -26,6 +34,9 @@ export class RevealPlan<Peer> {
   /** To whom a piece was told, while it is not seen at anybody. */
   readonly #chosen = new Map<number, Peer>();
   #nowMs = 0;
+  /** Pieces that were seen at peers, and when the last one was. */
+  #seenCount = 0;
+  #seenAtMs = 0;
 
   /** Pieces that were told to one peer and not yet seen at anybody. */
   get awaitedCount(): number {
@@ -55,8 +66,9 @@ export class RevealPlan<Peer> {
       toldAtMs: new Map<number, number>(),
       wanted: new Set<number>(),
       progressAtMs: nowMs,
+      progressCount: this.#seenCount,
     };
-    if (debt.toldAtMs.size === 0) debt.progressAtMs = nowMs;
+    if (debt.toldAtMs.size === 0) this.#noteProgress(debt);
     debt.toldAtMs.set(piece, nowMs);
     // Set anew, so that among equals the one chosen last comes last.
     this.#debts.delete(best);
@@ -70,7 +82,10 @@ export class RevealPlan<Peer> {
    */
   onHas(_peer: Peer, piece: number): void {
     const debt = this.#settle(piece);
-    if (debt !== undefined) debt.progressAtMs = this.#nowMs;
+    if (debt === undefined) return;
+    this.#seenCount += 1;
+    this.#seenAtMs = this.#nowMs;
+    this.#noteProgress(debt);
   }
 
   /** A peer has everything now: nothing is with this node alone any more. */
@@ -100,15 +115,28 @@ export class RevealPlan<Peer> {
   overdue(nowMs: number): number[] {
     this.#nowMs = nowMs;
     const due: number[] = [];
-    for (const { toldAtMs, wanted, progressAtMs } of this.#debts.values()) {
-      const isIdle = wanted.size === 0 && nowMs - progressAtMs >= IDLE_PEER_MS;
-      for (const [piece, atMs] of toldAtMs) {
-        if (nowMs - atMs < (isIdle ? IDLE_PEER_MS : WAITING_PIECE_MS)) break;
+    for (const debt of this.#debts.values()) {
+      const isIdle = debt.wanted.size === 0 && nowMs - debt.progressAtMs >= IDLE_PEER_MS;
+      const patienceMs = isIdle ? IDLE_PEER_MS : this.#hasStopped(debt, nowMs) ? 0 : WAITING_PIECE_MS;
+      for (const [piece, atMs] of debt.toldAtMs) {
+        if (nowMs - atMs < patienceMs) break;
         due.push(piece);
       }
     }
     for (const piece of due) this.#settle(piece);
     return due;
+  }
+
+  #hasStopped(debt: Debt, nowMs: number): boolean {
+    if (nowMs - debt.progressAtMs < STOPPED_PEER_MS) return false;
+    const turnsOfOthers = (this.#seenCount - debt.progressCount) / Math.max(1, this.#debts.size);
+    // Where nothing comes to anybody any more, all may be waiting for this one.
+    return turnsOfOthers >= STOPPED_PEER_TURNS || nowMs - this.#seenAtMs >= STOPPED_PEER_MS;
+  }
+
+  #noteProgress(debt: Debt): void {
+    debt.progressAtMs = this.#nowMs;
+    debt.progressCount = this.#seenCount;
   }
 
   /** A piece is not awaited any more; answers the account of the peer that was told. */

@@ -103,11 +103,38 @@ describe('a reveal plan', () => {
     const plan = new RevealPlan<string>();
     plan.choose(1, ['a'], 0);
     plan.choose(2, ['a'], 0);
-    plan.onWanted('a', [1, 7]);
-    expect(plan.overdue(4999)).toEqual([]);
+    plan.onWanted('a', [1, 2]);
+    // Others come to their turns meanwhile, but not often.
+    for (const nowMs of [1000, 2000, 3000]) {
+      plan.choose(nowMs, ['b'], nowMs);
+      plan.onHas('b', nowMs);
+      expect(plan.overdue(nowMs + 900)).toEqual([]);
+    }
     plan.onHas('b', 1);
     expect([plan.isAwaited(1), plan.isAwaited(2)]).toEqual([false, true]);
-    expect(plan.overdue(5499)).toContain(2);
+    expect(plan.overdue(5100)).toContain(2);
+  });
+
+  test('tells all of what a peer asked for that has stopped: others came to their turns again and again', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a'], 0);
+    plan.onWanted('a', [1]);
+    for (let nowMs = 100; nowMs <= 1100; nowMs += 100) {
+      plan.choose(nowMs, ['b'], nowMs);
+      plan.onHas('b', nowMs);
+      expect(plan.overdue(nowMs)).toEqual([]);
+    }
+    expect(plan.overdue(1200)).toEqual([1]);
+  });
+
+  test('tells all of what a peer asked for when nothing comes to anybody any more', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a'], 0);
+    plan.choose(2, ['b'], 0);
+    plan.onWanted('a', [1]);
+    plan.onHas('b', 2);
+    expect(plan.overdue(1199)).toEqual([]);
+    expect(plan.overdue(1200)).toEqual([1]);
   });
 
   test('awaits nothing any more when some peer has everything', () => {
