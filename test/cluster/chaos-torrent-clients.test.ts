@@ -132,7 +132,7 @@ describe.skipIf(!hasSkopeo)('torrents and clients that know nothing of us', () =
       const [digest, app] = [layerOf(own), await pushApp(name)];
       const [blob, aci, layout] = [
         await place(peersOnly(await fetchTorrent(`team/${name}/${digest}`))),
-        await place(peersOnly(await fetchTorrent(`example.com/team/${name}/${app}`))),
+        await place(peersOnly(await fetchTorrent(`appc/example.com/team/${name}/${app}`))),
         await place(peersOnly(await fetchTorrent(`team/${name}/1`))),
       ];
       await using blobClient = await start(blob.torrentFile, blob.place);
