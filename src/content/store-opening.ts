@@ -20,7 +20,10 @@ import type { Quarantine } from './quarantine.ts';
  */
 export async function prepareDirectory(disk: Disk, layout: StoreLayout): Promise<void> {
   try {
+    const above = await foldersAboveNew(disk, layout.directory);
     await disk.makeFolder(layout.directory);
+    // What is durable in a new folder is lost with it, where its own name is not.
+    for (const folder of above) await disk.syncFolder(folder);
     const line = await versionLine(layout);
     if (line === undefined) await foundStore(disk, layout);
     else if (line !== STORE_VERSION_LINE)
@@ -47,6 +50,16 @@ export async function prepareFolders(disk: Disk, layout: StoreLayout): Promise<v
   } catch (error) {
     throw openingFailure(layout.directory, error);
   }
+}
+
+/** The folders that get a new name when one is made with all above it. */
+async function foldersAboveNew(disk: Disk, path: string): Promise<string[]> {
+  const isThere = await disk.stat(path).then(
+    () => true,
+    (error: unknown) => !isAbsentError(error),
+  );
+  const above = dirname(path);
+  return isThere || above === path ? [] : [above, ...(await foldersAboveNew(disk, above))];
 }
 
 async function versionLine(layout: StoreLayout): Promise<string | undefined> {

@@ -23,6 +23,8 @@ import { seededRandom } from '../../support/seeded-random.ts';
 
 const RUNS = 24;
 const PUSHERS = 3;
+/** On a new disk: folders that are not there yet. */
+const PLACE = join('srv', 'registry');
 const SIZES = [0, 100, 70_000, 1_300_000];
 const SEED = Number(process.env['TEST_SEED'] ?? 20_261_121);
 
@@ -140,7 +142,7 @@ test('what was acknowledged survives, whatever else the disk kept', { timeout: 6
     const [before, after] = [join(directory.path, 'before'), join(directory.path, 'after')];
     const disk = new VolatileDisk(before);
     const told: Acknowledged = { blobs: new Set(), uploads: new Map() };
-    await using opened = await open(before, disk);
+    await using opened = await open(join(before, PLACE), disk);
     disk.losesPowerAfter = disk.calls + 5 + Math.floor(random() * 150);
     let number = run * 1000;
     const nextBytes = (): Buffer => seededBytes(SIZES[Math.floor(random() * SIZES.length)] ?? 0, (number += 1));
@@ -150,7 +152,7 @@ test('what was acknowledged survives, whatever else the disk kept', { timeout: 6
     // Neither all nor nothing of what was not synced: each name by itself.
     const luck = [0, 1, 0.5][run % 3] ?? 0;
     await disk.recover(after, () => random() < luck);
-    await using recovered = await open(after);
+    await using recovered = await open(join(after, PLACE));
     await expectAll(recovered, told);
     for (const digest of fetched) {
       const bytes = await contentIn(recovered.cache, digest);
