@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import { asError, isAbortError, isDockyardError } from '../oci/error.ts';
 import type { Clock } from '../origin/clock.ts';
+import { backoffDelayMs, type BackoffBounds } from '../origin/retry-delay.ts';
 import type { ChangeIntake } from './change-intake.ts';
 import { MAX_PAGE } from './change-page.ts';
 import { replicationError } from './errors.ts';
@@ -52,9 +53,8 @@ export interface FollowerReport {
 const JOBS = 4;
 /** With so many that wait nothing further is read: the other seed keeps them. */
 const MAX_PENDING = 10_000;
-const FIRST_PAUSE_MS = 500;
-const MAX_QUESTION_PAUSE_MS = 30_000;
-const MAX_CHANGE_PAUSE_MS = 600_000;
+const QUESTION_PAUSES: BackoffBounds = { baseMs: 500, mostMs: 30_000 };
+const CHANGE_PAUSES: BackoffBounds = { baseMs: 500, mostMs: 600_000 };
 /** Told when it begins to be an outage. */
 const TELL_AFTER = 3;
 
@@ -123,7 +123,7 @@ export class Follower {
         if (this.#isToRestart && isAbortError(error)) continue;
         metrics.failure(peer.name, 'changes');
         this.#questionFailed(asError(error));
-        const pauseMs = pauseAfter(this.#failuresInARow, MAX_QUESTION_PAUSE_MS, random());
+        const pauseMs = backoffDelayMs(this.#failuresInARow, random(), QUESTION_PAUSES);
         await clock.sleep(pauseMs, { signal }).catch(() => undefined);
       }
     }
@@ -166,7 +166,7 @@ export class Follower {
     if (news.length > 0) this.#wake();
     // One that is about to stop lets nobody wait.
     if (page.upTo === position.number && clock.nowMs() - askedAtMs < waitMs / 2)
-      await clock.sleep(FIRST_PAUSE_MS, { signal });
+      await clock.sleep(QUESTION_PAUSES.baseMs, { signal });
   }
 
   #answered(): void {
@@ -215,7 +215,7 @@ export class Follower {
       metrics.change(peer.name, outcome);
       log.debug({ seed: peer.name, repository, reference, outcome }, 'change of another seed');
     } catch (error) {
-      const pauseMs = pauseAfter(next.failures + 1, MAX_CHANGE_PAUSE_MS, random());
+      const pauseMs = backoffDelayMs(next.failures + 1, random(), CHANGE_PAUSES);
       pending.failed(next, clock.nowMs() + pauseMs);
       this.#wake();
       if (signal.aborted && isAbortError(error)) return;
@@ -248,9 +248,4 @@ export class Follower {
   #wake(): void {
     for (const wake of this.#wakes) wake();
   }
-}
-
-function pauseAfter(failures: number, mostMs: number, random: number): number {
-  const ceilingMs = Math.min(mostMs, FIRST_PAUSE_MS * 2 ** Math.min(failures, 20));
-  return Math.round(ceilingMs / 2 + (random * ceilingMs) / 2);
 }
