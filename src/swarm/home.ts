@@ -33,8 +33,8 @@ export function rankHomes(key: Digest | Uint8Array, members: readonly Member[], 
   const words = wordsOf(members);
   const best = new TopScores(Math.min(count, members.length));
   for (let index = 0; index < members.length; index += 1) {
-    const high = mix(at(words, 2 * index) ^ keyHigh);
-    const low = mix(at(words, 2 * index + 1) ^ keyLow ^ high);
+    const high = mixBits(at(words, 2 * index) ^ keyHigh);
+    const low = mixBits(at(words, 2 * index + 1) ^ keyLow ^ high);
     best.offer(high * 2 ** 20 + (low >>> 12), index);
   }
   return best.indexes().flatMap((index) => members[index] ?? []);
@@ -96,7 +96,7 @@ function at(words: Uint32Array, index: number): number {
  * A bijection of 32 bits in which every input bit turns every output bit with probability one half.
  * @see Appleby, MurmurHash3, fmix32
  */
-function mix(word: number): number {
+export function mixBits(word: number): number {
   let mixed = word | 0;
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);

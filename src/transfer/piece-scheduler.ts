@@ -41,7 +41,6 @@ export class PieceScheduler {
   /** Pieces that some holder has. */
   readonly #available: PieceBits;
   readonly #missing: PieceBits;
-  #missingCount = 0;
   /** Missing pieces that nobody was asked for. */
   readonly #free: PieceBits;
   readonly #holders = new Map<HolderKey, Holder>();
@@ -68,20 +67,19 @@ export class PieceScheduler {
 
   /** Pieces still to be asked for or awaited. */
   get missingCount(): number {
-    return this.#missingCount;
+    return this.#missing.count;
   }
 
   /** A piece is to be fetched. */
   desire(piece: number): void {
     if (!this.#missing.add(piece)) return;
-    this.#missingCount += 1;
     this.#fresh.rewind(piece);
     if (!this.#requests.has(piece)) this.#free.add(piece);
   }
 
   /** A piece came, or is not wanted any more. Answers the holders that were asked for it and need not send it. */
   settle(piece: number): readonly HolderKey[] {
-    if (this.#missing.delete(piece)) this.#missingCount -= 1;
+    this.#missing.delete(piece);
     this.#free.delete(piece);
     if (this.#farCount > 0) this.#nearSinceMs.delete(piece);
     const asked = this.#requests.get(piece);
@@ -195,7 +193,7 @@ export class PieceScheduler {
    */
   next(key: HolderKey, inOrder: boolean, nowMs = 0): number | undefined {
     const holder = this.#holders.get(key);
-    if (holder === undefined || this.#missingCount === 0) return undefined;
+    if (holder === undefined || this.#missing.count === 0) return undefined;
     const isLeft = holder.isFar ? (piece: number): boolean => this.#isLeftToNear(piece, nowMs) : NEVER_LEFT;
     const piece = this.#choose(holder, inOrder, isLeft);
     if (piece !== undefined) this.#markAsked(holder, key, piece);

@@ -1,10 +1,9 @@
 /**
  * How those who lack a blob share out what only complete holders have, so that no two of them ask for the same piece and its
  * holder's link carries each piece once: every piece falls to one of them by rendezvous hashing, which all reckon alike
- * without a word. Pure.
- *
- * Source: Thaler and Ravishankar, "A name-based mapping scheme for rendezvous", 1996.
+ * without a word, as with homes of blobs (`rankHomes`), only for every piece and so at the cost of a few multiplications. Pure.
  */
+import { mixBits } from '../swarm/home.ts';
 import type { PeerId } from '../swarm/member.ts';
 
 /** Whom a piece falls to. */
@@ -23,9 +22,9 @@ export class PieceShares {
 
   /** Whether a piece falls to this node. */
   isOwn(piece: number): boolean {
-    const own = mix(this.#ownSeed, piece);
+    const own = score(this.#ownSeed, piece);
     for (const seed of this.#seeds) {
-      const other = mix(seed, piece);
+      const other = score(seed, piece);
       if (other > own || (other === own && seed > this.#ownSeed)) return false;
     }
     return true;
@@ -39,10 +38,7 @@ function seedOf(peerId: PeerId): number {
   return hash >>> 0;
 }
 
-/** The finalizer of MurmurHash3: neighbouring pieces fall to different nodes. */
-function mix(seed: number, piece: number): number {
-  let hash = seed ^ Math.imul(piece + 1, 0x9e3779b1);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+/** Neighbouring pieces fall to different nodes. */
+function score(seed: number, piece: number): number {
+  return mixBits(seed ^ Math.imul(piece + 1, 0x9e3779b1));
 }
