@@ -53,6 +53,7 @@ export class PendingChanges {
   readonly #seed: string;
   readonly #ownPlace: () => LogPlace;
   #position: FeedPosition = START;
+  #writing: Promise<void> = Promise.resolve();
   /** In the order in which they are to be made. */
   readonly #ready = new Map<string, Entry>();
   /** Those that failed, and when to try again. */
@@ -131,13 +132,14 @@ export class PendingChanges {
       return { type: 'put', key: this.#key(key), value: Buffer.from(JSON.stringify({ digest, atMs, sinceMs })) };
     });
     writes.push({ type: 'put', key: `s!${this.#seed}`, value: Buffer.from(JSON.stringify(position)) }, this.#noteOwn());
-    await this.#index.write(writes, { sync: true });
-    this.#position = position;
+    // Before the write, so that one of the same that ends meanwhile leaves this one's note on disk. Where the write fails it is heard of again.
     for (const entry of entries) {
       this.#resting.delete(entry.key);
       this.#ready.delete(entry.key);
       this.#ready.set(entry.key, entry);
     }
+    await this.#write(writes, { sync: true });
+    this.#position = position;
   }
 
   /** Begins anew: all changes of the seed are to be looked at again. @throws {DockyardError} ERR_STORE_FULL, ERR_STORE_IO */
@@ -172,7 +174,7 @@ export class PendingChanges {
   async done(pending: PendingChange): Promise<void> {
     const key = this.#letGo(pending);
     if (this.#ready.has(key)) return;
-    await this.#index.write([{ type: 'del', key: this.#key(key) }, this.#noteOwn()]);
+    await this.#write([{ type: 'del', key: this.#key(key) }, this.#noteOwn()]);
   }
 
   /** A change could not be made, and rests. */
@@ -187,6 +189,13 @@ export class PendingChanges {
   wakeAll(): void {
     for (const [key, { entry }] of this.#resting) this.#ready.set(key, entry);
     this.#resting.clear();
+  }
+
+  /** One after the other, in the order in which they were decided upon. */
+  async #write(changes: IndexChange[], options: { readonly sync?: boolean } = {}): Promise<void> {
+    const writing = this.#writing.then(async () => await this.#index.write(changes, options));
+    this.#writing = writing.catch(() => undefined);
+    await writing;
   }
 
   #noteOwn(): IndexChange {
