@@ -37,7 +37,7 @@ export interface BootstrapDeps {
 }
 
 /** What is known of one address: a failure is logged once, until it changes. */
-type AddressState = 'connected' | 'self' | 'unresolved' | 'unreachable' | 'mismatch';
+type AddressState = 'connected' | 'self' | 'unresolved' | 'unreachable' | 'silent' | 'mismatch';
 
 export class Bootstrap {
   readonly #deps: BootstrapDeps;
@@ -97,6 +97,9 @@ export class Bootstrap {
         'unreachable',
         swarmError('ERR_SWARM_UNREACHABLE', `nothing answers at ${text}`, { cause: error }),
       );
+    } else if (isTimeout(error)) {
+      const message = `${text} did not answer in time: it is stopped or overloaded, or packets are dropped on the way`;
+      this.#note(address, 'silent', swarmError('ERR_SWARM_UNREACHABLE', message, { cause: error }));
     } else {
       const message = `${text} accepts connections, but not with this swarm key`;
       this.#note(address, 'mismatch', swarmError('ERR_SWARM_KEY_MISMATCH', message, { cause: error }));
@@ -119,6 +122,11 @@ function causes(error: unknown): Error[] {
 
 function isUnreachable(error: Error): boolean {
   return causes(error).some((each) => UNREACHABLE_CODES.has((each as NodeJS.ErrnoException).code ?? ''));
+}
+
+/** It says nothing of keys: a firewall that drops packets and a node that is busy look the same from here. */
+function isTimeout(error: Error): boolean {
+  return causes(error).some(({ name }) => name === 'TimeoutError');
 }
 
 function isOwnAddress(error: unknown): boolean {
