@@ -29,13 +29,13 @@ export const SWARM_ERRORS = {
   },
   ERR_SWARM_UNREACHABLE: {
     meaning: 'A bootstrap address cannot be resolved, or nothing answers there, or not in time.',
-    remedy:
-      'Check the address, name resolution, firewalls and the MTU on the way, and whether the node there is busy; this one goes on trying.',
+    remedy: 'Check the address, name resolution and firewalls; the node goes on trying.',
   },
   ERR_SWARM_KEY_MISMATCH: {
     meaning:
-      'A bootstrap address accepts connections, but the handshake fails: it has another swarm key, or is no node.',
-    remedy: 'Give all nodes the same swarm key file; check that the port is the swarm port of a node.',
+      'A bootstrap address accepts connections, but the handshake fails: it has another swarm key, or is no node, or does not answer.',
+    remedy:
+      'Give all nodes the same swarm key file; check that the port is the swarm port of a node, that the node there is not stopped or overloaded, and the MTU on the way.',
   },
   ERR_MEMBERS_PROTOCOL: {
     meaning: 'A peer sent a membership message that is malformed, too large, or wrongly signed.',

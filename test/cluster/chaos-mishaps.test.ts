@@ -171,7 +171,6 @@ describe.skipIf(!hasLab)('a host', () => {
       await node.end('SIGKILL');
       await lab.restartApart(node);
     }
-    await lab.node(2).lab.untilMembers(2);
     const blob = await lab.push();
     await expectAllDelivered(
       lab.nodes.map((node) => lab.read(node, blob)),

@@ -17,8 +17,8 @@ interface Orders {
   readonly count: number;
 }
 
-/** Dozens shake hands at once, with nodes that other work keeps waiting; who joins how soon is for benchmarks. */
-const JOIN_TIMEOUT_MS = 60_000;
+const JOIN_TIMEOUT_MS = 20_000;
+const JOINING_AT_ONCE = 5;
 
 type Visitor = () => Promise<void>;
 
@@ -38,8 +38,13 @@ async function visit(): Promise<Visitor> {
   };
 }
 
+/** Some at a time: they share one thread, and if all shook hands at once on a busy machine, none would be done within its time. */
 async function visitTogether(): Promise<Visitor[]> {
-  const visitors = await Promise.all(Array.from({ length: orders.count }, visit));
+  const visitors: Visitor[] = [];
+  while (visitors.length < orders.count) {
+    const count = Math.min(JOINING_AT_ONCE, orders.count - visitors.length);
+    visitors.push(...(await Promise.all(Array.from({ length: count }, visit))));
+  }
   process.stdout.write(`${JSON.stringify({ joined: visitors.length })}\n`);
   return visitors;
 }

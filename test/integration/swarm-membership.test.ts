@@ -73,7 +73,6 @@ describe('a swarm', () => {
     const { log, lines } = captureLog();
     const stranger = await node([first.port], { swarmKey: makeKey(), log });
     const keyless = await node([first.port], { log });
-    // Where bytes that make no sense announce a long message, the other end waits for it, and the dial only times out.
     const told = () => lines.filter((line) => (line['err'] as { code?: string })?.code === 'ERR_SWARM_KEY_MISMATCH');
     await until('both are told', 20_000, () => told().length >= 2);
     expect(told().map((line) => line['msg'])).toEqual(['bootstrap address failed', 'bootstrap address failed']);

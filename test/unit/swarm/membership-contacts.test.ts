@@ -21,7 +21,7 @@ test('a node whose first comparison of tables failed compares again over the con
   const { signal } = new AbortController();
   const dial = async (): Promise<string> => 'stranger';
   const resolve = async (): Promise<string[]> => [];
-  const bootstrap = new Bootstrap({ dial, resolve, random: () => 0, log: silent }, []);
+  const bootstrap = new Bootstrap({ dial, accepts: async () => false, resolve, random: () => 0, log: silent }, []);
   const deps = {
     table: new MemberTable(fakeRecord('self', 1), () => 0),
     exchange,
