@@ -39,7 +39,7 @@ export interface BootstrapDeps {
 }
 
 /** What is known of one address: a failure is logged once, until it changes. */
-type AddressState = 'connected' | 'self' | 'unresolved' | 'unreachable' | 'silent' | 'mute' | 'mismatch';
+type AddressState = 'connected' | 'self' | 'unresolved' | 'unreachable' | 'silent' | 'mismatch';
 
 export class Bootstrap {
   readonly #deps: BootstrapDeps;
@@ -107,7 +107,7 @@ export class Bootstrap {
     }
   }
 
-  /** With another key each end waits for the rest of what it cannot read, until the time is over: so the time alone says nothing. */
+  /** With another key each end may wait for the rest of what it cannot read, until the time is over: both are one state, told once. */
   async #noteTimeout(address: SocketAddress, cause: Error, signal: AbortSignal): Promise<void> {
     const text = formatSocketAddress(address);
     const limit = AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
@@ -119,7 +119,7 @@ export class Bootstrap {
       return;
     }
     const message = `${text} accepts connections, but no handshake comes about: it has another swarm key, or is stopped or overloaded`;
-    this.#note(address, 'mute', swarmError('ERR_SWARM_KEY_MISMATCH', message, { cause }));
+    this.#note(address, 'mismatch', swarmError('ERR_SWARM_KEY_MISMATCH', message, { cause }));
   }
 
   #note(address: SocketAddress, state: AddressState, error: Error): void {
@@ -140,9 +140,11 @@ function isUnreachable(error: Error): boolean {
   return causes(error).some((each) => UNREACHABLE_CODES.has((each as NodeJS.ErrnoException).code ?? ''));
 }
 
-/** Aborted for the time that it took: when the node ends nobody asks. */
+/** Aborted for the time that it took: when the node ends nobody asks. A failure within a handshake tells so in its text alone. */
 function isTimeout(error: Error): boolean {
-  return causes(error).some(({ name }) => name === 'TimeoutError' || name === 'AbortError');
+  return causes(error).some(
+    ({ name, message }) => name === 'TimeoutError' || name === 'AbortError' || message.includes('due to timeout'),
+  );
 }
 
 function isOwnAddress(error: unknown): boolean {

@@ -92,7 +92,7 @@ describe.skipIf(!requireDockerRegistry())('two nodes', () => {
     }
   }
 
-  test('outlast two hundred members that come and go', async () => {
+  test('outlast two hundred members that come and go', { timeout: 300_000 }, async () => {
     const [rude, polite] = [await startVisitors(), await startVisitors()];
     await rude.joined.next();
     await untilMembers((count) => count > ROUND, KNOWN_WITHIN_MS);
@@ -104,7 +104,7 @@ describe.skipIf(!requireDockerRegistry())('two nodes', () => {
       tookMs.push(await pullEverywhere());
       if (round < ROUNDS - 1) polite.child.stdin?.write('again\n');
     }
-    const ended = once(polite.child, 'exit', { signal: AbortSignal.timeout(20_000) });
+    const ended = once(polite.child, 'exit', { signal: AbortSignal.timeout(KNOWN_WITHIN_MS) });
     polite.child.stdin?.end();
     expect(await ended).toEqual([0, null]);
     await untilMembers((count) => count === nodes.length, KNOWN_WITHIN_MS);

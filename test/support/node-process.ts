@@ -10,6 +10,9 @@ export const MAIN = process.env['BENCHED_PROGRAM'] || fileURLToPath(new URL('../
 /** As `scripts/dockyard` and the installed command start it. */
 export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4', '--heap-growing-percent=60'];
 
+/** Several nodes may be started at once, on a machine that has other work. */
+const READY_MS = 45_000;
+
 /** A line of the log. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
@@ -93,6 +96,7 @@ export class NodeProcess implements AsyncDisposable {
           () => false,
         );
       },
+      READY_MS,
     );
     return this.child.exitCode === null;
   }
