@@ -1,6 +1,6 @@
 /** The seeds that a plain node passes pushes on to, as the facade sees them. */
 import type { ManifestStore } from '../../src/content/manifest-store.ts';
-import { systemClock } from '../../src/origin/clock.ts';
+import { steadyClock } from '../../src/origin/clock.ts';
 import type { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import { PushSeeds } from '../../src/origin/push-seeds.ts';
 import type { PushTarget } from '../../src/registry/push-passing.ts';
@@ -12,7 +12,7 @@ export function createPushTarget(
 ): PushTarget | undefined {
   const [upstream] = seeds;
   if (upstream === undefined) return undefined;
-  const choice = new PushSeeds({ origin, clock: systemClock }, seeds);
+  const choice = new PushSeeds({ origin, clock: steadyClock }, seeds);
   return {
     // Of those that keep the same, the first stands for all.
     upstream,

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { BufferPool } from '../../src/content/buffer-pool.ts';
 import { openContent, type OpenedContent } from '../../src/content/open-content.ts';
-import { systemClock } from '../../src/origin/clock.ts';
+import { steadyClock, systemClock } from '../../src/origin/clock.ts';
 import { OriginRegistry } from '../../src/origin/origin-registry.ts';
 import type { Notifier } from '../../src/notify/notifier.ts';
 import { createFacade } from '../../src/registry/facade.ts';
@@ -38,6 +38,7 @@ import {
 import { notifyConfig } from './notifications.ts';
 import { readNamedFiles, tryPortsOfNewNode } from './preflight.ts';
 import { openHosted, type HostedParts } from './hosted-parts.ts';
+import { connectionsWithin, openFileLimit } from './open-files.ts';
 import { createPreheating } from './preheating.ts';
 import { planReload, type ReloadPlan } from './reload.ts';
 import { createPushTarget } from './push-target.ts';
@@ -86,9 +87,6 @@ const MOVING_BYTES = 48 * 1024 * 1024;
 /** How finely the delay of the event loop is measured. Each time wakes the process, an idle one too. */
 const EVENT_LOOP_PRECISION_MS = 100;
 
-/** Time that never goes back, told since the epoch: for durations between nodes' parts. */
-const steadyClock = { nowMs: (): number => performance.timeOrigin + performance.now() };
-
 /**
  * Starts a node. What can be checked without the disk is checked first.
  * @throws {DockyardError} of whichever part cannot start; nothing is left running then
@@ -103,9 +101,9 @@ export async function startNode({ log, version, role = 'node' }: NodeDeps, confi
   const metrics = createMetrics(version);
   const ground: Ground = { log, metrics, random: Math.random };
 
-  const credentials = new ReplaceableCredentials({ log, clock: systemClock }, config.credentials.dockerConfig);
+  const credentials = new ReplaceableCredentials({ log, clock: steadyClock }, config.credentials.dockerConfig);
   // Made before the disk is touched, since it may refuse its configuration; it has nothing to close until it is asked.
-  const origin = new OriginRegistry({ ...ground, clock: systemClock, credentials }, files.origin);
+  const origin = new OriginRegistry({ ...ground, clock: steadyClock, credentials }, files.origin);
 
   const memory = new BufferPool(transferConfig(config).recentPiecesBytes + MOVING_BYTES);
   const content = starting.use(
@@ -240,10 +238,9 @@ function createServer(parts: ServedParts, config: () => NodeConfig): FacadeServe
     facadeConfig(config()),
   );
   const onClosing = (): void => hosted?.endWaiting();
-  return new FacadeServer(
-    { facade, log, onClosing },
-    facadeServerConfig(config(), seed === undefined ? 'node' : 'seed'),
-  );
+  const limits = facadeServerConfig(config(), seed === undefined ? 'node' : 'seed');
+  const maxConnections = connectionsWithin(openFileLimit(), limits.maxConnections, log);
+  return new FacadeServer({ facade, log, onClosing }, { ...limits, maxConnections });
 }
 
 function createMetrics(version: string): Registry {

@@ -1,5 +1,5 @@
 /** The codes of the content store. */
-import { DockyardError, type ErrorDescription, type ErrorDetails } from '../oci/error.ts';
+import { DockyardError, isDockyardError, type ErrorDescription, type ErrorDetails } from '../oci/error.ts';
 
 /** Errors of keeping bytes on disk. */
 export const CONTENT_ERRORS = {
@@ -24,7 +24,8 @@ export const CONTENT_ERRORS = {
   },
   ERR_STORE_IO: {
     meaning: 'The file system refused a step for a reason other than room; `cause` has its answer.',
-    remedy: 'Look at the permissions of the store directory and at the health of the disk.',
+    remedy:
+      'Look at the permissions of the store directory and at the health of the disk, which may be mounted read-only. While a node runs, its clients are served all the same, and nothing is kept.',
   },
   ERR_PARTIAL_BUSY: {
     meaning: 'A partial blob is open already: one writer gathers it at a time.',
@@ -57,6 +58,11 @@ export function contentError(
   options: { cause?: unknown; details?: ErrorDetails } = {},
 ): DockyardError<ContentErrorCode> {
   return new DockyardError(code, message, options);
+}
+
+/** True when bytes could not be kept, for want of room or because the disk refuses: they can be passed on all the same. */
+export function isKeepingError(error: unknown): boolean {
+  return isDockyardError(error, 'ERR_STORE_FULL') || isDockyardError(error, 'ERR_STORE_IO');
 }
 
 /** The `code` that a failed call of the operating system or of level carries (`ENOENT`, …), or `undefined`. */

@@ -8,17 +8,22 @@ export interface Clock {
   sleep(delayMs: number, options?: { signal?: AbortSignal | undefined }): Promise<void>;
 }
 
-/** The clock of the machine. */
-export const systemClock: Clock = {
-  nowMs: () => Date.now(),
-  sleep: async (delayMs, options = {}) => {
+async function sleep(delayMs: number, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+  options.signal?.throwIfAborted();
+  try {
+    await delay(delayMs, undefined, options.signal === undefined ? {} : { signal: options.signal });
+  } catch (error) {
+    // node:timers wraps the reason; callers compare the reason itself.
     options.signal?.throwIfAborted();
-    try {
-      await delay(delayMs, undefined, options.signal === undefined ? {} : { signal: options.signal });
-    } catch (error) {
-      // node:timers wraps the reason; callers compare the reason itself.
-      options.signal?.throwIfAborted();
-      throw error;
-    }
-  },
-};
+    throw error;
+  }
+}
+
+/** The clock of the machine, which may be set: for times that are kept on disk or told to others. */
+export const systemClock: Clock = { nowMs: () => Date.now(), sleep };
+
+/**
+ * Time that only goes forward, told since the epoch: for durations within one process. With a clock that may be set, who is to wait
+ * for seconds waits for a day when it was set back by one.
+ */
+export const steadyClock: Clock = { nowMs: () => performance.timeOrigin + performance.now(), sleep };

@@ -3,27 +3,26 @@
  * safe conduct, but not what the answers mean.
  */
 import type { Logger } from 'pino';
-import type { DockyardError } from '../oci/error.ts';
 import { isFailureStatus, statusFailure } from './answer-reading.ts';
 import { parseAuthChallenges } from './auth-challenge.ts';
 import { Authenticator } from './authenticator.ts';
-import { CircuitBreaker, type BreakerPass } from './circuit-breaker.ts';
+import type { BreakerPass } from './circuit-breaker.ts';
 import type { Clock } from './clock.ts';
 import { ConnectionSlots } from './connection-slots.ts';
 import type { CredentialSource } from './credentials.ts';
 import { Dispatchers, type ResolveHost } from './dispatchers.ts';
-import { originError } from './errors.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
 import type { OriginMetrics, RequestKind } from './origin-metrics.ts';
 import { outcomeOf, outcomeOfError } from './request-outcome.ts';
 import { followRedirects } from './redirects.ts';
-import { RestPeriods } from './rest-periods.ts';
+import { RequestPassing, type PassingRequest } from './request-passing.ts';
 import { backoffDelayMs, RETRY_AFTER_CAP_MS } from './retry-delay.ts';
 import { SharedUse } from './shared-use.ts';
 import { TokenClient } from './token-client.ts';
 import { TransientFailure } from './transport-failure.ts';
-import { TroubleLog } from './trouble-log.ts';
+import { UpstreamAddress } from './upstream-address.ts';
 import type { ProxyConfig, UpstreamConfig } from './upstream-config.ts';
+import { UpstreamHealth } from './upstream-health.ts';
 
 export interface UpstreamClientDeps {
   readonly log: Logger;
@@ -48,24 +47,6 @@ export interface UpstreamRequest {
   readonly patienceMs?: number | undefined;
 }
 
-/** A request that is sent once: its body comes from a client and cannot be sent again. */
-export interface PassingRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
-  readonly path: string;
-  /** In place of `path`, where the upstream said to go on. */
-  readonly at?: URL | undefined;
-  readonly scope: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: AsyncIterable<Uint8Array> | undefined;
-  /** Why the body ended early, if it did: that is no fault of the upstream. */
-  readonly sourceFailure?: (() => Error | undefined) | undefined;
-  /** How long the upstream may take to answer, or to take the next bytes. */
-  readonly timeoutMs: number;
-}
-
-/** One that could not be reached is called so often, while others stand in for it. */
-const CALL_EVERY_MS = 2_000;
-
 /** Requests other than for blobs that run at once; further ones wait. */
 export const MAX_SHORT_REQUESTS = 32;
 /** A request that timed out is repeated no more often: the client waits for the whole of each timeout. */
@@ -78,19 +59,12 @@ export class UpstreamClient {
   readonly #deps: UpstreamClientDeps;
   readonly #dispatchers: Dispatchers;
   readonly #authenticator: Authenticator;
-  readonly #breaker: CircuitBreaker;
-  readonly #rests: RestPeriods;
-  readonly #trouble: TroubleLog;
-  /** Why the upstream could not be reached the last time: told to those who are refused while the breaker is open. */
-  #lastUnreachable: DockyardError | undefined;
-  /** When it was last tried, since it could not be reached. */
-  #calledAtMs: number | undefined;
+  readonly #address: UpstreamAddress;
+  readonly #health: UpstreamHealth;
+  readonly #passing: RequestPassing;
   readonly #shortSlots = new ConnectionSlots(MAX_SHORT_REQUESTS);
-  readonly #base: string;
   readonly #use = new SharedUse();
   #closing: Promise<void> | undefined;
-  /** It was asked and wants no credentials. */
-  #isOpenToAll = false;
 
   /** @throws {DockyardError} ERR_UPSTREAM_INVALID */
   constructor(deps: UpstreamClientDeps, config: { upstream: UpstreamConfig; proxy: ProxyConfig }) {
@@ -100,11 +74,10 @@ export class UpstreamClient {
     this.#dispatchers = new Dispatchers(deps, config);
     const tokens = new TokenClient({ ...deps, dispatchers: this.#dispatchers }, config.upstream);
     this.#authenticator = new Authenticator({ ...deps, tokens }, config.upstream);
-    this.#breaker = new CircuitBreaker(deps);
-    this.#rests = new RestPeriods(deps);
-    this.#trouble = new TroubleLog(deps, config.upstream.name);
-    this.#base = `${config.upstream.url.replace(/\/+$/, '')}/v2/`;
-    deps.metrics.breaker(this.config.name, false);
+    this.#address = new UpstreamAddress(config.upstream.url);
+    this.#health = new UpstreamHealth({ ...deps, call: async () => await this.#call() }, config.upstream.name);
+    const parts = { dispatchers: this.#dispatchers, authenticator: this.#authenticator };
+    this.#passing = new RequestPassing({ ...parts, health: this.#health, address: this.#address }, config.upstream);
   }
 
   /** Keeps the connections open until the answer is called, even if the client is retired meanwhile. */
@@ -127,28 +100,19 @@ export class UpstreamClient {
     await this.#closing;
   }
 
-  /**
-   * False from when the upstream could not be reached until it answers again: whoever has another to ask asks that one first. Now
-   * and then it is called, beside whatever is asked of others.
-   */
+  /** False from when the upstream could not be reached until it answers again: whoever has another to ask asks that one first. */
   get isReachable(): boolean {
-    if (this.#calledAtMs === undefined) return true;
-    const nowMs = this.#deps.clock.nowMs();
-    if (nowMs - this.#calledAtMs >= CALL_EVERY_MS) {
-      this.#calledAtMs = nowMs;
-      void this.#call();
-    }
-    return false;
+    return this.#health.isReachable;
   }
 
   async #call(): Promise<void> {
     const releaseUse = this.hold();
     try {
-      const url = new URL(this.#base);
+      const url = this.#address.of('');
       const { name: upstream, connectTimeoutMs, progressTimeoutMs } = this.config;
       const sent = { method: 'GET', url, headers: {}, upstream, connectTimeoutMs, progressTimeoutMs } as const;
       const answer = await exchange(this.#dispatchers.trusted(url), sent);
-      this.#reached();
+      this.#health.reached();
       await answer.discard();
     } catch (err) {
       this.#deps.log.debug({ err, upstream: this.config.name }, 'upstream still cannot be reached');
@@ -197,78 +161,11 @@ export class UpstreamClient {
    */
   async pass(request: PassingRequest, options: { signal?: AbortSignal | undefined }): Promise<HttpAnswer> {
     const releaseUse = this.hold();
-    let breakerPass: BreakerPass | undefined;
     try {
-      breakerPass = this.#passWhileUp('push');
-      const first = await this.#authorizationToPass(request, options);
-      const answer = await this.#passOnce(request, first, options);
-      // With a body there is no second try; then the question before it has told what is asked for.
-      if (answer.status !== 401 || request.body !== undefined) return answer;
-      const second = await this.#answerTo(answer, request.scope, first, options);
-      if (second === undefined) return answer;
-      await answer.discard();
-      return await this.#passOnce(request, second, options);
-    } catch (error) {
-      const failure = request.sourceFailure?.();
-      if (failure !== undefined) throw failure;
-      if (breakerPass !== undefined) this.#noteFailure(breakerPass, request.path, error);
-      throw error;
+      return await this.#passing.pass(request, options);
     } finally {
       releaseUse();
     }
-  }
-
-  /** Before a body is spent, the upstream is asked what it asks for, unless that is known. */
-  async #authorizationToPass(
-    request: PassingRequest,
-    options: { signal?: AbortSignal | undefined },
-  ): Promise<string | undefined> {
-    const known = await this.#authenticator.authorization(request.scope, options);
-    if (known !== undefined || request.body === undefined || this.#isOpenToAll) return known;
-    const { progressTimeoutMs: timeoutMs } = this.config;
-    const probe = {
-      ...request,
-      method: 'GET',
-      path: '',
-      at: undefined,
-      headers: {},
-      body: undefined,
-      timeoutMs,
-    } as const;
-    const answer = await this.#passOnce(probe, undefined, options);
-    await answer.discard();
-    this.#isOpenToAll = answer.status === 200;
-    return answer.status === 401 ? await this.#answerTo(answer, request.scope, undefined, options) : undefined;
-  }
-
-  async #passOnce(
-    request: PassingRequest,
-    authorization: string | undefined,
-    options: { signal?: AbortSignal | undefined },
-  ): Promise<HttpAnswer> {
-    const url = request.at ?? new URL(this.#base + request.path);
-    if (!this.#isOwn(url)) throw this.#leadsElsewhere(url);
-    const headers = authorization === undefined ? request.headers : { ...request.headers, authorization };
-    const { method, body, timeoutMs: progressTimeoutMs } = request;
-    const { name: upstream, connectTimeoutMs } = this.config;
-    const sent = { method, url, headers, upstream, connectTimeoutMs, progressTimeoutMs };
-    const answer = await exchange(
-      this.#dispatchers.trusted(url),
-      body === undefined ? sent : { ...sent, body },
-      options,
-    );
-    this.#reached();
-    return answer;
-  }
-
-  async #answerTo(
-    answer: HttpAnswer,
-    scope: string,
-    refused: string | undefined,
-    options: { signal?: AbortSignal | undefined },
-  ): Promise<string | undefined> {
-    const challenges = parseAuthChallenges(answer.headerValues('www-authenticate'));
-    return await this.#authenticator.answerTo(challenges, scope, refused, options);
   }
 
   async #repeat<Result>(
@@ -277,16 +174,16 @@ export class UpstreamClient {
     options: { signal?: AbortSignal | undefined },
   ): Promise<Result> {
     for (let attempt = 0; ; attempt += 1) {
-      const pass = this.#passWhileUp(request.kind);
+      const pass = this.#health.passWhileUp(request.kind);
       try {
         return await this.#attempt(pass, request, read, options);
       } catch (error) {
         if (!(error instanceof TransientFailure)) {
-          this.#trouble.failed(error);
+          this.#health.requestFailed(error);
           throw error;
         }
         const delayMs = this.#delayBeforeNext(error, attempt, request);
-        if (delayMs === undefined || this.#breaker.isOpen) this.#trouble.failed(error.final);
+        if (delayMs === undefined || this.#health.isDown) this.#health.requestFailed(error.final);
         if (delayMs === undefined) throw error.final;
         this.#deps.metrics.retried(this.config.name, request.kind);
         this.#deps.log.debug(
@@ -304,24 +201,10 @@ export class UpstreamClient {
     const maxRetries = Math.min(this.config.maxRetries, failure.isTimeout ? MAX_RETRIES_OF_TIMEOUT : Infinity);
     const isLast = request.patienceMs !== undefined || attempt >= maxRetries;
     if (isLast || (retryAfterMs !== undefined && retryAfterMs > RETRY_AFTER_CAP_MS)) {
-      if (retryAfterMs !== undefined) this.#rests.begin(request.kind, retryAfterMs, final);
+      if (retryAfterMs !== undefined) this.#health.rest(request.kind, retryAfterMs, final);
       return undefined;
     }
     return Math.max(retryAfterMs ?? 0, backoffDelayMs(attempt, this.#deps.random()));
-  }
-
-  /** @throws {DockyardError} while the upstream is not to be asked */
-  #passWhileUp(kind: RequestKind): BreakerPass {
-    const rest = this.#rests.current(kind);
-    if (rest !== undefined) throw rest;
-    const pass = this.#breaker.tryPass();
-    if (pass !== undefined) return pass;
-    const cause = this.#lastUnreachable;
-    const what = cause?.message ?? `upstream '${this.config.name}' cannot be reached`;
-    throw originError('ERR_ORIGIN_UNAVAILABLE', `${what}; it is tried again every few seconds`, {
-      cause,
-      details: cause?.details ?? { upstream: this.config.name },
-    });
   }
 
   async #attempt<Result>(
@@ -341,31 +224,17 @@ export class UpstreamClient {
       return result;
     } catch (error) {
       metrics.request(name, request.kind, outcomeOfError(error));
-      this.#noteFailure(pass, request.path, error);
+      this.#health.attemptFailed(pass, request.path, error);
       throw error;
     }
-  }
-
-  #reached(): void {
-    this.#breaker.succeeded();
-    this.#calledAtMs = undefined;
-    this.#trouble.answered();
-    this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
-  }
-
-  #noteFailure(pass: BreakerPass, path: string, error: unknown): void {
-    if (!(error instanceof TransientFailure) || !error.isUnreachable) return;
-    this.#breaker.failed(pass, error.final.code === 'ERR_ORIGIN_STALLED' ? path : undefined);
-    this.#lastUnreachable = error.final;
-    this.#calledAtMs = this.#deps.clock.nowMs();
-    this.#deps.metrics.breaker(this.config.name, this.#breaker.isOpen);
   }
 
   async #authorized(request: UpstreamRequest, options: { signal?: AbortSignal | undefined }): Promise<HttpAnswer> {
     const first = await this.#authenticator.authorization(request.scope, options);
     const answer = await this.#send(request, first, options);
-    if (answer.status !== 401 || !this.#isOwn(answer.url)) return answer;
-    const second = await this.#answerTo(answer, request.scope, first, options);
+    if (answer.status !== 401 || !this.#address.isOwn(answer.url)) return answer;
+    const challenges = parseAuthChallenges(answer.headerValues('www-authenticate'));
+    const second = await this.#authenticator.answerTo(challenges, request.scope, first, options);
     if (second === undefined) return answer;
     await answer.discard();
     this.#deps.metrics.request(this.config.name, request.kind, 'challenged');
@@ -380,25 +249,12 @@ export class UpstreamClient {
     const { method, headers: common, patienceMs } = request;
     const { name: upstream, connectTimeoutMs, progressTimeoutMs } = this.config;
     const sent = { method, upstream, connectTimeoutMs, progressTimeoutMs, patienceMs };
-    return await followRedirects(new URL(this.#base + request.path), this.config, async (url, isOwn) => {
+    return await followRedirects(this.#address.of(request.path), this.config, async (url, isOwn) => {
       const headers = isOwn && authorization !== undefined ? { ...common, authorization } : common;
       if (!isOwn) return await exchange(await this.#dispatchers.guarded(url), { ...sent, url, headers }, options);
       const answer = await exchange(this.#dispatchers.trusted(url), { ...sent, url, headers }, options);
-      this.#reached();
+      this.#health.reached();
       return answer;
     });
-  }
-
-  /** Bodies and credentials of pushes are given to the upstream alone. */
-  #leadsElsewhere(url: URL): DockyardError {
-    const { name } = this.config;
-    const details = { upstream: name, host: url.host };
-    return originError('ERR_ORIGIN_UNSAFE_TARGET', `upstream '${name}' wants a push to go on at ${url.host}`, {
-      details,
-    });
-  }
-
-  #isOwn(url: URL): boolean {
-    return url.origin === new URL(this.config.url).origin;
   }
 }

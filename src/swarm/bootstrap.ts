@@ -29,6 +29,8 @@ const UNREACHABLE_CODES = new Set([
 export interface BootstrapDeps {
   /** Connects to an address, whoever is there. */
   readonly dial: (address: SocketAddress, options: { signal: AbortSignal }) => Promise<PeerId>;
+  /** Whether anything takes connections there, whatever it speaks. */
+  readonly accepts: (address: SocketAddress, options: { signal: AbortSignal }) => Promise<boolean>;
   /** All addresses of a host name, in any order. */
   readonly resolve: (host: string) => Promise<readonly string[]>;
   /** Uniform in [0, 1). */
@@ -37,7 +39,7 @@ export interface BootstrapDeps {
 }
 
 /** What is known of one address: a failure is logged once, until it changes. */
-type AddressState = 'connected' | 'self' | 'unresolved' | 'unreachable' | 'mismatch';
+type AddressState = 'connected' | 'self' | 'unresolved' | 'unreachable' | 'silent' | 'mismatch';
 
 export class Bootstrap {
   readonly #deps: BootstrapDeps;
@@ -85,11 +87,11 @@ export class Bootstrap {
     } catch (error) {
       if (signal.aborted) return;
       if (isOwnAddress(error)) this.#states.set(formatSocketAddress(address), 'self');
-      else this.#noteFailure(address, asError(error));
+      else await this.#noteFailure(address, asError(error), signal);
     }
   }
 
-  #noteFailure(address: SocketAddress, error: Error): void {
+  async #noteFailure(address: SocketAddress, error: Error, signal: AbortSignal): Promise<void> {
     const text = formatSocketAddress(address);
     if (isUnreachable(error)) {
       this.#note(
@@ -97,10 +99,27 @@ export class Bootstrap {
         'unreachable',
         swarmError('ERR_SWARM_UNREACHABLE', `nothing answers at ${text}`, { cause: error }),
       );
+    } else if (isTimeout(error)) {
+      await this.#noteTimeout(address, error, signal);
     } else {
       const message = `${text} accepts connections, but not with this swarm key`;
       this.#note(address, 'mismatch', swarmError('ERR_SWARM_KEY_MISMATCH', message, { cause: error }));
     }
+  }
+
+  /** With another key each end may wait for the rest of what it cannot read, until the time is over: both are one state, told once. */
+  async #noteTimeout(address: SocketAddress, cause: Error, signal: AbortSignal): Promise<void> {
+    const text = formatSocketAddress(address);
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
+    const isThere = await this.#deps.accepts(address, { signal: limit });
+    if (signal.aborted) return;
+    if (!isThere) {
+      const message = `${text} takes no connection in time: nothing runs there, or packets are dropped on the way`;
+      this.#note(address, 'silent', swarmError('ERR_SWARM_UNREACHABLE', message, { cause }));
+      return;
+    }
+    const message = `${text} accepts connections, but no handshake comes about: it has another swarm key, or is stopped or overloaded`;
+    this.#note(address, 'mismatch', swarmError('ERR_SWARM_KEY_MISMATCH', message, { cause }));
   }
 
   #note(address: SocketAddress, state: AddressState, error: Error): void {
@@ -119,6 +138,13 @@ function causes(error: unknown): Error[] {
 
 function isUnreachable(error: Error): boolean {
   return causes(error).some((each) => UNREACHABLE_CODES.has((each as NodeJS.ErrnoException).code ?? ''));
+}
+
+/** Aborted for the time that it took: when the node ends nobody asks. A failure within a handshake tells so in its text alone. */
+function isTimeout(error: Error): boolean {
+  return causes(error).some(
+    ({ name, message }) => name === 'TimeoutError' || name === 'AbortError' || message.includes('due to timeout'),
+  );
 }
 
 function isOwnAddress(error: unknown): boolean {

@@ -14,6 +14,11 @@ export const SWARM_ERRORS = {
     meaning: 'The identity file of this node cannot be read or is damaged.',
     remedy: 'Restore `identity.key` in the data folder, or remove it: the node then gets a new identity.',
   },
+  ERR_SWARM_IDENTITY_TWICE: {
+    meaning:
+      'Two nodes have the same identity, as when a disk image was copied with the data folder: the others mix them up.',
+    remedy: 'On one of the two stop the node, remove `identity.key` in its data folder, and start it again.',
+  },
   ERR_SWARM_LISTEN: {
     meaning: 'The swarm address or its data port cannot be listened on.',
     remedy: 'Free the port, or choose another with `--swarm HOST:PORT` or `--swarm-data HOST:PORT`.',
@@ -23,13 +28,14 @@ export const SWARM_ERRORS = {
     remedy: 'Write `name:5002`, `192.0.2.1:5002` or `[2001:db8::1]:5002`.',
   },
   ERR_SWARM_UNREACHABLE: {
-    meaning: 'A bootstrap address cannot be resolved, or nothing answers there.',
+    meaning: 'A bootstrap address cannot be resolved, or nothing answers there, or not in time.',
     remedy: 'Check the address, name resolution and firewalls; the node goes on trying.',
   },
   ERR_SWARM_KEY_MISMATCH: {
     meaning:
-      'A bootstrap address accepts connections, but the handshake fails: it has another swarm key, or is no node.',
-    remedy: 'Give all nodes the same swarm key file; check that the port is the swarm port of a node.',
+      'A bootstrap address accepts connections, but the handshake fails: it has another swarm key, or is no node, or does not answer.',
+    remedy:
+      'Give all nodes the same swarm key file; check that the port is the swarm port of a node, that the node there is not stopped or overloaded, and the MTU on the way.',
   },
   ERR_MEMBERS_PROTOCOL: {
     meaning: 'A peer sent a membership message that is malformed, too large, or wrongly signed.',

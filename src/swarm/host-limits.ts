@@ -4,6 +4,8 @@ const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 
 export const HOST_LIMITS = {
+  /** An address of a peer that has others: the next is to have its turn before a probe is over. */
+  otherAddressTimeout: SECOND_MS,
   /** Connections that the membership lets stand; beyond, the least recently used are closed. */
   softMaxConnections: 96,
   /** Streams of one protocol on one connection, each way. */
@@ -19,8 +21,8 @@ export const HOST_LIMITS = {
     inboundUpgradeTimeout: 5 * SECOND_MS,
     /** All addresses of a peer together. */
     dialTimeout: 5 * SECOND_MS,
-    /** One address of a peer: the next is to have its turn before a probe is over. */
-    addressDialTimeout: SECOND_MS,
+    /** One address, handshake included, which takes its time where processors are short. See also `otherAddressTimeout`. */
+    addressDialTimeout: 5 * SECOND_MS,
     maxPeerAddrsToDial: 8,
     maxParallelDials: 32,
     maxDialQueueLength: 256,

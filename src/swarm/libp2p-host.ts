@@ -18,6 +18,7 @@ import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions } from 'libp2p';
 import type { Logger } from 'pino';
 import { asError } from '../oci/error.ts';
+import { TimeLimit } from '../oci/time-limit.ts';
 import { swarmError } from './errors.ts';
 import { HOST_LIMITS } from './host-limits.ts';
 import { NearbySearch } from './nearby-search.ts';
@@ -129,8 +130,23 @@ export class Libp2pHost implements AsyncDisposable {
     options: { signal: AbortSignal },
   ): Promise<Stream> {
     const existing = this.#openConnection(target.peerId);
-    const connection = existing ?? (await this.#libp2p.dial(dialTargets(target), options));
+    const connection = existing ?? (await this.#dialMember(dialTargets(target), options.signal));
     return await connection.newStream(protocol, options);
+  }
+
+  /** One address after the other; only the last has all the time that is left. */
+  async #dialMember(addresses: readonly Multiaddr[], signal: AbortSignal): Promise<Connection> {
+    for (const address of addresses.slice(0, -1)) {
+      const limit = new TimeLimit(HOST_LIMITS.otherAddressTimeout, signal);
+      try {
+        return await this.#libp2p.dial(address, { signal: limit.signal });
+      } catch {
+        signal.throwIfAborted();
+      } finally {
+        limit[Symbol.dispose]();
+      }
+    }
+    return await this.#libp2p.dial(addresses.slice(-1), { signal });
   }
 
   /** Serves a protocol; `handler` deals with its own errors. */

@@ -42,6 +42,7 @@ export class MembershipContacts {
   #nextSyncMs: number;
   #nextReconnectMs = 0;
   #isolatedRetryMs: number;
+  #isDialling = false;
 
   constructor(deps: MembershipContactsDeps, config: MembershipConfig, nowMs: number) {
     this.#deps = deps;
@@ -133,11 +134,29 @@ export class MembershipContacts {
     this.#nextReconnectMs = nowMs + waitMs * (0.75 + this.#deps.random() / 2);
     const live = [...table.entries()].filter(isLive);
     const covered = new Set(live.flatMap((entry) => entry.signed.record.swarmAddresses.map(formatSocketAddress)));
-    this.#deps.tasks.run(this.#deps.bootstrap.connect(covered, { signal: this.#deps.ending }));
+    this.#dialBootstrap(covered);
+    if (isolated) this.#syncWithStrangers();
     // All members of a swarm together ask the local network as often as a single node does.
     if (this.#deps.random() * table.liveCount < 1) this.#deps.tasks.run(this.#deps.searchNearby());
     const dead = table.pickDead();
     if (dead !== undefined) this.#tellNews(targetOf(dead));
+  }
+
+  /** One round at a time: to dial again what does not answer yet makes a busy node busier. */
+  #dialBootstrap(covered: ReadonlySet<string>): void {
+    if (this.#isDialling) return;
+    this.#isDialling = true;
+    const dialled = this.#deps.bootstrap.connect(covered, { signal: this.#deps.ending });
+    this.#deps.tasks.run(dialled.finally(() => (this.#isDialling = false)));
+  }
+
+  /**
+   * Tables are compared with whoever is dialled when the connection opens. Where that failed, the connection may stand all the same, and
+   * dialling its address again opens no other: without this a node would stay alone beside an open door.
+   */
+  #syncWithStrangers(): void {
+    const strangers = this.#deps.connected().filter((peerId) => this.#deps.table.get(peerId) === undefined);
+    for (const peerId of strangers.slice(0, MAX_SYNCS)) this.sync({ peerId, addresses: [] });
   }
 
   #logFailure(target: ExchangeTarget, error: unknown, what: string): void {

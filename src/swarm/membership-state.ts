@@ -7,12 +7,17 @@ import type { Clock } from './clock.ts';
 import { swarmError } from './errors.ts';
 import type { Identity } from './identity.ts';
 import type { PeerId } from './member.ts';
-import { isAuthentic, signRecord, type MemberRecord } from './members-record.ts';
+import { isAuthentic, signRecord, type MemberRecord, type SignedRecord } from './members-record.ts';
 import type { MemberUpdate } from './members-update.ts';
 import { MemberTable, type MemberTableConfig } from './members.ts';
+import { formatSocketAddress } from './socket-address.ts';
 
-/** More refutations than this within a minute: another node speaks with the same identity, or the clock was set back. */
-const MAX_REFUTATIONS_PER_MINUTE = 10;
+/** More records within a minute that a node did not make itself: another has its identity. */
+const MAX_FOREIGN_PER_MINUTE = 3;
+/** A twin is answered no more often: two that take turns would keep the whole swarm busy with their news. */
+const TWIN_ANSWER_MS = 5_000;
+/** It is told again after this long, if it is still so. */
+const TWIN_REPEAT_MS = 10 * 60_000;
 
 /** What a node says of itself, but for what the membership adds. */
 export type SelfDescription = Pick<MemberRecord, 'swarmAddresses' | 'dataAddresses' | 'topology'>;
@@ -29,7 +34,9 @@ export class MembershipState {
   readonly table: MemberTable;
   readonly #deps: MembershipStateDeps;
   #self: MemberRecord;
-  #refutedAtMs: number[] = [];
+  /** When records were answered that this node did not make though they are signed with its identity. */
+  #foreignAtMs: number[] = [];
+  #toldOfTwinAtMs = -Infinity;
 
   constructor(deps: MembershipStateDeps, self: SelfDescription, config: MemberTableConfig) {
     this.#deps = deps;
@@ -94,19 +101,36 @@ export class MembershipState {
 
   #refute(update: MemberUpdate): void {
     if (this.#self.left) return;
-    const nowMs = this.#deps.clock.nowMs();
-    this.#refutedAtMs = [...this.#refutedAtMs.filter((atMs) => nowMs - atMs < 60_000), nowMs];
-    if (this.#refutedAtMs.length === MAX_REFUTATIONS_PER_MINUTE) {
-      this.#deps.log.warn(
-        { peer: this.peerId },
-        'refuting again and again: another node may have the identity of this one',
-      );
-    }
+    if (update.signed.record.incarnation > this.#self.incarnation && this.#isOfTwin(update.signed)) return;
     this.#deps.log.debug(
       { heard: update.state, incarnation: update.signed.record.incarnation },
       'refuting ill news of this node',
     );
     this.#say(this.#self, Math.max(update.signed.record.incarnation, this.#self.incarnation) + 1);
+  }
+
+  /**
+   * Where the clock was set back, records from before a restart are newer than this node's own, a few at most. Those that answer its
+   * answers again and again come from another process. Answers whether this one is left without an answer for now.
+   */
+  #isOfTwin({ record }: SignedRecord): boolean {
+    const nowMs = this.#deps.clock.nowMs();
+    this.#foreignAtMs = this.#foreignAtMs.filter((atMs) => nowMs - atMs < 60_000);
+    const isTwin = this.#foreignAtMs.length >= MAX_FOREIGN_PER_MINUTE;
+    if (isTwin) this.#tellOfTwin(record, nowMs);
+    if (isTwin && nowMs - (this.#foreignAtMs.at(-1) ?? 0) < TWIN_ANSWER_MS) return true;
+    this.#foreignAtMs.push(nowMs);
+    return false;
+  }
+
+  #tellOfTwin(record: MemberRecord, nowMs: number): void {
+    if (nowMs - this.#toldOfTwinAtMs < TWIN_REPEAT_MS) return;
+    this.#toldOfTwinAtMs = nowMs;
+    const addresses = record.swarmAddresses.map(formatSocketAddress);
+    const err = swarmError('ERR_SWARM_IDENTITY_TWICE', `another node, at ${addresses.join(', ')}, has this identity`, {
+      details: { peer: this.peerId },
+    });
+    this.#deps.log.error({ err, peer: this.peerId, addresses }, 'another node has the identity of this one');
   }
 
   #say(record: MemberRecord, incarnation: number): void {

@@ -1,5 +1,7 @@
 /** The swarm as the composition root sees it: opened in one call, closed in one call. */
 import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -83,7 +85,7 @@ export async function openSwarm(deps: SwarmDeps, config: SwarmConfig): Promise<S
     topology: config.topology,
   };
   const bootstrap = new Bootstrap(
-    { ...deps, log, dial: async (address, options) => host.dialAddress(address, options), resolve },
+    { ...deps, log, dial: async (address, options) => host.dialAddress(address, options), accepts, resolve },
     config.bootstrap,
   );
   const members = starting.use(
@@ -115,4 +117,16 @@ export async function openSwarm(deps: SwarmDeps, config: SwarmConfig): Promise<S
 async function resolve(host: string): Promise<string[]> {
   const found = await lookup(host, { all: true });
   return found.map((entry) => entry.address);
+}
+
+async function accepts(address: SocketAddress, { signal }: { signal: AbortSignal }): Promise<boolean> {
+  const socket = connect({ host: address.host, port: address.port });
+  try {
+    await once(socket, 'connect', { signal });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }

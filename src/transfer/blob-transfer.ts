@@ -7,6 +7,7 @@ import type { BufferPool } from '../content/buffer-pool.ts';
 import type { BlobStore, HeldBlob, PartialBlob } from '../content/blob-store.ts';
 import { MAX_PIECE_SIZE_BYTES } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
+import { isKeepingError } from '../content/errors.ts';
 import { isDockyardError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/repository.ts';
@@ -87,8 +88,8 @@ export class BlobTransfer implements AsyncDisposable {
       const proven = await journey.prove(context.signal);
       return proven === undefined ? undefined : this.#journeyReading(journey, proven, context);
     } catch (error) {
-      if (!isDockyardError(error, 'ERR_STORE_FULL')) throw error;
-      return await this.#passingReading(digest, context, sizeBytes, journey.recorder.sizeBytes);
+      if (!isKeepingError(error)) throw error;
+      return await this.#passingReading(journey, error, context, sizeBytes);
     }
   }
 
@@ -233,7 +234,7 @@ export class BlobTransfer implements AsyncDisposable {
     }
   }
 
-  /** Reads from the journey; where the disk gets full on the way, the rest is passed on without being kept. */
+  /** Reads from the journey; where the disk takes no more on the way, the rest is passed on without being kept. */
   #journeyReading(journey: Journey, sizeBytes: number, context: TransferContext): TransferReading {
     const release = journey.hold();
     const close = async (): Promise<void> => await Promise.resolve(release());
@@ -259,12 +260,12 @@ export class BlobTransfer implements AsyncDisposable {
       }
     } catch (error) {
       // One who was just reading what is held sees that it was closed; why, the journey knows.
-      if (![error, journey.failure].some((failure) => isDockyardError(failure, 'ERR_STORE_FULL'))) throw error;
+      if (![error, journey.failure].some(isKeepingError)) throw error;
       context.signal.throwIfAborted();
       await journey.ended;
       this.#deps.log.warn(
-        { err: error, digest: journey.purpose.digest, at },
-        'a blob is passed on without being kept: the store is full',
+        { err: journey.failure ?? error, digest: journey.purpose.digest, at },
+        'a blob is passed on without being kept: the store takes nothing',
       );
       const { digest } = journey.purpose;
       const passing = new PassingBlob(this.#deps.passing, { digest, ...context }, context.signal);
@@ -277,14 +278,14 @@ export class BlobTransfer implements AsyncDisposable {
   }
 
   async #passingReading(
-    digest: Digest,
+    { purpose: { digest }, recorder }: Journey,
+    failure: unknown,
     context: TransferContext,
     manifestBytes: number | undefined,
-    peerBytes: number | undefined,
   ): Promise<TransferReading | undefined> {
-    const sizeBytes = manifestBytes ?? (await this.#sizeOf(digest, context, peerBytes));
+    const sizeBytes = manifestBytes ?? (await this.#sizeOf(digest, context, recorder.sizeBytes));
     if (sizeBytes === undefined) return undefined;
-    this.#deps.log.warn({ digest }, 'a blob is passed on without being kept: the store is full');
+    this.#deps.log.warn({ err: failure, digest }, 'a blob is passed on without being kept: the store takes nothing');
     const passing = new PassingBlob(this.#deps.passing, { digest, sizeBytes, ...context }, context.signal);
     const close = async (): Promise<void> => await Promise.resolve();
     return {

@@ -8,19 +8,18 @@
  *
  * What to do next is decided by planJourney, which piece to ask of whom by PieceScheduler; this class only carries out.
  */
-import type { PieceGeometry } from '../content/geometry.ts';
 import type { ByteRange } from '../oci/byte-range.ts';
-import { abortable } from '../oci/abortable.ts';
 import { asError } from '../oci/error.ts';
 import type { PeerId } from '../swarm/member.ts';
+import { Assembly } from './assembly.ts';
 import type { Channel } from './channel.ts';
 import { transferError } from './errors.ts';
 import type { Exchange, ExchangeListener } from './exchange.ts';
-import { Gathering } from './gathering.ts';
+import type { Gathering } from './gathering.ts';
 import { Holds } from './holds.ts';
 import type { HolderHunt } from './holder-hunt.ts';
 import { createHolderHunt, hopefulCount, isServing, silentChannels } from './journey-peers.ts';
-import { falseSizeError, givingUp, planJourney, type JourneyView } from './journey-plan.ts';
+import { givingUp, planJourney, type JourneyView } from './journey-plan.ts';
 import type { JourneyDeps, JourneyEnd, JourneyPurpose } from './journey-types.ts';
 import type { OriginPiece } from './origin-feed.ts';
 import type { MissingRun } from './origin-reader.ts';
@@ -44,20 +43,14 @@ export class Journey implements ExchangeListener {
   readonly #onEnd: (journey: Journey) => void;
   readonly #exchange: Exchange;
   readonly #abort = new AbortController();
-  readonly #opened = Promise.withResolvers<Gathering>();
-  readonly #proven = Promise.withResolvers<boolean>();
   readonly #ended = Promise.withResolvers<void>();
+  readonly #assembly: Assembly;
   readonly #origin: OriginSource;
   readonly #hunt: HolderHunt;
   readonly #suspects: Suspects;
   readonly #holds: Holds;
   readonly #startedAtMs: number;
-  #opening: Promise<Gathering> | undefined;
-  #gathering: Gathering | undefined;
   #tick: NodeJS.Timeout | undefined;
-  #progressAtMs = 0;
-  #isWhole = false;
-  #isToBeProven = false;
   #isFinishing = false;
   #isComplete = false;
   #isOver = false;
@@ -74,8 +67,8 @@ export class Journey implements ExchangeListener {
     this.#exchange.listener = this;
     const originHooks = {
       signal: this.#abort.signal,
-      onSize: async (sizeBytes: number) => await this.#geometryFor(sizeBytes),
-      onPiece: async (cut: OriginPiece) => await this.#onOriginPiece(cut),
+      onSize: async (sizeBytes: number) => await this.#assembly.geometryFor(sizeBytes),
+      onPiece: async (cut: OriginPiece) => await this.#assembly.onOriginPiece(cut),
       onChange: () => this.#step(),
       home: () => this.#hunt.home,
     };
@@ -84,7 +77,7 @@ export class Journey implements ExchangeListener {
       signal: this.#abort.signal,
       exchange: this.#exchange,
       isReading: () => this.#origin.state === 'reading',
-      onSize: (sizeBytes) => this.#learnSize(sizeBytes),
+      onSize: (sizeBytes) => this.#assembly.learnSize(sizeBytes),
       onChange: () => this.#step(),
     });
     this.#suspects = new Suspects({
@@ -94,14 +87,14 @@ export class Journey implements ExchangeListener {
       recorder: this.recorder,
       onLeave: (channel) => this.#gathering?.pool.onLeft(channel),
     });
+    this.#assembly = this.#makeAssembly(this.#suspects);
     this.#holds = new Holds({ delayMs: () => this.#lingerMs(), onUnused: () => this.#endIfUnused() });
-    for (const settled of [this.#opened.promise, this.#proven.promise]) settled.catch(() => undefined);
   }
 
   /** Sets out. */
   start(): void {
     this.#tick = setInterval(() => this.#onTick(), TICK_MS);
-    if (this.purpose.sizeBytes !== undefined) this.#learnSize(this.purpose.sizeBytes);
+    if (this.purpose.sizeBytes !== undefined) this.#assembly.learnSize(this.purpose.sizeBytes);
     this.#holds.check();
     this.#step();
   }
@@ -128,12 +121,10 @@ export class Journey implements ExchangeListener {
    */
   async prove(signal: AbortSignal | undefined): Promise<number | undefined> {
     const release = this.hold();
-    this.#isToBeProven = true;
-    if (this.#gathering?.intake.has(0) === false) this.#gathering.desireBeginning();
+    this.#assembly.desireProof();
     this.#step();
     try {
-      if (!(await abortable(this.#proven.promise, signal))) return undefined;
-      return (await abortable(this.#opened.promise, signal)).geometry.sizeBytes;
+      return await this.#assembly.provenSize(signal);
     } finally {
       release();
     }
@@ -152,7 +143,7 @@ export class Journey implements ExchangeListener {
   async *read(range: ByteRange, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const release = this.hold();
     try {
-      const gathering = await abortable(this.#opened.promise, signal);
+      const gathering = await this.#assembly.whenOpened(signal);
       if (!this.#isComplete) gathering.desireRange(range);
       this.#step();
       yield* gathering.read(range, signal);
@@ -180,7 +171,7 @@ export class Journey implements ExchangeListener {
 
   onJoined(channel: Channel): void {
     if (channel.remoteSizeBytes !== undefined && this.#exchange.geometry === undefined) {
-      this.#learnSize(channel.remoteSizeBytes);
+      this.#assembly.learnSize(channel.remoteSizeBytes);
     }
     // Without readers of its own this journey is for the sake of others, who will want all of it.
     if (!channel.remoteComplete && this.#holds.isEmpty) this.#desireWhole();
@@ -245,7 +236,7 @@ export class Journey implements ExchangeListener {
       holderCount: hopefulCount(this.#exchange, this.#hunt.home, this.#hunt.isHomeFar) + this.#hunt.diallingCount,
       lacksPieces: this.#gathering?.lacksPieces ?? true,
       origin: this.#origin.state,
-      progressAtMs: this.#progressAtMs,
+      progressAtMs: this.#assembly.progressAtMs,
     };
   }
 
@@ -259,83 +250,33 @@ export class Journey implements ExchangeListener {
 
   // Bytes.
 
-  #learnSize(sizeBytes: number): void {
-    if (this.#exchange.geometry !== undefined || this.#isOver) return;
-    this.#exchange.setSize(sizeBytes);
-    this.recorder.sizeBytes = sizeBytes;
-    this.#open(sizeBytes).catch((thrown: unknown) => this.#fail(asError(thrown)));
+  get #gathering(): Gathering | undefined {
+    return this.#assembly.gathering;
   }
 
-  #open(sizeBytes: number): Promise<Gathering> {
-    this.#opening ??= this.#gather(sizeBytes);
-    return this.#opening;
-  }
-
-  async #gather(sizeBytes: number): Promise<Gathering> {
-    const suspects = this.#suspects;
-    const events = {
-      onPiece: this.#onPeerPiece.bind(this),
+  #makeAssembly(suspects: Suspects): Assembly {
+    const hooks = {
       onLie: suspects.onLie.bind(suspects),
       onStall: suspects.onStall.bind(suspects),
       maxAsked: (): number => this.#origin.maxAsked,
+      isTellingFew: () => this.#origin.readsForItself,
+      onGathering: (gathering: Gathering) => this.#origin.onGathering(gathering),
+      onOffered: () => this.#onOffered(),
+      onKept: () => this.#finishIfWhole(),
+      onFail: (error: Error) => this.#fail(error),
     };
-    const gathering = await Gathering.open(this.#deps, this.#exchange, sizeBytes, events, this.#config);
-    this.#gathering = gathering;
-    this.#origin.onGathering(gathering);
-    this.recorder.localBytes = gathering.heldBytes;
-    this.#exchange.setLocal(gathering.local);
-    this.#opened.resolve(gathering);
-    if (gathering.partial.held.count > 0) this.#proven.resolve(true);
-    else if (this.#isToBeProven) gathering.desireBeginning();
-    if (this.#isWhole) gathering.desireWhole();
+    return new Assembly(this.#deps, this.#exchange, this.recorder, hooks, this.#config);
+  }
+
+  #onOffered(): void {
     for (const channel of this.#exchange.channels.values()) if (channel.isJoined) this.onJoined(channel);
     this.#finishIfWhole();
     this.#step();
-    return gathering;
   }
 
   #desireWhole(): void {
-    this.#isWhole = true;
-    if (!this.#isComplete) this.#gathering?.desireWhole();
+    if (!this.#isComplete) this.#assembly.desireWhole();
     this.#step();
-  }
-
-  #onPeerPiece(piece: number, bytes: Buffer, hash: Buffer, from: PeerId): void {
-    if (this.#isOver) return;
-    this.recorder.onPeerBytes(bytes.length, from);
-    this.#deps.metrics.received('peer', bytes.length);
-    this.#keep(piece, bytes, hash).then(
-      () => (this.#origin.readsForItself ? this.#exchange.hide(piece) : this.#exchange.announce(piece)),
-      (thrown: unknown) => this.#fail(asError(thrown)),
-    );
-  }
-
-  async #keep(piece: number, bytes: Buffer, hash: Buffer): Promise<void> {
-    this.#progressAtMs = this.#deps.clock.nowMs();
-    const kept = this.#gathering?.intake.keep(piece, bytes, hash);
-    this.#proven.resolve(true);
-    await kept;
-    this.#gathering?.pool.onKept();
-    this.#finishIfWhole();
-  }
-
-  async #geometryFor(sizeBytes: number): Promise<PieceGeometry> {
-    this.#learnSize(sizeBytes);
-    const gathering = await this.#open(this.#exchange.geometry?.sizeBytes ?? sizeBytes);
-    if (gathering.geometry.sizeBytes === sizeBytes) return gathering.geometry;
-    const error = falseSizeError(this.purpose.digest, gathering.geometry.sizeBytes, sizeBytes);
-    this.#fail(error);
-    throw error;
-  }
-
-  async #onOriginPiece(cut: OriginPiece): Promise<void> {
-    this.recorder.originBytes += cut.bytes.length;
-    this.#deps.metrics.received('origin', cut.bytes.length);
-    this.#exchange.hide(cut.piece);
-    await this.#keep(cut.piece, cut.bytes, cut.hash).catch((thrown: unknown) => {
-      this.#fail(asError(thrown));
-      throw thrown;
-    });
   }
 
   #onTick(): void {
@@ -361,8 +302,7 @@ export class Journey implements ExchangeListener {
       return;
     }
     this.#isComplete = true;
-    // An empty blob has no first piece that would have proved it.
-    this.#proven.resolve(true);
+    this.#assembly.onWhole();
     this.recorder.end('complete', this.#deps.clock.nowMs());
     this.#deps.onComplete(digest);
     const release = this.hold();
@@ -391,8 +331,8 @@ export class Journey implements ExchangeListener {
 
   #giveUp(): void {
     const { state, error } = this.#origin;
-    const ending = givingUp(this.purpose.digest, state, error, this.#progressAtMs > 0);
-    if (ending.outcome === 'absent') this.#proven.resolve(false);
+    const ending = givingUp(this.purpose.digest, state, error, this.#assembly.progressAtMs > 0);
+    if (ending.outcome === 'absent') this.#assembly.onAbsent();
     this.#end(ending.outcome, ending.error);
   }
 
@@ -422,11 +362,8 @@ export class Journey implements ExchangeListener {
     this.#holds.stop();
     this.#abort.abort();
     this.recorder.end(outcome, this.#deps.clock.nowMs(), outcome === 'complete' ? undefined : error);
-    if (outcome !== 'complete') {
-      this.#gathering?.intake.fail(error);
-      this.#opened.reject(error);
-      this.#proven.reject(error);
-    }
+    this.#assembly.close();
+    if (outcome !== 'complete') this.#assembly.fail(error);
     this.#exchange.listener = undefined;
     void this.#release(outcome).finally(() => {
       this.#ended.resolve();
@@ -439,7 +376,7 @@ export class Journey implements ExchangeListener {
       this.#deps.hub.releaseIfIdle(this.#exchange);
       return;
     }
-    await this.#opening?.catch(() => undefined);
+    await this.#assembly.settled();
     await this.#deps.hub.discard(this.#exchange, outcome === 'absent' ? 'absent' : 'failed');
   }
 }

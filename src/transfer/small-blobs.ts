@@ -4,7 +4,8 @@
  */
 import type { Logger } from 'pino';
 import type { BlobStore } from '../content/blob-store.ts';
-import { asError, isAbortError, isDockyardError } from '../oci/error.ts';
+import { isKeepingError } from '../content/errors.ts';
+import { asError, isAbortError } from '../oci/error.ts';
 import { digestAlgorithm, digestOf, type Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/repository.ts';
 import type { PeerId } from '../swarm/member.ts';
@@ -93,8 +94,8 @@ export class SmallBlobs {
       await store.put(blob.digest, bytes);
       onComplete(blob.digest);
     } catch (thrown) {
-      if (!isDockyardError(thrown, 'ERR_STORE_FULL')) throw thrown;
-      log.warn({ err: thrown, digest: blob.digest }, 'a blob is passed on without being kept: the store is full');
+      if (!isKeepingError(thrown)) throw thrown;
+      log.warn({ err: thrown, digest: blob.digest }, 'a blob is passed on without being kept: the store takes nothing');
     }
     return bytes;
   }

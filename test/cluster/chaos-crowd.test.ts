@@ -42,15 +42,18 @@ describe.skipIf(!hasLab)('while a crowd pulls', () => {
     await lab?.close();
   });
 
-  test('the home is killed: the clients of all others get everything', async () => {
+  test.each([
+    ['the home', 0],
+    ['a holder', 2],
+  ])('%s is killed: the clients of all others get everything', async (_who, index) => {
     const { blob, crowd } = await lab.beginCrowd();
-    const victim = lab.node(0);
+    const victim = lab.node(index);
     victim.signal('SIGKILL');
     await expectAllDelivered(readsElsewhere(crowd, victim), blob);
     const [own] = readsAt(crowd, [victim]);
     expect((await own?.outcome())?.exitCode).toBe(18);
     await lab.restart(victim);
-    expectDelivered(await lab.read(lab.node(0), blob).outcome(), blob);
+    expectDelivered(await lab.read(lab.node(index), blob).outcome(), blob);
   });
 
   test.each([

@@ -30,8 +30,8 @@ const BLOB_BYTES = 2 * 1024 * 1024;
 const ROUND = 25;
 /** Rounds that leave in good order; one more leaves without a word. */
 const ROUNDS = 7;
-/** Members that are gone without a word are missed one after another. */
-const MISSED_WITHIN_MS = 60_000;
+/** Members come all at once, and are missed one after another when they are gone without a word. */
+const KNOWN_WITHIN_MS = 60_000;
 
 describe.skipIf(!requireDockerRegistry())('two nodes', () => {
   let folder: string;
@@ -92,10 +92,10 @@ describe.skipIf(!requireDockerRegistry())('two nodes', () => {
     }
   }
 
-  test('outlast two hundred members that come and go', async () => {
+  test('outlast two hundred members that come and go', { timeout: 300_000 }, async () => {
     const [rude, polite] = [await startVisitors(), await startVisitors()];
     await rude.joined.next();
-    await untilMembers((count) => count > ROUND, 20_000);
+    await untilMembers((count) => count > ROUND, KNOWN_WITHIN_MS);
     const killedAtMs = performance.now();
     rude.child.kill('SIGKILL');
     const tookMs: number[] = [];
@@ -104,10 +104,10 @@ describe.skipIf(!requireDockerRegistry())('two nodes', () => {
       tookMs.push(await pullEverywhere());
       if (round < ROUNDS - 1) polite.child.stdin?.write('again\n');
     }
-    const ended = once(polite.child, 'exit', { signal: AbortSignal.timeout(20_000) });
+    const ended = once(polite.child, 'exit', { signal: AbortSignal.timeout(KNOWN_WITHIN_MS) });
     polite.child.stdin?.end();
     expect(await ended).toEqual([0, null]);
-    await untilMembers((count) => count === nodes.length, MISSED_WITHIN_MS);
+    await untilMembers((count) => count === nodes.length, KNOWN_WITHIN_MS);
     tellMs('slowest pull', Math.max(...tookMs));
     tellMs('the killed ones missed after', performance.now() - killedAtMs);
     await pullEverywhere();

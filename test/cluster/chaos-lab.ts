@@ -209,9 +209,14 @@ export class ChaosLab implements AsyncDisposable {
 
   /** Starts a node again that was killed, on what it had. */
   async restart(node: ChaosNode): Promise<void> {
+    await this.restartApart(node);
+    await this.untilWhole();
+  }
+
+  /** Likewise, where the nodes will not all know each other. */
+  async restartApart(node: ChaosNode): Promise<void> {
     const hosts = this.nodes.map(({ host }) => host);
     this.nodes[this.nodes.indexOf(node)] = await this.#startNode(node.host, hosts, node);
-    await this.untilWhole();
   }
 
   /** Holds all nodes to what they held when the lab was opened. */

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { LabNode } from '../support/lab-node.ts';
 import type { LabHost, NetworkLab } from '../support/network-lab.ts';
+import { mustRun } from '../support/programs.ts';
 import { LeakWatch, sumOfMetric, withCollector, type WatchedNode } from './leak-watch.ts';
 
 const ADMIN = 'http://127.0.0.1:5001';
@@ -56,13 +57,19 @@ export class ChaosNode implements WatchedNode {
     this.lab.child.kill(signal);
   }
 
-  /** Ends it in good order; answers its exit code. */
-  async end(): Promise<number | null> {
+  /** Ends it, by default in good order, and waits for that; answers its exit code. */
+  async end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
     const { child } = this.lab;
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
     const ended = once(child, 'exit');
-    child.kill('SIGTERM');
+    child.kill(signal);
     const [code] = (await ended) as [number | null];
     return code;
+  }
+
+  /** How many files it may have open from now on; no more than when it was started. */
+  async limitFiles(count: number): Promise<void> {
+    await mustRun('prlimit', ['--pid', `${this.pid}`, `--nofile=${count}:`]);
   }
 
   async page(name: string): Promise<string> {

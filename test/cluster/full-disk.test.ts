@@ -7,18 +7,25 @@ import { flipped, MIB, pullRaw, startNet } from './net.ts';
 import { randomBlob, REPOSITORY, type Testnet, type TestNode } from './testnet.ts';
 
 /** So many writes go well; then the disk is full. */
-function fillingDisk(writes: number): FaultyDisk {
+function fillingDisk(writes: number, code = 'ENOSPC'): FaultyDisk {
   const disk = new FaultyDisk();
-  fill(disk, writes);
+  fill(disk, writes, code);
   return disk;
 }
 
-function fill(disk: FaultyDisk, writes: number): void {
+/** Nothing can be changed any more. */
+function refuseAll(disk: FaultyDisk, code: string): void {
+  disk.fault = (call) => {
+    throw Object.assign(new Error(`${code}: ${call}`), { code });
+  };
+}
+
+function fill(disk: FaultyDisk, writes: number, code = 'ENOSPC'): void {
   let left = writes;
   disk.fault = (call) => {
     if (call !== 'write' && call !== 'sync') return;
     if (call === 'write') left -= 1;
-    if (left < 0) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    if (left < 0) throw Object.assign(new Error(`${code}: ${call}`), { code });
   };
 }
 
@@ -72,6 +79,22 @@ describe('a disk that fills while a blob comes', () => {
     const pulled = await Promise.all([slow(1), slow(2), slow(7), slow(1000)]);
     for (const bytes of pulled) expect(bytes.equals(blob)).toBe(true);
   });
+
+  test.each(['EROFS', 'EIO'])(
+    'or that says %s to every change from then on: the client gets everything',
+    async (code) => {
+      const net = startNet();
+      const disk = fillingDisk(9, code);
+      const node = await net.addNode({ disk });
+      for (const blob of [randomBlob(9 * MIB + 5), randomBlob(9 * MIB + 5), randomBlob(2000)]) {
+        const digest = net.origin.add(blob);
+        const { bytes, error } = await pullRaw(node, digest);
+        expect(error).toBeUndefined();
+        expect(bytes.equals(blob)).toBe(true);
+        refuseAll(disk, code);
+      }
+    },
+  );
 
   test('a part of the blob reaches its client too', async () => {
     const net = startNet();

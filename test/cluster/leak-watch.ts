@@ -16,6 +16,10 @@ const MAX_CONNECTIONS_OF_PEER = 4;
 const MEMORY_SLACK_BYTES = 24 * 1024 * 1024;
 /** The system gets memory back late, if at all; a leak of one blob in each case would show all the same. */
 const RESIDENT_SLACK_BYTES = 128 * 1024 * 1024;
+/** A node that reads a registry keeps so many connections to it for a next time: it may have read over two at once. */
+const MAX_CONNECTIONS_OF_READER = 2;
+/** Once no file was left for a connection the event loop keeps one in hand, to turn the next away. @see libuv, uv__emfile_trick */
+const SPARE_FILE = '/';
 /** A node asks itself whether its facade answers, and keeps that connection. */
 const OWN_CLIENTS = 1;
 const SETTLE_MS = 20_000;
@@ -29,7 +33,7 @@ export interface WatchedNode {
   /** Its data folder. */
   readonly data: string;
   readonly facadePort: number;
-  /** The other nodes read from it as from a registry, and each may keep a connection for the next time. */
+  /** The other nodes read from it as from a registry, and each may keep connections for the next time. */
   readonly isRegistry?: boolean;
   /** The body of a page of its admin server: `status`, `metrics`. */
   page(name: string): Promise<string>;
@@ -119,7 +123,7 @@ async function holdings(node: WatchedNode): Promise<Held> {
   const footprint = await footprintOf(node.pid);
   const heapBytes = sumOfMetric(metrics, 'nodejs_heap_size_used_bytes');
   const externalBytes = sumOfMetric(metrics, 'nodejs_external_memory_bytes');
-  const files = footprint.files.filter((path) => !isOfBlob(path));
+  const files = footprint.files.filter((path) => !isOfBlob(path) && path !== SPARE_FILE);
   const clientCount = footprint.connections.filter(({ localPort }) => localPort === node.facadePort).length;
   return { ...footprint, files, clientCount, memoryBytes: heapBytes + externalBytes };
 }
@@ -135,8 +139,9 @@ function leftover(
   now: Held,
   { peerCount, readerCount }: { peerCount: number; readerCount: number },
 ): object | undefined {
-  const maxConnections = Math.max(before.connections.length, peerCount * MAX_CONNECTIONS_OF_PEER + readerCount);
-  const maxClients = Math.max(before.clientCount, OWN_CLIENTS + readerCount);
+  const idleReaders = readerCount * MAX_CONNECTIONS_OF_READER;
+  const maxConnections = Math.max(before.connections.length, peerCount * MAX_CONNECTIONS_OF_PEER + idleReaders);
+  const maxClients = Math.max(before.clientCount, OWN_CLIENTS + idleReaders);
   const memoryBytes = now.memoryBytes - before.memoryBytes;
   const residentBytes = now.residentBytes - before.residentBytes;
   const otherCount = now.otherCount - before.otherCount;

@@ -2,17 +2,28 @@
 import { run } from '../support/programs.ts';
 import type { LabHost, NetworkLab } from '../support/network-lab.ts';
 
+const LARGE = ['-m', 'length', '--length', '1000:65535'];
+
 /**
  * True when packets can be dropped at random here. Not every kernel has netem; this takes the statistic match of iptables, which
  * is in more of them.
  */
 export async function canDropPackets(): Promise<boolean> {
+  return await canDrop(matchShare(0.5));
+}
+
+/** True when packets can be dropped by their length here. */
+export async function canDropLargePackets(): Promise<boolean> {
+  return await canDrop(LARGE);
+}
+
+async function canDrop(match: readonly string[]): Promise<boolean> {
   const namespace = `dkloss${process.pid}`;
   const inside = async (...args: string[]): Promise<boolean> =>
     (await run('ip', ['netns', 'exec', namespace, 'iptables', ...args])).exitCode === 0;
   try {
     if ((await run('ip', ['netns', 'add', namespace])).exitCode !== 0) return false;
-    return await inside('-A', 'INPUT', ...matchShare(0.5), '-j', 'DROP');
+    return await inside('-A', 'INPUT', ...match, '-j', 'DROP');
   } finally {
     await run('ip', ['netns', 'del', namespace]);
   }
@@ -21,6 +32,14 @@ export async function canDropPackets(): Promise<boolean> {
 /** Has a host lose this share of what comes in by its link, at random. */
 export async function losePackets(lab: NetworkLab, host: LabHost, share: number): Promise<void> {
   await lab.exec(host, 'iptables', ['-w', '-A', 'INPUT', '-i', host.device, ...matchShare(share), '-j', 'DROP']);
+}
+
+/**
+ * Has a host lose without a word all packets beyond a length, as behind a tunnel whose MTU nobody knows: connections
+ * come about, and small messages pass.
+ */
+export async function dropLargePackets(lab: NetworkLab, host: LabHost): Promise<void> {
+  await lab.exec(host, 'iptables', ['-w', '-A', 'INPUT', '-i', host.device, ...LARGE, '-j', 'DROP']);
 }
 
 /** Parts hosts: nobody of one group reaches anybody of another. */

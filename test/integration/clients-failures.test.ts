@@ -12,6 +12,7 @@ import {
   ClientsLab,
   FAST_BYTES_PER_SECOND,
   LAYER_BYTES,
+  MAX_SILENCE_MS,
   MIB,
   requireLab,
   SLOW_BYTES_PER_SECOND,
@@ -38,14 +39,14 @@ describe.skipIf(!hasLab)('in the middle of a layer', () => {
   });
 
   test('the origin dies while another node holds the layer: the rest comes from there', async () => {
-    const pushed = await lab.pushNew();
     // The other node read it elsewhere, before it joins.
     const data = ['--data', lab.newFolder()];
-    const alone = await lab.startNode(...data);
+    const [pushed, alone] = await Promise.all([lab.pushNew(), lab.startNode(...data)]);
     await lab.fetchLayer(alone, pushed);
     alone.child.kill('SIGTERM');
-    expect(await lab.ended(alone)).toBe(0);
+    const ended = lab.ended(alone);
     const node = await lab.startNode();
+    expect(await ended).toBe(0);
     // So slow that the other node is there long before the layer is.
     lab.line.setRate(SLOW_BYTES_PER_SECOND / 4);
     await using read = lab.read(node, pushed);
@@ -54,6 +55,7 @@ describe.skipIf(!hasLab)('in the middle of a layer', () => {
     await lab.withoutRegistry(async () => {
       const outcome = await read.outcome();
       expect(outcome, read.stderr).toMatchObject({ exitCode: 0, sha256: pushed.layer.digest });
+      expect(outcome.longestSilenceMs).toBeLessThan(MAX_SILENCE_MS);
       expect(await node.metric('dockyard_received_bytes_total', { source: 'peer' })).toBeGreaterThan(LAYER_BYTES / 4);
     });
   });

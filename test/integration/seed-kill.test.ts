@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { MEDIA_TYPES } from '../../src/oci/media-type.ts';
 import { makeTemporaryDirectory, seededBytes, type TemporaryDirectory } from '../contract/blob-store-fixtures.ts';
+import { makeManifest, makePart } from '../support/image-builder.ts';
 import { NodeProcess } from '../support/node-process.ts';
 
 const ROUNDS = 8;
@@ -74,26 +75,14 @@ async function pushBlob(base: string, bytes: Buffer, told: Acknowledged): Promis
 }
 
 async function pushImage(base: string, number: number, told: Acknowledged): Promise<void> {
-  const [config, layer] = [Buffer.from(`{"image":${number}}`), blobOf(number)];
-  for (const bytes of [config, layer]) if (!(await pushBlob(base, bytes, told))) return;
-  const describe = (mediaType: string, bytes: Buffer): object => ({
-    mediaType,
-    digest: digestOf(bytes),
-    size: bytes.length,
-  });
-  const manifest = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MEDIA_TYPES.ociManifest,
-      config: describe(MEDIA_TYPES.ociConfig, config),
-      layers: [describe(MEDIA_TYPES.ociLayerGzip, layer)],
-    }),
-  );
+  const [config, layer] = [makePart({ image: number }), makePart(blobOf(number))];
+  for (const { bytes } of [config, layer]) if (!(await pushBlob(base, bytes, told))) return;
+  const manifest = makeManifest(config, [layer]);
   const headers = { 'content-type': MEDIA_TYPES.ociManifest };
   const path = `/v2/${REPOSITORY}/manifests/t${number}`;
-  const answer = await send(base, 'PUT', path, { body: new Uint8Array(manifest), headers });
+  const answer = await send(base, 'PUT', path, { body: new Uint8Array(manifest.bytes), headers });
   if (answer?.status !== 201) return;
-  told.tags.set(`t${number}`, digestOf(manifest));
+  told.tags.set(`t${number}`, manifest.digest);
   told.count += 1;
 }
 

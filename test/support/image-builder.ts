@@ -38,6 +38,16 @@ export function makeLayer(fileSizeBytes: number): Layer {
   return { ...makePart(gzipSync(tar, { level: 0 })), diffId: digestOf(tar) };
 }
 
+/** Makes the manifest of an image with this config and these gzipped layers. */
+export function makeManifest(config: ImagePart, layers: readonly ImagePart[]): ImagePart {
+  return makePart({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    config: descriptorOf(MEDIA_TYPES.ociConfig, config),
+    layers: layers.map((layer) => descriptorOf(MEDIA_TYPES.ociLayerGzip, layer)),
+  });
+}
+
 /** Makes an image of layers that may belong to other images too. */
 export function makeImage(layers: readonly Layer[], architecture: string = HOST_ARCHITECTURE): Image {
   const config = makePart({
@@ -48,12 +58,7 @@ export function makeImage(layers: readonly Layer[], architecture: string = HOST_
     rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
     history: layers.map(() => ({ created: '2020-01-01T00:00:00Z', created_by: 'test' })),
   });
-  const manifest = makePart({
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPES.ociManifest,
-    config: { mediaType: MEDIA_TYPES.ociConfig, digest: config.digest, size: config.bytes.length },
-    layers: layers.map(({ digest, bytes }) => ({ mediaType: MEDIA_TYPES.ociLayerGzip, digest, size: bytes.length })),
-  });
+  const manifest = makeManifest(config, layers);
   return { manifest, config, layers, architecture };
 }
 
@@ -133,7 +138,8 @@ function descriptorOf(mediaType: string, { digest, bytes }: ImagePart): object {
   return { mediaType, digest, size: bytes.length };
 }
 
-function makePart(content: Buffer | object): ImagePart {
+/** Gives bytes, or a document, its digest. */
+export function makePart(content: Buffer | object): ImagePart {
   const bytes = Buffer.isBuffer(content) ? content : Buffer.from(JSON.stringify(content));
   return { bytes, digest: digestOf(bytes) };
 }

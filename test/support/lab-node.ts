@@ -52,6 +52,11 @@ export class LabNode {
     return node;
   }
 
+  /** What it has logged. */
+  get log(): string {
+    return this.#log;
+  }
+
   /** How many members this node thinks alive, itself included. */
   async memberCount(): Promise<number> {
     const peers: unknown = JSON.parse(await this.get('http://127.0.0.1:5001/peers'));

@@ -10,6 +10,9 @@ export const MAIN = process.env['BENCHED_PROGRAM'] || fileURLToPath(new URL('../
 /** As `scripts/dockyard` and the installed command start it. */
 export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4', '--heap-growing-percent=60'];
 
+/** Several nodes may be started at once, on a machine that has other work. */
+const READY_MS = 45_000;
+
 /** A line of the log. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
@@ -69,21 +72,33 @@ export class NodeProcess implements AsyncDisposable {
       '127.0.0.1:0',
     ];
     const node = new NodeProcess([role, ...addresses, '--swarm-mdns=false', ...args], ports, environment);
+    try {
+      if (await node.#isReady()) return node;
+    } catch (error) {
+      await node[Symbol.asyncDispose]();
+      throw error;
+    }
+    // Someone took a port between choice and use: that is nothing of the node's.
+    return await NodeProcess.#start(role, args, environment, facadePort);
+  }
+
+  /** Waits until the node is ready; false when it ended because a port was taken. @throws {Error} when it ended otherwise, or never is */
+  async #isReady(): Promise<boolean> {
     await until(
-      () => `the node is ready\n${node.err}`,
+      () => `the node is ready\n${this.err}`,
       async () => {
-        if (node.child.exitCode !== null) {
-          // Someone took the port between choice and use: that is nothing of the node's.
-          if (node.err.includes('EADDRINUSE')) return true;
-          throw new Error(`the node ended: ${node.err}`);
+        if (this.child.exitCode !== null || this.child.signalCode !== null) {
+          if (this.err.includes('EADDRINUSE')) return true;
+          throw new Error(`the node ended: ${this.err}`);
         }
-        return await fetch(`http://${node.admin}/readyz`).then(
+        return await fetch(`http://${this.admin}/readyz`).then(
           (response) => response.ok,
           () => false,
         );
       },
+      READY_MS,
     );
-    return node.child.exitCode === null ? node : await NodeProcess.#start(role, args, environment, facadePort);
+    return this.child.exitCode === null;
   }
 
   /** The exit code, once the process has ended. */

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { MEDIA_TYPES } from '../../src/oci/media-type.ts';
 import { requirement } from '../skip-reasons.ts';
+import { makeManifest, makePart } from './image-builder.ts';
 import { NodeProcess } from './node-process.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { hasS3Server, S3_SERVER_REMEDY, startS3Server, type S3Server } from './s3-server.ts';
@@ -141,27 +142,15 @@ export async function pushImageTo(
   tag: string,
   layers: readonly Buffer[],
 ): Promise<PushedImage> {
-  const config = Buffer.from(JSON.stringify({ name, tag }));
+  const [config, ...parts] = [makePart({ name, tag }), ...layers.map(makePart)];
   const blobs = [];
-  for (const bytes of [config, ...layers]) blobs.push(await pushBlobTo(base, name, bytes));
-  const describe = (mediaType: string, bytes: Buffer): object => ({
-    mediaType,
-    digest: digestOf(bytes),
-    size: bytes.length,
-  });
-  const manifest = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MEDIA_TYPES.ociManifest,
-      config: describe(MEDIA_TYPES.ociConfig, config),
-      layers: layers.map((bytes) => describe(MEDIA_TYPES.ociLayerGzip, bytes)),
-    }),
-  );
+  for (const { bytes } of [config, ...parts]) blobs.push(await pushBlobTo(base, name, bytes));
+  const manifest = makeManifest(config, parts);
   const answer = await fetch(`http://${base}/v2/${name}/manifests/${tag}`, {
     method: 'PUT',
-    body: new Uint8Array(manifest),
+    body: new Uint8Array(manifest.bytes),
     headers: { 'content-type': MEDIA_TYPES.ociManifest },
   });
   if (answer.status !== 201) throw new Error(`the manifest was not taken: ${answer.status} ${await answer.text()}`);
-  return { digest: digestOf(manifest), blobs };
+  return { digest: manifest.digest, blobs };
 }

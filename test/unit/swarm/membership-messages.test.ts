@@ -15,6 +15,7 @@ import { MembershipState } from '../../../src/swarm/membership-state.ts';
 import { MEMBER_TABLE_DEFAULTS } from '../../../src/swarm/members.ts';
 import { pino } from 'pino';
 import { seededRandom } from '../../support/seeded-random.ts';
+import { captureLog } from '../../integration/swarm-fixtures.ts';
 import { realRecord } from './members-fixtures.ts';
 
 const identity = generateIdentity();
@@ -170,6 +171,41 @@ describe('the state of a node', () => {
     );
     state.take(updates);
     expect(state.selfUpdate().signed.record.incarnation).toBeGreaterThan(before.record.incarnation);
+  });
+
+  test('tells of another with its identity, and answers it less and less often', () => {
+    const { log, lines } = captureLog();
+    let nowMs = 1_000;
+    const at = (port: number) => ({ swarmAddresses: [{ host: '192.0.2.1', port }], dataAddresses: [], topology: '' });
+    const make = (port: number) =>
+      new MembershipState({ ...deps, log, clock: { nowMs: () => nowMs } }, at(port), MEMBER_TABLE_DEFAULTS);
+    const [one, twin] = [make(1), make(2)];
+    for (; nowMs < 61_000; nowMs += 200) {
+      one.take([twin.selfUpdate()]);
+      twin.take([one.selfUpdate()]);
+    }
+    const told = lines
+      .filter((line) => line['level'] === 50)
+      .map((line) => line['err'] as { code: string; message: string });
+    expect(told.map(({ code }) => code)).toEqual(['ERR_SWARM_IDENTITY_TWICE', 'ERR_SWARM_IDENTITY_TWICE']);
+    expect(told.map(({ message }) => message).sort()[0]).toBe('another node, at 192.0.2.1:1, has this identity');
+    const answers = one.selfUpdate().signed.record.incarnation - 1_000;
+    expect(answers).toBeLessThan(40);
+    expect(answers).toBeGreaterThan(4);
+  });
+
+  test('takes records from before its restart for its own, where the clock was set back', () => {
+    const { log, lines } = captureLog();
+    const state = new MembershipState(
+      { ...deps, log },
+      { swarmAddresses: [], dataAddresses: [], topology: '' },
+      MEMBER_TABLE_DEFAULTS,
+    );
+    for (const incarnation of [5_000, 6_000]) {
+      state.take([{ signed: realRecord(identity, { incarnation }), state: 'alive' }]);
+      expect(state.selfUpdate().signed.record.incarnation).toBe(incarnation + 1);
+    }
+    expect(lines.filter((line) => Number(line['level']) > 20)).toEqual([]);
   });
 
   test('lets nobody say that it has left', () => {
