@@ -70,16 +70,20 @@ export class OriginSharing {
     for (const piece of this.#plan.remove(channel)) this.#reveal(piece);
   }
 
-  /** What did not spread by itself is told to all. */
+  /** What did not spread by itself is told to one other, and then to all. */
   tick(): void {
-    for (const piece of this.#plan.overdue(this.#nowMs())) this.#exchange.announce(piece);
+    for (const { piece, peer, next } of this.#plan.overdue(this.#nowMs())) {
+      if (next === 'all') this.#exchange.announce(piece);
+      else this.#reveal(piece, peer);
+    }
   }
 
   /** Not to the home: it keeps quiet about what it gets from others while it reads, and its link is for what it reads. */
-  #reveal(piece: number): void {
+  #reveal(piece: number, except?: Channel): void {
     const home = this.#home();
     const lacking = [...this.#exchange.channels.values()].filter(
-      (channel) => channel.isJoined && !channel.remoteHas(piece) && channel.link.peerId !== home,
+      (channel) =>
+        channel.isJoined && channel !== except && !channel.remoteHas(piece) && channel.link.peerId !== home,
     );
     const chosen = this.#plan.choose(piece, lacking, this.#nowMs());
     this.#exchange.announce(piece, chosen);

@@ -2,9 +2,12 @@
  * To whom the reader of an origin tells of a new piece first. If it told all, all would ask it for the same pieces and its
  * link would carry each many times; so each piece is told to one peer, who passes it on, and to the others only when it
  * did not spread by itself (the idea of BEP 16, "superseeding"). Pure.
+ *
+ * One that did not come out in time is told to one other before it is told to all: told to all, it leaves this link as often
+ * as there are peers, and thirty pieces that wait for it are late then.
  */
 
-/** A peer that has shown none of what it was told of for so long does not fetch: what it was told of is told to all. */
+/** A peer that has shown none of what it was told of for so long does not fetch. */
 const IDLE_PEER_MS = 500;
 /**
  * So long a piece may wait behind others that the same peer fetches. Much longer than the queue of a link that is merely
@@ -12,11 +15,24 @@ const IDLE_PEER_MS = 500;
  */
 const WAITING_PIECE_MS = 5000;
 /**
- * A peer that asked, and of which nothing was seen for so long while others came this often to their turn, has stopped: what it was
- * told of is told to all. Turns and not time alone, since on slow links a turn takes long.
+ * A peer that asked, and of which nothing was seen for so long while others came this often to their turn, has stopped. Turns and
+ * not time alone, since on slow links a turn takes long.
  */
 const STOPPED_PEER_MS = 1200;
-const STOPPED_PEER_TURNS = 3;
+const STOPPED_PEER_TURNS = 5;
+
+/** As if a peer that is suspect had been told of so many more. */
+const SUSPECT_DEBT = 1e6;
+/** So many peers are told of a piece one after the other. */
+const MAX_SINGLE_TELLINGS = 2;
+
+/** A piece that a peer was told of and that did not come out in time. */
+export interface OverduePiece<Peer> {
+  readonly piece: number;
+  readonly peer: Peer;
+  /** Who is to be told now. */
+  readonly next: 'one other' | 'all';
+}
 
 interface Debt {
   /** When a piece was told of, oldest first. */
@@ -27,12 +43,16 @@ interface Debt {
   progressAtMs: number;
   /** How many pieces had been seen at peers then. */
   progressCount: number;
+  /** It kept pieces from the others, and has asked for none since. */
+  isSuspect: boolean;
 }
 
 export class RevealPlan<Peer> {
   readonly #debts = new Map<Peer, Debt>();
   /** To whom a piece was told, while it is not seen at anybody. */
   readonly #chosen = new Map<number, Peer>();
+  /** How many were told of a piece that is awaited, where that is more than one. */
+  readonly #tellings = new Map<number, number>();
   #nowMs = 0;
   /** Pieces that were seen at peers, and when the last one was. */
   #seenCount = 0;
@@ -48,13 +68,17 @@ export class RevealPlan<Peer> {
     return this.#chosen.has(piece);
   }
 
-  /** The peer with the fewest pieces that it was told of and has not fetched: the fast ones get more. */
+  /**
+   * The peer with the fewest pieces that it was told of and has not fetched: the fast ones get more. Those that kept pieces
+   * from the others come last.
+   */
   choose(piece: number, peers: Iterable<Peer>, nowMs: number): Peer | undefined {
     this.#nowMs = nowMs;
     let best: Peer | undefined;
     let bestOwed = Infinity;
     for (const peer of peers) {
-      const owed = this.#debts.get(peer)?.toldAtMs.size ?? 0;
+      const debt = this.#debts.get(peer);
+      const owed = (debt?.toldAtMs.size ?? 0) + (debt?.isSuspect === true ? SUSPECT_DEBT : 0);
       if (owed >= bestOwed) continue;
       best = peer;
       bestOwed = owed;
@@ -67,6 +91,7 @@ export class RevealPlan<Peer> {
       wanted: new Set<number>(),
       progressAtMs: nowMs,
       progressCount: this.#seenCount,
+      isSuspect: false,
     };
     if (debt.toldAtMs.size === 0) this.#noteProgress(debt);
     debt.toldAtMs.set(piece, nowMs);
@@ -81,6 +106,7 @@ export class RevealPlan<Peer> {
    * to the one that it has it from.
    */
   onHas(_peer: Peer, piece: number): void {
+    this.#tellings.delete(piece);
     const debt = this.#settle(piece);
     if (debt === undefined) return;
     this.#seenCount += 1;
@@ -91,6 +117,7 @@ export class RevealPlan<Peer> {
   /** A peer has everything now: nothing is with this node alone any more. */
   onComplete(): void {
     this.#chosen.clear();
+    this.#tellings.clear();
     for (const { toldAtMs, wanted } of this.#debts.values()) {
       toldAtMs.clear();
       wanted.clear();
@@ -100,7 +127,9 @@ export class RevealPlan<Peer> {
   /** A peer asks for pieces: those that it was told of wait here for their turn from now on, it is not the one that is slow. */
   onWanted(peer: Peer, pieces: readonly number[]): void {
     const debt = this.#debts.get(peer);
-    for (const piece of pieces) if (debt?.toldAtMs.has(piece) === true) debt.wanted.add(piece);
+    if (debt === undefined) return;
+    debt.isSuspect = false;
+    for (const piece of pieces) if (debt.toldAtMs.has(piece)) debt.wanted.add(piece);
   }
 
   /** A peer is gone: what only it was told of must be told to others. */
@@ -111,20 +140,32 @@ export class RevealPlan<Peer> {
     return pieces;
   }
 
-  /** Pieces that did not spread in time, to be told to all. */
-  overdue(nowMs: number): number[] {
+  /** Pieces that did not spread in time, each once for each telling. They are awaited no more until they are told again. */
+  overdue(nowMs: number): OverduePiece<Peer>[] {
     this.#nowMs = nowMs;
-    const due: number[] = [];
-    for (const debt of this.#debts.values()) {
+    const due: OverduePiece<Peer>[] = [];
+    for (const [peer, debt] of this.#debts) {
       const isIdle = debt.wanted.size === 0 && nowMs - debt.progressAtMs >= IDLE_PEER_MS;
-      const patienceMs = isIdle ? IDLE_PEER_MS : this.#hasStopped(debt, nowMs) ? 0 : WAITING_PIECE_MS;
+      const hasStopped = this.#hasStopped(debt, nowMs);
+      const patienceMs = isIdle ? IDLE_PEER_MS : hasStopped ? 0 : WAITING_PIECE_MS;
       for (const [piece, atMs] of debt.toldAtMs) {
         if (nowMs - atMs < patienceMs) break;
-        due.push(piece);
+        debt.isSuspect ||= isIdle || hasStopped;
+        due.push({ piece, peer, next: this.#nextTelling(piece) });
       }
     }
-    for (const piece of due) this.#settle(piece);
+    for (const { piece } of due) this.#settle(piece);
     return due;
+  }
+
+  #nextTelling(piece: number): OverduePiece<Peer>['next'] {
+    const tellings = this.#tellings.get(piece) ?? 1;
+    if (tellings < MAX_SINGLE_TELLINGS) {
+      this.#tellings.set(piece, tellings + 1);
+      return 'one other';
+    }
+    this.#tellings.delete(piece);
+    return 'all';
   }
 
   #hasStopped(debt: Debt, nowMs: number): boolean {

@@ -130,7 +130,10 @@ export class SimOriginReading {
   }
 
   tick(): void {
-    for (const piece of this.#plan.overdue(this.#world.nowMs())) this.#journey.announce(piece);
+    for (const { piece, peer, next } of this.#plan.overdue(this.#world.nowMs())) {
+      if (next === 'all') this.#journey.announce(piece);
+      else this.#reveal(piece, peer);
+    }
     if (this.#state !== 'reading' && !this.isSpreading) this.#showHidden(() => true);
     if (this.readsForItself || this.#leases.isActive) this.#leases.tick();
   }
@@ -291,10 +294,10 @@ export class SimOriginReading {
     for (const piece of pieces) this.#reveal(piece);
   }
 
-  #reveal(piece: number): void {
+  #reveal(piece: number, except?: SimChannel): void {
     const { home } = this.#journey;
     const lacking = this.#journey.channels.filter(
-      (channel) => !channel.remoteHas(piece) && channel.link.peerId !== home,
+      (channel) => channel !== except && !channel.remoteHas(piece) && channel.link.peerId !== home,
     );
     const chosen = this.#plan.choose(piece, lacking, this.#world.nowMs());
     this.#journey.announce(piece, chosen);

@@ -11,8 +11,9 @@ import { PieceMap } from '../../../src/transfer/piece-map.ts';
 const geometry = pieceGeometry(10 * 65_536);
 
 /** A reader with peers that have nothing yet, and what it told: `all`, or the name of the one peer. */
-function makeReader(...names: string[]): { sharing: OriginSharing; told: string[]; leave: (name: string) => void } {
+function makeReader(...names: string[]) {
   const told: string[] = [];
+  const clock = { ms: 0 };
   const channels = new Map(
     names.map((name) => [name, { isJoined: true, remoteHas: () => false, link: { peerId: name } }]),
   );
@@ -24,13 +25,13 @@ function makeReader(...names: string[]): { sharing: OriginSharing; told: string[
     publish: () => undefined,
     announce: (piece: number, only?: Channel) => told.push(`${piece} to ${only?.link.peerId ?? 'all'}`),
   } as unknown as Exchange;
-  const sharing = new OriginSharing({ exchange, identity: generateIdentity(), home: () => undefined, nowMs: () => 0 });
+  const sharing = new OriginSharing({ exchange, identity: generateIdentity(), home: () => undefined, nowMs: () => clock.ms });
   const leave = (name: string): void => {
     const channel = channels.get(name);
     channels.delete(name);
     sharing.onLeft(channel as unknown as Channel);
   };
-  return { sharing, told, leave };
+  return { sharing, told, leave, clock };
 }
 
 test('each piece that was read is told to one peer', () => {
@@ -53,4 +54,11 @@ test('with the last peer gone it is told to whoever comes', () => {
   leave('a');
   expect(told.slice(1)).toEqual(['0 to all']);
   expect(sharing.isSpreading).toBe(false);
+});
+
+test('what did not come out in time is told to one other, and then to all', () => {
+  const { sharing, told, clock } = makeReader('a', 'b', 'c');
+  sharing.onBatch(0, Buffer.alloc(32));
+  for (clock.ms = 500; clock.ms <= 2000; clock.ms += 500) sharing.tick();
+  expect(told).toEqual(['0 to a', '0 to b', '0 to all']);
 });

@@ -58,6 +58,9 @@ describe('the pace of a holder', () => {
   });
 });
 
+/** The pieces that are overdue. */
+const overdue = (plan: RevealPlan<string>, nowMs: number): number[] => plan.overdue(nowMs).map(({ piece }) => piece);
+
 describe('a reveal plan', () => {
   test('tells each piece to one peer, evenly', () => {
     const plan = new RevealPlan<string>();
@@ -83,7 +86,7 @@ describe('a reveal plan', () => {
     plan.choose(2, ['a'], 0);
     plan.onHas('b', 1);
     expect(plan.awaitedCount).toBe(1);
-    expect(plan.overdue(600)).toEqual([2]);
+    expect(overdue(plan, 600)).toEqual([2]);
     expect(plan.awaitedCount).toBe(0);
   });
 
@@ -93,10 +96,10 @@ describe('a reveal plan', () => {
     const due: number[] = [];
     for (let nowMs = 100; nowMs < 5000; nowMs += 100) {
       plan.onHas('b', nowMs / 100);
-      due.push(...plan.overdue(nowMs));
+      due.push(...overdue(plan, nowMs));
     }
     expect(due).toEqual([]);
-    expect(plan.overdue(5000)).toContain(99);
+    expect(overdue(plan, 5000)).toContain(99);
   });
 
   test('does not blame a peer that asked for what it was told of and waits for its turn', () => {
@@ -108,33 +111,33 @@ describe('a reveal plan', () => {
     for (const nowMs of [1000, 2000, 3000]) {
       plan.choose(nowMs, ['b'], nowMs);
       plan.onHas('b', nowMs);
-      expect(plan.overdue(nowMs + 900)).toEqual([]);
+      expect(overdue(plan, nowMs + 900)).toEqual([]);
     }
     plan.onHas('b', 1);
     expect([plan.isAwaited(1), plan.isAwaited(2)]).toEqual([false, true]);
-    expect(plan.overdue(5100)).toContain(2);
+    expect(overdue(plan, 5100)).toContain(2);
   });
 
-  test('tells all of what a peer asked for that has stopped: others came to their turns again and again', () => {
+  test('takes back what a peer asked for that has stopped: others came to their turns again and again', () => {
     const plan = new RevealPlan<string>();
     plan.choose(1, ['a'], 0);
     plan.onWanted('a', [1]);
     for (let nowMs = 100; nowMs <= 1100; nowMs += 100) {
       plan.choose(nowMs, ['b'], nowMs);
       plan.onHas('b', nowMs);
-      expect(plan.overdue(nowMs)).toEqual([]);
+      expect(overdue(plan, nowMs)).toEqual([]);
     }
-    expect(plan.overdue(1200)).toEqual([1]);
+    expect(overdue(plan, 1200)).toEqual([1]);
   });
 
-  test('tells all of what a peer asked for when nothing comes to anybody any more', () => {
+  test('takes back what a peer asked for when nothing comes to anybody any more', () => {
     const plan = new RevealPlan<string>();
     plan.choose(1, ['a'], 0);
     plan.choose(2, ['b'], 0);
     plan.onWanted('a', [1]);
     plan.onHas('b', 2);
-    expect(plan.overdue(1199)).toEqual([]);
-    expect(plan.overdue(1200)).toEqual([1]);
+    expect(overdue(plan, 1199)).toEqual([]);
+    expect(overdue(plan, 1200)).toEqual([1]);
   });
 
   test('awaits nothing any more when some peer has everything', () => {
@@ -143,20 +146,38 @@ describe('a reveal plan', () => {
     plan.onWanted('a', [1]);
     plan.choose(2, ['b'], 0);
     plan.onComplete();
-    expect([plan.awaitedCount, plan.overdue(10_000), plan.remove('a')]).toEqual([0, [], []]);
+    expect([plan.awaitedCount, overdue(plan, 10_000), plan.remove('a')]).toEqual([0, [], []]);
     expect(plan.choose(3, ['a', 'b'], 10_000)).toBeDefined();
   });
 
-  test('tells all of what did not spread in time, once, and of what a peer took with it', () => {
+  test('takes back what did not spread in time, once, and what a peer took with it', () => {
     const plan = new RevealPlan<string>();
     plan.choose(1, ['a'], 0);
     plan.choose(2, ['a'], 400);
     plan.choose(3, ['b'], 400);
-    expect(plan.overdue(499)).toEqual([]);
-    expect(plan.overdue(500)).toEqual([1]);
-    expect(plan.overdue(500)).toEqual([]);
+    expect(overdue(plan, 499)).toEqual([]);
+    expect(overdue(plan, 500)).toEqual([1]);
+    expect(overdue(plan, 500)).toEqual([]);
     expect(plan.remove('b')).toEqual([3]);
-    expect(plan.overdue(2000)).toEqual([2]);
+    expect(overdue(plan, 2000)).toEqual([2]);
+  });
+
+  test('has one other told of what is overdue, and then all', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a', 'b', 'c'], 0);
+    expect(plan.overdue(500)).toEqual([{ piece: 1, peer: 'a', next: 'one other' }]);
+    plan.choose(1, ['b', 'c'], 500);
+    expect(plan.overdue(1000)).toEqual([{ piece: 1, peer: 'b', next: 'all' }]);
+    expect([plan.awaitedCount, plan.overdue(9000)]).toEqual([0, []]);
+  });
+
+  test('tells those last who kept pieces from the others, until they ask again', () => {
+    const plan = new RevealPlan<string>();
+    plan.choose(1, ['a', 'b'], 0);
+    expect(overdue(plan, 500)).toEqual([1]);
+    for (const piece of [2, 3, 4]) expect(plan.choose(piece, ['a', 'b'], 500)).toBe('b');
+    plan.onWanted('a', [1]);
+    for (const piece of [5, 6, 7]) expect(plan.choose(piece, ['a', 'b'], 500)).toBe('a');
   });
 });
 
