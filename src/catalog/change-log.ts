@@ -12,6 +12,7 @@ import { isRepositoryName, isTag, type RepositoryName } from '../oci/name.ts';
 import { catalogError } from './errors.ts';
 import type { Change, ChangedReference, Standing } from './changes.ts';
 import type { KeyValue, KeyValueChange } from './key-value.ts';
+import { LogChapters, type LogPlace } from './log-chapters.ts';
 import { KEY, keysUnder, numberOf, PREFIX } from './layout.ts';
 import { decodeRecord, encodeRecord, RECORD } from './records.ts';
 
@@ -31,6 +32,10 @@ export interface ChangePage {
 export interface Changes {
   /** Of this catalog alone: another one counts anew. */
   readonly id: string;
+  /** How far changes are written. */
+  readonly place: LogPlace;
+  /** False for a place of another catalog, or of what this one was before it was restored from a backup. */
+  knows(place: LogPlace): boolean;
   /** What stands of a tag or a manifest; `undefined` when nothing is known of it. */
   standing(of: ChangedReference): Promise<Standing | undefined>;
   list(options: { readonly after: number; readonly limit: number }): Promise<ChangePage>;
@@ -54,15 +59,17 @@ export class ChangeLog implements Changes {
   readonly id: string;
   readonly #database: KeyValue;
   readonly #locks: KeyedLock<RepositoryName>;
+  readonly #chapters: LogChapters;
   #lastNumber: number;
   /** Numbers that are given and not yet written. */
   readonly #writing = new Set<number>();
   readonly #waiting = new Set<() => void>();
 
-  private constructor({ database, locks }: ChangeLogDeps, id: string, lastNumber: number) {
+  private constructor({ database, locks }: ChangeLogDeps, id: string, chapters: LogChapters, lastNumber: number) {
     this.#database = database;
     this.#locks = locks;
     this.id = id;
+    this.#chapters = chapters;
     this.#lastNumber = lastNumber;
   }
 
@@ -71,11 +78,20 @@ export class ChangeLog implements Changes {
     const { database, newId } = deps;
     const known = await database.get(KEY.logId());
     const id = known?.toString() ?? newId();
-    const log = new ChangeLog(deps, id, await lastWritten(database));
+    const lastNumber = await lastWritten(database);
+    const log = new ChangeLog(deps, id, await LogChapters.begin(database, newId(), lastNumber), lastNumber);
     if (known !== undefined) return log;
     await log.#writeAll();
     await database.write([{ type: 'put', key: KEY.logId(), value: Buffer.from(id) }]);
     return log;
+  }
+
+  get place(): LogPlace {
+    return { chapter: this.#chapters.current, number: this.#horizon() };
+  }
+
+  knows(place: LogPlace): boolean {
+    return this.#chapters.knows(place);
   }
 
   async standing({ repository, reference }: ChangedReference): Promise<Standing | undefined> {

@@ -16,6 +16,7 @@
  *   f!<number>                            the same in the order of changes; 16 digits
  *   n!                                    the last number that was given
  *   h!                                    names the catalog to those who count its changes; absent until all are written
+ *   e!                                    the chapters of these numbers (log-chapters.ts)
  *
  * Values are JSON, but for the bytes of manifests, for `r!`, `n!`, `h!`, and for `p!`, whose values are empty.
  */
@@ -46,6 +47,7 @@ export const KEY = {
   change: (number: number): string => `f!${String(number).padStart(NUMBER_DIGITS, '0')}`,
   lastNumber: (): string => 'n!',
   logId: (): string => 'h!',
+  chapters: (): string => 'e!',
 } as const;
 
 /** Makes the beginnings of keys that stand together. */

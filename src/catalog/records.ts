@@ -33,6 +33,7 @@ export const RECORD = {
   upload: z.object({ repository, startedAtMs: timeMs }),
   lastChange: z.object({ ...standing, number: count }),
   change: z.object({ ...standing, repository, reference }),
+  chapters: z.array(z.object({ id: z.string(), after: count })),
 } as const;
 
 /** A record as it is kept. */

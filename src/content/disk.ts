@@ -2,6 +2,7 @@
 import type { BufferPool } from './buffer-pool.ts';
 import { chmod, open, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { makeFolder } from './make-folder.ts';
+import { NodeFile } from './node-file.ts';
 
 /** An open file. `close` waits for the calls that are under way. */
 export interface DiskFile {
@@ -35,7 +36,7 @@ export interface Disk {
 
 /** The real file system. */
 export const nodeDisk: Disk = {
-  open: async (path, flags) => await open(path, flags, 0o644),
+  open: async (path, flags) => await NodeFile.open(path, flags, 0o644),
   rename,
   unlink,
   makeFolder,

@@ -30,10 +30,16 @@ const ADVANCE_STEP_BYTES = 2 * 1024 * 1024;
 /** Owns the worker, starts it when it is first needed, and ends it at `close`. */
 export class HashThread implements AsyncDisposable {
   readonly #waiters = new Map<number, Waiter>();
+  readonly #clock: { nowMs(): number };
   #worker: Worker | undefined;
-  #pieces = this.#newPieceQueue();
+  #pieces: PieceHashQueue;
   #nextId = 1;
   #closed = false;
+
+  constructor(clock: { nowMs(): number }) {
+    this.#clock = clock;
+    this.#pieces = this.#newPieceQueue();
+  }
 
   /** The digest of a whole file. @throws {DockyardError} ERR_STORE_IO, ERR_STORE_CLOSED */
   async wholeFile(
@@ -46,7 +52,7 @@ export class HashThread implements AsyncDisposable {
     return reply.digest;
   }
 
-  /** The SHA-256 of a piece that came in; off the main thread when its memory is shared. Never fails. */
+  /** The SHA-256 of a piece that came in; off the main thread when its memory is shared and it is one of many. Never fails. */
   async ofPiece(bytes: Uint8Array): Promise<Buffer> {
     return await this.#pieces.hash(bytes);
   }
@@ -116,7 +122,7 @@ export class HashThread implements AsyncDisposable {
       const reply = await this.#ask({ kind: 'bytes', ...batch });
       if (reply.kind !== 'pieces') throw unexpected(reply);
       return reply.hashes;
-    });
+    }, this.#clock);
     return queue;
   }
 

@@ -42,7 +42,7 @@ export function makeStoreParts(deps: StorePartsDeps): StoreParts {
   const { clock, disk, index, layout, log, memory } = deps;
   const metrics = new StoreMetrics(deps.registry);
   const catalog = new BlobCatalog();
-  const hashes = new HashThread();
+  const hashes = new HashThread(clock);
   const quarantine = new Quarantine({ clock, disk, layout, log });
   const records = new BlobRecords({ index, log, metrics });
   const complete = new CompleteBlobs({

@@ -106,24 +106,25 @@ export class StoreSpace {
    * @throws {DockyardError} ERR_STORE_FULL; ERR_STORE_IO for other failures of the file system
    */
   async withRoom<Result>(bytes: number, write: () => Promise<Result>): Promise<Result> {
-    return await this.#withRoom(bytes, write, async () => await this.#meetSizeLimit());
+    return await this.#withRoom(bytes, write, 'counted');
   }
 
   /** As `withRoom`, for what the size limit does not count; only the disk has to have room for it. */
   async withDiskRoom<Result>(bytes: number, write: () => Promise<Result>): Promise<Result> {
-    return await this.#withRoom(bytes, write, undefined);
+    return await this.#withRoom(bytes, write, 'uncounted');
   }
 
   async #withRoom<Result>(
     bytes: number,
     write: () => Promise<Result>,
-    meetLimit: (() => Promise<void>) | undefined,
+    kind: 'counted' | 'uncounted',
   ): Promise<Result> {
     this.#reservedBytes += bytes;
-    if (meetLimit === undefined) this.#uncountedBytes += bytes;
+    if (kind === 'uncounted') this.#uncountedBytes += bytes;
     try {
-      await meetLimit?.();
-      if (bytes > 0) await this.#meetDiskFloor();
+      // Asked first, since this runs for every piece and there is room nearly always.
+      if (kind === 'counted' && this.#isBeyondLimit()) await this.#meetSizeLimit();
+      if (bytes > 0 && !this.#isAboveFloor()) await this.#meetDiskFloor();
       const result = await this.#writeWithRelief(bytes, write);
       this.#writtenSinceReading += bytes;
       return result;
@@ -131,7 +132,7 @@ export class StoreSpace {
       throw this.#translate(error);
     } finally {
       this.#reservedBytes -= bytes;
-      if (meetLimit === undefined) this.#uncountedBytes -= bytes;
+      if (kind === 'uncounted') this.#uncountedBytes -= bytes;
     }
   }
 
@@ -150,18 +151,28 @@ export class StoreSpace {
     }
   }
 
+  #isBeyondLimit(): boolean {
+    const heldBytes = this.#deps.evictor.heldBytes() + this.#reservedBytes - this.#uncountedBytes;
+    return heldBytes > this.#limits.maxSizeBytes;
+  }
+
   async #meetSizeLimit(): Promise<void> {
-    const { evictor } = this.#deps;
     const going: Promise<void>[] = [];
     try {
-      while (evictor.heldBytes() + this.#reservedBytes - this.#uncountedBytes > this.#limits.maxSizeBytes) {
-        const eviction = evictor.evictOne('size');
+      while (this.#isBeyondLimit()) {
+        const eviction = this.#deps.evictor.evictOne('size');
         if (eviction === undefined) throw this.#full('the size limit of the store is reached');
         going.push(this.#carryOut(eviction));
       }
     } finally {
       await Promise.all(going);
     }
+  }
+
+  /** By the last reading, if that is still believed. */
+  #isAboveFloor(): boolean {
+    const floorBytes = this.#limits.minFreeDiskBytes;
+    return floorBytes === 0 || (!this.#isReadingDue(this.#deps.clock.nowMs()) && this.#expectedFree() >= floorBytes);
   }
 
   async #meetDiskFloor(): Promise<void> {
@@ -201,12 +212,20 @@ export class StoreSpace {
   /** Free bytes as of the last reading, less what was written since and what is being written. */
   async #readFree(when: 'lately' | 'now' = 'lately'): Promise<number> {
     const nowMs = this.#deps.clock.nowMs();
-    const aged = nowMs - this.#freeReadAtMs > FREE_READING_MAX_AGE_MS || nowMs < this.#freeReadAtMs;
-    if (when === 'now' || aged || this.#writtenSinceReading >= FREE_READING_MAX_BYTES) {
+    if (when === 'now' || this.#isReadingDue(nowMs)) {
       this.#freeReadAtMs = nowMs;
       this.#writtenSinceReading = 0;
       this.#freeAtReading = await this.#deps.disk.freeBytes(this.#folder);
     }
+    return this.#expectedFree();
+  }
+
+  #isReadingDue(nowMs: number): boolean {
+    const aged = nowMs - this.#freeReadAtMs > FREE_READING_MAX_AGE_MS || nowMs < this.#freeReadAtMs;
+    return aged || this.#writtenSinceReading >= FREE_READING_MAX_BYTES;
+  }
+
+  #expectedFree(): number {
     return this.#freeAtReading - this.#writtenSinceReading - this.#reservedBytes;
   }
 

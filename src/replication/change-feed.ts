@@ -12,17 +12,21 @@ export class ChangeFeed {
   }
 
   async answer(
-    { after, limit, waitMs }: ChangesQuestion,
+    { after, chapter, limit, waitMs }: ChangesQuestion,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<PeerChanges> {
+    const about = { log: this.#changes.id, chapter: this.#changes.place.chapter };
+    // What was read is not what is here: it is to be read from the beginning.
+    if (after > 0 && chapter !== '' && !this.#changes.knows({ chapter, number: after }))
+      return { ...about, upTo: 0, changes: [] };
     const page = await this.#changes.list({ after, limit });
     // A number beyond all that were given is of another catalog, which the answer tells.
-    if (page.changes.length > 0 || page.upTo < after || waitMs === 0) return { log: this.#changes.id, ...page };
+    if (page.changes.length > 0 || page.upTo < after || waitMs === 0) return { ...about, ...page };
     const waiting = new AbortController();
     const timer = setTimeout(() => waiting.abort(), waitMs).unref();
     await this.#changes.news(page.upTo, { signal: AbortSignal.any([signal, waiting.signal, this.#ending.signal]) });
     clearTimeout(timer);
-    return { log: this.#changes.id, ...(await this.#changes.list({ after, limit })) };
+    return { ...about, ...(await this.#changes.list({ after, limit })) };
   }
 
   /** Answers at once from now on, so that nobody holds up the end of the process. Idempotent. */

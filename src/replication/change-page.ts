@@ -15,10 +15,14 @@ export const MAX_PAGE = 1000;
 /** The longest that an answer may wait for news. */
 export const MAX_WAIT_MS = 60_000;
 
+/** Characters in the name of a catalog or of a chapter. */
+const MAX_NAME = 100;
+
 const count = z.number().int().nonnegative();
 
 const PAGE = z.object({
-  log: z.string().min(1).max(100),
+  log: z.string().min(1).max(MAX_NAME),
+  chapter: z.string().max(MAX_NAME).default(''),
   upTo: count,
   changes: z
     .array(
@@ -33,8 +37,9 @@ const PAGE = z.object({
 });
 
 /** The query of a question. */
-export function formatQuestion({ after, limit, waitMs }: ChangesQuestion): string {
-  return new URLSearchParams({ after: String(after), n: String(limit), wait: String(waitMs) }).toString();
+export function formatQuestion({ after, chapter, limit, waitMs }: ChangesQuestion): string {
+  const named = chapter === '' ? {} : { chapter };
+  return new URLSearchParams({ after: String(after), n: String(limit), wait: String(waitMs), ...named }).toString();
 }
 
 /** Reads a question; what is absent or beyond the bounds is taken for the next thing that makes sense. */
@@ -45,20 +50,21 @@ export function parseQuestion(query: URLSearchParams): ChangesQuestion {
   };
   return {
     after: number('after', 0, Number.MAX_SAFE_INTEGER),
+    chapter: (query.get('chapter') ?? '').slice(0, MAX_NAME),
     limit: Math.max(1, number('n', MAX_PAGE, MAX_PAGE)),
     waitMs: number('wait', 0, MAX_WAIT_MS),
   };
 }
 
 /** The answer. */
-export function formatChanges({ log, upTo, changes }: PeerChanges): Buffer {
+export function formatChanges({ log, chapter, upTo, changes }: PeerChanges): Buffer {
   const told = changes.map(({ repository, reference, digest, atMs }): Change => ({
     repository,
     reference,
     digest,
     atMs,
   }));
-  return Buffer.from(JSON.stringify({ log, upTo, changes: told }));
+  return Buffer.from(JSON.stringify({ log, chapter, upTo, changes: told }));
 }
 
 /** Reads an answer. @throws {DockyardError} ERR_REPLICATION_ANSWER */

@@ -144,7 +144,10 @@ export class Follower {
     const waitMs = this.#hasReadAll ? this.#config.waitMs : 0;
     const askedAtMs = clock.nowMs();
     const ended = AbortSignal.any([signal, this.#question.signal]);
-    const page = await peer.changes({ after: position.number, limit: MAX_PAGE, waitMs }, { signal: ended });
+    const page = await peer.changes(
+      { after: position.number, chapter: position.chapter, limit: MAX_PAGE, waitMs },
+      { signal: ended },
+    );
     if (page.log === ownLog)
       throw replicationError(
         'ERR_REPLICATION_ITSELF',
@@ -154,14 +157,15 @@ export class Follower {
     const isOther = page.log !== position.log || page.upTo < position.number;
     if (isOther && position.number > 0) {
       // Its catalog was made anew or restored, or another seed answers under its name.
-      await pending.add([], { log: page.log, number: 0 }, 0);
+      await pending.add([], { log: page.log, chapter: page.chapter, number: 0 }, 0);
       return;
     }
     const news = [];
     for (const change of page.changes) if (await intake.isNews(change)) news.push(change);
-    const next: FeedPosition = { log: page.log, number: page.upTo };
-    if (news.length > 0 || next.number !== position.number || next.log !== position.log)
-      await pending.add(news, next, clock.nowMs());
+    const next: FeedPosition = { log: page.log, chapter: page.chapter, number: page.upTo };
+    const isElsewhere =
+      next.number !== position.number || next.log !== position.log || next.chapter !== position.chapter;
+    if (news.length > 0 || isElsewhere) await pending.add(news, next, clock.nowMs());
     this.#hasReadAll = page.changes.length < MAX_PAGE && !this.#isToRestart;
     if (news.length > 0) this.#wake();
     // One that is about to stop lets nobody wait.

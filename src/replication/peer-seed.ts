@@ -7,6 +7,8 @@ import type { RepositoryName } from '../oci/name.ts';
 export interface PeerChanges {
   /** Names the catalog that counts them: another one counts anew. */
   readonly log: string;
+  /** Names what it is since its last start; empty where the seed tells none. */
+  readonly chapter: string;
   readonly upTo: number;
   readonly changes: readonly Change[];
 }
@@ -14,6 +16,8 @@ export interface PeerChanges {
 /** Which changes are asked for. */
 export interface ChangesQuestion {
   readonly after: number;
+  /** In which chapter `after` was read; empty where it is not known. */
+  readonly chapter: string;
   readonly limit: number;
   /** How long to wait for the first when there are none. */
   readonly waitMs: number;

@@ -3,10 +3,12 @@
  * missed whenever the process ends. Of each tag and manifest only the last change waits.
  *
  *   s!<seed>                        how far its changes were read, of which catalog
+ *   o!                              how far the catalog here was when something of this was last written
  *   p!<seed>!<name>NUL<reference>   a change that waits; no name of a seed has a `!`
  */
 import { z } from 'zod';
 import type { Change } from '../catalog/changes.ts';
+import type { LogPlace } from '../catalog/log-chapters.ts';
 import type { ContentIndex, IndexChange } from '../content/content-index.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
 import { isRepositoryName, isTag } from '../oci/name.ts';
@@ -15,6 +17,8 @@ import { isRepositoryName, isTag } from '../oci/name.ts';
 export interface FeedPosition {
   /** Of which catalog; empty before the first answer. */
   readonly log: string;
+  /** In which chapter of it; empty before the first answer. */
+  readonly chapter: string;
   readonly number: number;
 }
 
@@ -28,13 +32,16 @@ export interface PendingChange {
 }
 
 const time = z.number().nonnegative();
-const POSITION = z.object({ log: z.string(), number: time });
+const POSITION = z.object({ log: z.string(), chapter: z.string().default(''), number: time });
+const PLACE = z.object({ chapter: z.string(), number: time });
 const PENDING = z.object({
   digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)).optional(),
   atMs: time,
   sinceMs: time,
 });
-const START: FeedPosition = { log: '', number: 0 };
+const START: FeedPosition = { log: '', chapter: '', number: 0 };
+
+const OWN_PLACE = 'o!';
 
 interface Entry extends PendingChange {
   readonly key: string;
@@ -44,21 +51,28 @@ interface Entry extends PendingChange {
 export class PendingChanges {
   readonly #index: ContentIndex;
   readonly #seed: string;
+  readonly #ownPlace: () => LogPlace;
   #position: FeedPosition = START;
+  #writing: Promise<void> = Promise.resolve();
   /** In the order in which they are to be made. */
   readonly #ready = new Map<string, Entry>();
   /** Those that failed, and when to try again. */
   readonly #resting = new Map<string, { readonly entry: Entry; readonly untilMs: number }>();
   readonly #inHand = new Map<string, Entry>();
 
-  private constructor(index: ContentIndex, seed: string) {
+  private constructor(index: ContentIndex, seed: string, ownPlace: () => LogPlace) {
     this.#index = index;
     this.#seed = seed;
+    this.#ownPlace = ownPlace;
   }
 
-  /** Reads what an earlier process left. @throws {DockyardError} ERR_STORE_IO */
-  static async load(index: ContentIndex, seed: string): Promise<PendingChanges> {
-    const pending = new PendingChanges(index, seed);
+  /**
+   * Reads what an earlier process left.
+   * @param ownPlace how far the catalog here is
+   * @throws {DockyardError} ERR_STORE_IO
+   */
+  static async load(index: ContentIndex, seed: string, ownPlace: () => LogPlace): Promise<PendingChanges> {
+    const pending = new PendingChanges(index, seed, ownPlace);
     pending.#position = parseOr(POSITION, await index.get(`s!${seed}`)) ?? START;
     for await (const [key, value] of index.entries(`p!${seed}!`)) {
       const [repository = '', reference = ''] = key.split('\0');
@@ -68,6 +82,11 @@ export class PendingChanges {
       pending.#ready.set(key, { key, change: { repository, reference, digest, atMs }, sinceMs, failures: 0 });
     }
     return pending;
+  }
+
+  /** How far the catalog here was when something was last written; `undefined` when nothing was. @throws {DockyardError} ERR_STORE_IO */
+  static async lastOwnPlace(index: ContentIndex): Promise<LogPlace | undefined> {
+    return parseOr(PLACE, await index.get(OWN_PLACE));
   }
 
   /** Drops what waits of seeds that are configured no more. @throws {DockyardError} ERR_STORE_IO, ERR_STORE_FULL */
@@ -112,14 +131,15 @@ export class PendingChanges {
     const writes = entries.map(({ key, change: { digest, atMs }, sinceMs }): IndexChange => {
       return { type: 'put', key: this.#key(key), value: Buffer.from(JSON.stringify({ digest, atMs, sinceMs })) };
     });
-    writes.push({ type: 'put', key: `s!${this.#seed}`, value: Buffer.from(JSON.stringify(position)) });
-    await this.#index.write(writes, { sync: true });
-    this.#position = position;
+    writes.push({ type: 'put', key: `s!${this.#seed}`, value: Buffer.from(JSON.stringify(position)) }, this.#noteOwn());
+    // Before the write, so that one of the same that ends meanwhile leaves this one's note on disk. Where the write fails it is heard of again.
     for (const entry of entries) {
       this.#resting.delete(entry.key);
       this.#ready.delete(entry.key);
       this.#ready.set(entry.key, entry);
     }
+    await this.#write(writes, { sync: true });
+    this.#position = position;
   }
 
   /** Begins anew: all changes of the seed are to be looked at again. @throws {DockyardError} ERR_STORE_FULL, ERR_STORE_IO */
@@ -154,7 +174,7 @@ export class PendingChanges {
   async done(pending: PendingChange): Promise<void> {
     const key = this.#letGo(pending);
     if (this.#ready.has(key)) return;
-    await this.#index.write([{ type: 'del', key: this.#key(key) }]);
+    await this.#write([{ type: 'del', key: this.#key(key) }, this.#noteOwn()]);
   }
 
   /** A change could not be made, and rests. */
@@ -169,6 +189,17 @@ export class PendingChanges {
   wakeAll(): void {
     for (const [key, { entry }] of this.#resting) this.#ready.set(key, entry);
     this.#resting.clear();
+  }
+
+  /** One after the other, in the order in which they were decided upon. */
+  async #write(changes: IndexChange[], options: { readonly sync?: boolean } = {}): Promise<void> {
+    const writing = this.#writing.then(async () => await this.#index.write(changes, options));
+    this.#writing = writing.catch(() => undefined);
+    await writing;
+  }
+
+  #noteOwn(): IndexChange {
+    return { type: 'put', key: OWN_PLACE, value: Buffer.from(JSON.stringify(this.#ownPlace())) };
   }
 
   #letGo({ change: { repository, reference } }: PendingChange): string {

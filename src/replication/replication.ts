@@ -62,7 +62,14 @@ export class Replication implements AsyncDisposable {
     const names = peers.map(({ name }) => name);
     await PendingChanges.forgetOthers(index, names);
     const queues = new Map<string, PendingChanges>();
-    for (const name of names) queues.set(name, await PendingChanges.load(index, name));
+    for (const name of names) queues.set(name, await PendingChanges.load(index, name, () => changes.place));
+    const lastPlace = await PendingChanges.lastOwnPlace(index);
+    if (lastPlace !== undefined && !changes.knows(lastPlace)) {
+      log.warn(
+        'the catalog is another one or was restored from a backup: all changes of other seeds are looked at again',
+      );
+      for (const queue of queues.values()) await queue.restart();
+    }
     const metrics = new ReplicationMetrics(
       deps.metrics,
       () => queues,

@@ -37,9 +37,15 @@ export function isAbsentObject(error: unknown): boolean {
   return name === 'NoSuchKey' || name === 'NoSuchUpload' || (name === 'NotFound' && $metadata?.httpStatusCode === 404);
 }
 
-/** True when the object is another one than the one that was opened. */
+/** True when the object is another one than the condition wants: changed since, there already, or being written just now. */
 export function isChangedObject(error: unknown): boolean {
-  return (error as S3Thrown).$metadata?.httpStatusCode === 412;
+  const status = (error as S3Thrown).$metadata?.httpStatusCode;
+  return status === 412 || status === 409;
+}
+
+/** True when the service does not know what it was asked for. */
+export function isUnknownToService(error: unknown): boolean {
+  return (error as S3Thrown).$metadata?.httpStatusCode === 501;
 }
 
 /**

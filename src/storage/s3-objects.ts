@@ -16,7 +16,7 @@ import type { ByteRange } from '../oci/byte-range.ts';
 import type { StorageOptions } from './blob-storage.ts';
 import type { S3StorageConfig } from './s3-config.ts';
 import { absentAsUndefined, CONTENT_TYPE, S3Connection, sendOptions } from './s3-connection.ts';
-import { s3Failure } from './s3-failure.ts';
+import { isChangedObject, isUnknownToService, s3Failure } from './s3-failure.ts';
 import { S3Multiparts } from './s3-multiparts.ts';
 
 /** The most that one copy may take; larger blobs are copied in parts. */
@@ -114,6 +114,19 @@ export class S3Objects {
       Metadata: { ...options.metadata },
     });
     await s3Failure(key, options.signal, () => this.#connection.client.send(command, sendOptions(options)));
+  }
+
+  /** Puts an object where there is none, and leaves one that is there as it is. A service that knows no conditions replaces it. */
+  async putNew(key: string, body: Buffer): Promise<void> {
+    const command = new PutObjectCommand({ ...this.#connection.bucket, Key: key, Body: body, IfNoneMatch: '*' });
+    await s3Failure(key, undefined, async () => {
+      try {
+        await this.#connection.client.send(command);
+      } catch (error) {
+        if (isUnknownToService(error)) await this.put(key, body);
+        else if (!isChangedObject(error)) throw error;
+      }
+    });
   }
 
   async delete(key: string, options: StorageOptions = {}): Promise<void> {

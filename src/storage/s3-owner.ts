@@ -9,14 +9,14 @@ import type { S3Objects } from './s3-objects.ts';
 
 /** Takes a place for `owner`, once and for all. @throws {DockyardError} ERR_STORAGE_TAKEN, ERR_STORAGE_IO */
 export async function claimPlace(objects: S3Objects, keys: S3Keys, owner: string): Promise<void> {
-  const found = await objects.getWhole(keys.owner);
+  let found = await objects.getWhole(keys.owner);
   if (found === undefined) {
-    await objects.put(keys.owner, Buffer.from(JSON.stringify({ owner })));
-    // Of two that begin at the same moment, one is told.
-    const settled = await objects.getWhole(keys.owner);
-    if (settled !== undefined) requireOwner(settled, keys, owner);
-    return;
+    // Of two that begin at the same moment one puts it, and the other reads it.
+    await objects.putNew(keys.owner, Buffer.from(JSON.stringify({ owner })));
+    found = await objects.getWhole(keys.owner);
   }
+  if (found === undefined)
+    throw storageError('ERR_STORAGE_TAKEN', `the object ${keys.owner} was being written by another seed just now`);
   requireOwner(found, keys, owner);
 }
 

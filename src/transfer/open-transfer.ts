@@ -24,7 +24,7 @@ import { Peers } from './peers.ts';
 import { Preheat } from './preheat.ts';
 import { PreheatDesk } from './preheat-desk.ts';
 import { RateLimit } from './rate-limit.ts';
-import { Rendezvous } from './rendezvous.ts';
+import { Rendezvous, RENDEZVOUS_LIMITS } from './rendezvous.ts';
 import { SmallBlobs } from './small-blobs.ts';
 import type { TransferConfig } from './transfer-config.ts';
 import { TransferMetrics } from './transfer-metrics.ts';
@@ -124,8 +124,6 @@ export interface Transfer extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const RENDEZVOUS = { maxDigests: 200_000, maxParticipants: 256, gatheringTtlMs: 30_000 } as const;
-
 /** Puts the transfer layer together over an open data plane. */
 export function createTransfer(deps: TransferDeps, config: TransferConfig): Transfer {
   const { dataPlane, store, members, discoveries, clock, random, origin } = deps;
@@ -136,7 +134,7 @@ export function createTransfer(deps: TransferDeps, config: TransferConfig): Tran
   const metrics = new TransferMetrics(deps.metrics);
   const peers = new Peers({ members, links: dataPlane.links }, config);
   hub.onFetchingOverAccepted((link) => peers.dialBack(link));
-  const rendezvous = new Rendezvous(RENDEZVOUS, random);
+  const rendezvous = new Rendezvous(RENDEZVOUS_LIMITS, random);
   const search = new HolderSearch({ peers, rendezvous, discoveries, nowMs, log }, config);
   const isHeld = (digest: Digest): boolean => store.stat(digest) !== undefined;
   const announcer = new Announcer({ members, peers, discoveries, isHeld, log });

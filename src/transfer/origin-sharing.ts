@@ -65,9 +65,9 @@ export class OriginSharing {
     }
   }
 
-  /** A peer is gone: what only it was told is told to all. */
+  /** A peer is gone: what only it was told is told to another. If it were told to all, all would ask this node for it. */
   onLeft(channel: Channel): void {
-    for (const piece of this.#plan.remove(channel)) this.#exchange.announce(piece);
+    for (const piece of this.#plan.remove(channel)) this.#reveal(piece);
   }
 
   /** What did not spread by itself is told to all. */

@@ -4,29 +4,36 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { PeerId } from '../swarm/member.ts';
-
-/** One who takes part in a blob. */
-export interface Participant {
-  readonly peerId: PeerId;
-  readonly complete: boolean;
-}
+import { Participants, type Participant } from './participants.ts';
 
 export interface RendezvousConfig {
   readonly maxDigests: number;
+  /** Of one digest. */
   readonly maxParticipants: number;
+  /** Of all digests together. */
+  readonly maxEntries: number;
   /** One who is still gathering must show up again within this time. */
   readonly gatheringTtlMs: number;
 }
 
-interface Entry {
-  complete: boolean;
-  seenAtMs: number;
-}
+/**
+ * The limits that nodes keep to. Of one digest so many that a few thousand nodes that ask at once can meet any of those who asked
+ * before: with 256 each met those who came just before it, and a swarm of ten thousand was a chain of neighbourhoods that
+ * pieces went through one after the other.
+ */
+export const RENDEZVOUS_LIMITS: RendezvousConfig = {
+  maxDigests: 200_000,
+  maxParticipants: 4096,
+  maxEntries: 1_000_000,
+  gatheringTtlMs: 30_000,
+};
 
 export class Rendezvous {
   readonly #config: RendezvousConfig;
   readonly #random: () => number;
-  readonly #digests = new Map<Digest, Map<PeerId, Entry>>();
+  /** The one that was noted last is the last. */
+  readonly #digests = new Map<Digest, Participants>();
+  #entryCount = 0;
 
   /** @param random a number from 0 to 1 */
   constructor(config: RendezvousConfig, random: () => number) {
@@ -41,24 +48,25 @@ export class Rendezvous {
 
   /** A peer has all of a blob, or has begun to gather it. */
   note(digest: Digest, peerId: PeerId, complete: boolean, nowMs: number): void {
-    const entries = this.#digests.get(digest) ?? new Map<PeerId, Entry>();
+    const { maxDigests, maxParticipants, maxEntries } = this.#config;
+    const known = this.#digests.get(digest) ?? new Participants(this.#random);
     this.#digests.delete(digest);
-    this.#digests.set(digest, entries);
-    const known = entries.get(peerId);
-    entries.delete(peerId);
-    entries.set(peerId, { complete: complete || known?.complete === true, seenAtMs: nowMs });
-    if (entries.size > this.#config.maxParticipants) this.#dropOne(entries);
-    if (this.#digests.size > this.#config.maxDigests) {
-      const oldest = this.#digests.keys().next().value;
-      if (oldest !== undefined) this.#digests.delete(oldest);
+    this.#digests.set(digest, known);
+    this.#change(known, () => {
+      known.note(peerId, complete, nowMs);
+      if (known.size > maxParticipants) known.removeOne(peerId);
+    });
+    while (this.#digests.size > maxDigests || (this.#entryCount > maxEntries && this.#digests.size > 1)) {
+      this.#dropOldest();
     }
   }
 
   /** A peer does not have the blob any more. */
   withdraw(digest: Digest, peerId: PeerId): void {
-    const entries = this.#digests.get(digest);
-    entries?.delete(peerId);
-    if (entries?.size === 0) this.#digests.delete(digest);
+    const known = this.#digests.get(digest);
+    if (known === undefined) return;
+    this.#change(known, () => known.remove(peerId));
+    if (known.size === 0) this.#digests.delete(digest);
   }
 
   /**
@@ -66,42 +74,23 @@ export class Rendezvous {
    * ask at about the same time met the newest, the swarm would be a chain of neighbours, and pieces would take many hops.
    */
   participants(digest: Digest, except: PeerId, nowMs: number, count: number): Participant[] {
-    const entries = this.#digests.get(digest);
-    if (entries === undefined) return [];
-    const complete: Participant[] = [];
-    const gathering: Participant[] = [];
-    for (const [peerId, entry] of entries) {
-      if (entry.complete) {
-        if (peerId !== except) complete.push({ peerId, complete: true });
-      } else if (nowMs - entry.seenAtMs > this.#config.gatheringTtlMs) entries.delete(peerId);
-      else if (peerId !== except) gathering.push({ peerId, complete: false });
-    }
-    const completeCount = Math.max(Math.ceil(count / 2), count - gathering.length);
-    const chosen = this.#some(complete, completeCount);
-    return [...chosen, ...this.#some(gathering, count - chosen.length)];
+    const known = this.#digests.get(digest);
+    if (known === undefined) return [];
+    return this.#change(known, () => known.choose(count, except, nowMs - this.#config.gatheringTtlMs));
   }
 
-  /** So many of a list, in no order; the list is used up. */
-  #some<Item>(list: Item[], count: number): Item[] {
-    const chosen = Math.min(count, list.length);
-    for (let at = 0; at < chosen; at += 1) {
-      const other = at + Math.floor(this.#random() * (list.length - at));
-      const [a, b] = [list[at], list[other]];
-      if (a === undefined || b === undefined) break;
-      list[at] = b;
-      list[other] = a;
-    }
-    return list.slice(0, chosen);
+  /** Does something to those of one digest, and counts how many are there then. */
+  #change<Result>(known: Participants, action: () => Result): Result {
+    const before = known.size;
+    const result = action();
+    this.#entryCount += known.size - before;
+    return result;
   }
 
-  /**
-   * Those who are gathering go first: the complete are worth more. Not the newest, who must be met, and not the oldest either:
-   * what is kept is to be an even sample of all.
-   */
-  #dropOne(entries: Map<PeerId, Entry>): void {
-    const older = [...entries].slice(0, -1);
-    const gathering = older.filter(([, { complete }]) => !complete);
-    const [dropped] = this.#some(gathering.length > 0 ? gathering : older, 1);
-    if (dropped !== undefined) entries.delete(dropped[0]);
+  #dropOldest(): void {
+    const [oldest] = this.#digests;
+    if (oldest === undefined) return;
+    this.#digests.delete(oldest[0]);
+    this.#entryCount -= oldest[1].size;
   }
 }

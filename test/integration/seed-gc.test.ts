@@ -1,10 +1,7 @@
 /** A collection of garbage that is killed at any moment takes nothing that an image needs, on the disk and in a bucket. */
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CollectionReport } from '../../node/admin/reports.ts';
-import type { Digest } from '../../src/oci/digest.ts';
 import { seededBytes } from '../contract/blob-store-fixtures.ts';
 import { dockyard, jsonLines } from '../support/command-line.ts';
 import type { NodeProcess } from '../support/node-process.ts';
@@ -76,13 +73,6 @@ describe.for(seedDrivers())('garbage of a seed with storage on $driver', ({ driv
     await Promise.all([...images].map(async ([tag, image]) => expectWhole(base, tag, image)));
   }
 
-  async function storedBlobs(): Promise<Digest[]> {
-    const bucket = place.bucketFolder();
-    const folder = join(...(bucket === undefined ? [place.folder, 'seed', 'content'] : [bucket]), 'blobs', 'sha256');
-    const files = await readdir(folder, { recursive: true, withFileTypes: true });
-    return files.filter((file) => file.isFile()).map((file): Digest => `sha256:${file.name}` as Digest);
-  }
-
   test.skipIf(!isReady)(
     'a run that is killed again and again leaves every image whole, and the next one ends it',
     async () => {
@@ -113,7 +103,7 @@ describe.for(seedDrivers())('garbage of a seed with storage on $driver', ({ driv
       expect(rest.length).toBeLessThan(planned.length);
       expect(await collect(seed, '--dry-run')).toMatchObject([{ kind: 'total', blobs: 0, links: 0, manifests: 0 }]);
       const needed = new Set([...kept.values()].flatMap(({ blobs }) => blobs));
-      expect((await storedBlobs()).toSorted()).toEqual([...needed].toSorted());
+      expect((await place.storedBlobs()).toSorted()).toEqual([...needed].toSorted());
       await expectAllWhole(seed.facade, kept);
     },
   );

@@ -1,13 +1,15 @@
-/** A seed that keeps what is pushed in a bucket, and tells a webhook of it; with real clients and a real S3 service. */
+/** A seed that keeps what is pushed in a bucket, and tells a webhook of it, and two that share one; with real clients and a real S3 service. */
 import { createHmac } from 'node:crypto';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MEDIA_TYPES } from '../../src/oci/media-type.ts';
 import { requirement } from '../skip-reasons.ts';
 import { blobsOf, makeRandomImage, pushImage } from '../support/image-builder.ts';
 import { MAIN, NODE_FLAGS, NodeProcess } from '../support/node-process.ts';
-import { isInstalled, mustRun, run, until } from '../support/programs.ts';
+import { freePort, isInstalled, mustRun, run, until } from '../support/programs.ts';
+import type { S3Bucket } from '../support/s3-bucket.ts';
 import { hasS3Server, S3_SERVER_REMEDY, startS3Server, type S3Server } from '../support/s3-server.ts';
 import { startReceiver } from '../unit/notify/notify-fixture.ts';
 
@@ -19,12 +21,13 @@ const isReady =
 describe.skipIf(!isReady)('a seed over a bucket', () => {
   let folder = '';
   let server: S3Server;
+  let bucket: S3Bucket;
   let seed: NodeProcess;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dockyard-seed-s3-'));
     server = await startS3Server();
-    await server.makeBucket('images');
+    bucket = await server.makeBucket('images');
   });
 
   afterAll(async () => {
@@ -60,7 +63,8 @@ describe.skipIf(!isReady)('a seed over a bucket', () => {
   }
 
   async function blobsInBucket(): Promise<string[]> {
-    return await readdir(join(server.bucketFolder('images'), 'registry/blobs/sha256'));
+    const folder = 'registry/blobs/sha256/';
+    return (await bucket.keys(folder)).map((key) => key.slice(folder.length));
   }
 
   async function dockyard(...args: string[]): Promise<unknown> {
@@ -168,5 +172,113 @@ describe.skipIf(!isReady)('a seed over a bucket', () => {
     const again = (await receiver.received(count + 2)).at(-1);
     expect(again?.event).toMatchObject({ action: 'delete', target: { tag: '1' } });
     expect(await dockyard('webhooks', '--json')).toMatchObject([{ name: 'ci', deadLetterCount: 0 }]);
+  });
+});
+
+describe.skipIf(!isReady)('two seeds over one bucket, each with a prefix of its own', () => {
+  const names = ['one.test', 'two.test'] as const;
+  type Name = (typeof names)[number];
+  let folder = '';
+  let server: S3Server;
+  let bucket: S3Bucket;
+  const ports = new Map<Name, number>();
+  const seeds = new Map<Name, NodeProcess>();
+  const kept = makeRandomImage(12 * MIB, 50_000);
+
+  const otherThan = (name: Name): Name => (name === 'one.test' ? 'two.test' : 'one.test');
+  const at = (name: Name): string => `127.0.0.1:${ports.get(name)}`;
+  const upstream = (name: Name): string[] => ['--upstream', `${name}=http://${at(name)}`];
+  const swarm = async (): Promise<string[]> => {
+    const [running] = seeds.values();
+    return running === undefined ? [] : ['--bootstrap', await running.swarm()];
+  };
+
+  async function startSeed(name: Name): Promise<void> {
+    const flags = ['--data', join(folder, name), '--push-names', '**', '--gc-untagged', '--gc-grace', '0'];
+    const follow = [...upstream(otherThan(name)), '--replication-from', otherThan(name)];
+    const storage = {
+      driver: 's3',
+      's3-bucket': 'seeds',
+      's3-prefix': name,
+      's3-endpoint': server.endpoint,
+      's3-path-style': 'true',
+      's3-access-key': 'test-key',
+      's3-secret-key': 'test-secret',
+    };
+    const place = Object.entries(storage).flatMap(([flag, value]) => [`--storage-${flag}`, value]);
+    seeds.set(name, await NodeProcess.startSeed([...flags, ...follow, ...place, ...(await swarm())], ports.get(name)));
+  }
+
+  async function storedAt(name: Name): Promise<string[]> {
+    const keys = await bucket.keys(`${name}/blobs/`);
+    return keys.map((key) => key.slice(`${name}/blobs/`.length).replace('/', ':')).toSorted();
+  }
+
+  async function untilTag(name: Name, tag: string, digest: string | undefined): Promise<void> {
+    const url = `http://${at(name)}/v2/team/app/manifests/${tag}`;
+    await until(
+      () => `${tag} at ${name} is ${digest}\n${seeds.get(name)?.err}`,
+      async () => {
+        const answer = await fetch(url, { method: 'HEAD', headers: { accept: MEDIA_TYPES.ociManifest } });
+        return (answer.status === 200 ? answer.headers.get('docker-content-digest') : undefined) === digest;
+      },
+    );
+  }
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dockyard-seeds-s3-'));
+    server = await startS3Server();
+    bucket = await server.makeBucket('seeds');
+    for (const name of names) ports.set(name, await freePort());
+    for (const name of names) await startSeed(name);
+  });
+
+  afterAll(async () => {
+    for (const seed of seeds.values()) await seed[Symbol.asyncDispose]();
+    await server?.[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  test('what is pushed to one is pulled through a node of the other, also when one is killed midway', async () => {
+    await pushImage(`${at('one.test')}/team/app:kept`, kept);
+    await untilTag('two.test', 'kept', kept.manifest.digest);
+    for (const name of names) expect(await storedAt(name)).toEqual(blobsOf(kept).toSorted());
+    const to = [...upstream('two.test'), '--push-to', 'two.test'];
+    const slow = ['--transfer-download-rate', '4MiB'];
+    await using node = await NodeProcess.start(['--data', join(folder, 'node'), ...to, ...slow, ...(await swarm())]);
+    const target = join(folder, 'midway');
+    const source = `docker://${node.facade}/team/app:kept`;
+    const pulling = mustRun('skopeo', ['copy', '--insecure-policy', '--src-tls-verify=false', source, `dir:${target}`]);
+    const serving = await until('a seed has served a part of it', async () => {
+      for (const [name, seed] of seeds)
+        if ((await seed.metric('dockyard_served_bytes_total', { to: 'peer' })) > 2 * MIB) return name;
+      return undefined;
+    });
+    expect(await node.metric('dockyard_received_bytes_total')).toBeLessThan(11 * MIB);
+    await seeds.get(serving)?.[Symbol.asyncDispose]();
+    seeds.delete(serving);
+    await pulling;
+    for (const digest of blobsOf(kept)) {
+      const hex = digest.slice('sha256:'.length);
+      expect(await mustRun('sha256sum', [join(target, hex)])).toContain(hex);
+    }
+  });
+
+  test('a deletion comes to the seed that was dead, and collections of both at once keep what is needed', async () => {
+    const [alive] = seeds.keys();
+    const dead = otherThan(alive ?? 'one.test');
+    const gone = makeRandomImage(60_000);
+    await pushImage(`${at(otherThan(dead))}/team/app:gone`, gone);
+    await startSeed(dead);
+    await untilTag(dead, 'gone', gone.manifest.digest);
+    const url = `http://${at(dead)}/v2/team/app/manifests/${gone.manifest.digest}`;
+    expect((await fetch(url, { method: 'DELETE' })).status).toBe(202);
+    await untilTag(otherThan(dead), 'gone', undefined);
+    const collections = Array.from(seeds.values(), async ({ admin }) => {
+      const answer = await fetch(`http://${admin}/gc`, { method: 'POST' });
+      expect(await answer.text()).toContain('"kind":"blob"');
+    });
+    await Promise.all(collections);
+    for (const name of names) expect(await storedAt(name)).toEqual(blobsOf(kept).toSorted());
   });
 });

@@ -1,5 +1,4 @@
 /** A seed finds damage in what it keeps, gets it again from a node that has it, and says what nobody has. */
-import { unlink } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../node/admin/reports.ts';
 import type { Digest } from '../../src/oci/digest.ts';
@@ -51,7 +50,7 @@ describe.for(seedDrivers())('a seed with storage on $driver', ({ driver, isReady
     for (const digest of [damaged, gone])
       await until('the node has it', async () => (await blobDigestAt(node.facade, NAME, digest)) === digest);
     await place.damage(damaged);
-    await unlink(place.blobFile(gone));
+    await place.lose(gone);
     for (const digest of [damaged, gone]) await untilRepaired(digest);
     for (const digest of [damaged, gone]) expect(await blobDigestAt(seed.facade, NAME, digest)).toBe(digest);
     expect(await seed.metric('dockyard_scrub_repairs_total', { outcome: 'repaired' })).toBe(2);

@@ -1,7 +1,7 @@
 /** The figures of a run. */
 import { pieceGeometry } from '../../src/content/geometry.ts';
 import type { Scenario } from './scenario.ts';
-import { Simulation } from './simulation.ts';
+import { Simulation, type ProgressListener } from './simulation.ts';
 
 /** One point of the curve. */
 export interface CurvePoint {
@@ -38,9 +38,9 @@ export interface SimulationFigures {
 }
 
 /** Runs a scenario. */
-export function simulate(scenario: Scenario): SimulationFigures {
+export function simulate(scenario: Scenario, onProgress?: ProgressListener): SimulationFigures {
   const simulation = new Simulation(scenario);
-  const { endMs, eventCount, unfinished } = simulation.run();
+  const { endMs, eventCount, unfinished } = simulation.run(onProgress);
   const { measurements, boundMs } = simulation;
   const tookMs = durations(simulation);
   const quantile = (share: number): number =>

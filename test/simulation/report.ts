@@ -1,5 +1,6 @@
 /** What a person reads of a run: the figures, and the curve drawn with letters. */
 import type { CurvePoint, SimulationFigures } from './figures.ts';
+import type { Progress } from './simulation.ts';
 
 const WIDTH = 72;
 const HEIGHT = 14;
@@ -30,6 +31,18 @@ export function formatFigures(figures: SimulationFigures): string {
     lines.push(`pieces are ${kib(pieceSizeBytes)} instead of the ${kib(realPieceSizeBytes)} of nodes${note}`);
   }
   return lines.join('\n');
+}
+
+/** How far a run has come after so much real time, as one line. */
+export function formatProgress({ virtualMs, boundMs, bytesShare, ...counts }: Progress, tookMs: number): string {
+  const parts = [
+    `${(tookMs / 1000).toFixed(0)} s`,
+    `at ${(virtualMs / boundMs).toFixed(3)}× the bound`,
+    `${(bytesShare * 100).toFixed(1)} % of bytes come`,
+    `${counts.unfinishedCount} nodes to finish`,
+    `${counts.eventCount} events`,
+  ];
+  return parts.join(', ');
 }
 
 function kib(bytes: number): string {

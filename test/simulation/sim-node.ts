@@ -1,11 +1,8 @@
 /** One simulated node: who it is, whether it lives, its journeys, and what it knows as a home. */
 import type { Digest } from '../../src/oci/digest.ts';
 import type { Member } from '../../src/swarm/member.ts';
-import { Rendezvous } from '../../src/transfer/rendezvous.ts';
+import { Rendezvous, RENDEZVOUS_LIMITS } from '../../src/transfer/rendezvous.ts';
 import type { SimJourney } from './sim-journey.ts';
-
-/** The limits with which nodes keep their table. */
-const RENDEZVOUS = { maxDigests: 200_000, maxParticipants: 256, gatheringTtlMs: 30_000 };
 
 export class SimNode {
   readonly index: number;
@@ -35,7 +32,7 @@ export class SimNode {
 
   /** What it knows of who takes part. */
   get table(): Rendezvous {
-    this.#table ??= new Rendezvous(RENDEZVOUS, this.#random);
+    this.#table ??= new Rendezvous(RENDEZVOUS_LIMITS, this.#random);
     return this.#table;
   }
 }

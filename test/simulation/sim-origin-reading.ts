@@ -124,7 +124,7 @@ export class SimOriginReading {
   }
 
   onLeft(channel: SimChannel): void {
-    for (const piece of this.#plan.remove(channel)) this.#journey.announce(piece);
+    for (const piece of this.#plan.remove(channel)) this.#reveal(piece);
     this.#showHidden((piece) => this.#journey.scheduler.availability(piece) === 0);
     this.#leases.onLeft(channel as unknown as Channel);
   }

@@ -29,6 +29,20 @@ const PATIENCE_MS = 60_000;
 /** Members known for a digest at once: its home and those that would follow it. */
 const RANKED_HOMES = 16;
 const HASH_BYTES = 32;
+const EVENTS_PER_PROGRESS = 2 ** 20;
+
+/** How far a run has come. */
+export interface Progress {
+  readonly virtualMs: number;
+  readonly boundMs: number;
+  /** Bytes that have come, as a share of what all nodes want. */
+  readonly bytesShare: number;
+  readonly unfinishedCount: number;
+  readonly eventCount: number;
+}
+
+/** Is told now and then how far a run has come. */
+export type ProgressListener = (progress: Progress) => void;
 
 export class Simulation implements World {
   readonly scenario: Scenario;
@@ -75,7 +89,7 @@ export class Simulation implements World {
   }
 
   /** Runs until all who can be done are; answers the virtual time and how many events it took. */
-  run(): { endMs: number; eventCount: number; unfinished: number } {
+  run(onProgress?: ProgressListener): { endMs: number; eventCount: number; unfinished: number } {
     this.#schedule();
     const limitMs = this.boundMs * PATIENCE_BOUNDS + PATIENCE_MS;
     const { events } = this;
@@ -84,8 +98,22 @@ export class Simulation implements World {
       this.#nowMs = events.timeMs;
       this.#eventCount += 1;
       this.#dispatch(events.kind, events.first, events.second);
+      if (this.#eventCount % EVENTS_PER_PROGRESS === 0) onProgress?.(this.#progress());
     }
     return { endMs: this.#nowMs, eventCount: this.#eventCount, unfinished: this.#unfinished };
+  }
+
+  #progress(): Progress {
+    const { keptBytes } = this.measurements;
+    const allBytes =
+      this.scenario.blobSizeBytes * this.scenario.blobs * (this.scenario.nodes + this.scenario.lateNodes);
+    return {
+      virtualMs: this.#nowMs,
+      boundMs: this.boundMs,
+      bytesShare: keptBytes.reduce((total, bytes) => total + bytes, 0) / allBytes,
+      unfinishedCount: this.#unfinished,
+      eventCount: this.#eventCount,
+    };
   }
 
   nowMs(): number {

@@ -6,8 +6,11 @@ import type { AddressInfo } from 'node:net';
 /** How a request fails. */
 export const HTTP_FAULTS = ['cut', 'cut-after-head', 'lost-answer', 'stall', '500', '503'] as const;
 
-/** `cut-midway` lets some of the body through, so that someone who goes on gets further each time. */
-export type HttpFault = (typeof HTTP_FAULTS)[number] | 'cut-midway';
+/**
+ * `cut-midway` lets some of the body through, so that someone who goes on gets further each time; 501 is what a service answers
+ * that does not know what it is asked for.
+ */
+export type HttpFault = (typeof HTTP_FAULTS)[number] | 'cut-midway' | '501';
 
 /** Close it with `await using`. */
 export class FaultyHttpProxy implements AsyncDisposable {
@@ -53,6 +56,7 @@ export class FaultyHttpProxy implements AsyncDisposable {
     else if (fault === 'stall') incoming.resume();
     else if (fault === '500') answer(incoming, response, 500, 'InternalError');
     else if (fault === '503') answer(incoming, response, 503, 'SlowDown');
+    else if (fault === '501') answer(incoming, response, 501, 'NotImplemented');
     else this.#forward(incoming, response, fault);
   }
 

@@ -1,11 +1,12 @@
 /** Seeds for tests of what they keep: on a disk or in a bucket, started again and again over the same storage. */
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { digestOf, type Digest } from '../../src/oci/digest.ts';
 import { MEDIA_TYPES } from '../../src/oci/media-type.ts';
 import { requirement } from '../skip-reasons.ts';
 import { NodeProcess } from './node-process.ts';
+import type { S3Bucket } from './s3-bucket.ts';
 import { hasS3Server, S3_SERVER_REMEDY, startS3Server, type S3Server } from './s3-server.ts';
 
 /** Where a seed keeps its blobs. */
@@ -20,24 +21,27 @@ export function seedDrivers(): readonly { readonly driver: SeedDriver; readonly 
 }
 
 const BUCKET = 'images';
+const BLOBS_FOLDER = 'content/blobs/sha256';
 const UPSTREAM_THAT_IS_NOT_THERE = ['--upstream', 'nowhere.test=http://127.0.0.1:1'];
 
 /** Storage for seeds, and a folder for all else. Whoever opens it disposes it, after the seeds. */
 export class SeedPlace implements AsyncDisposable {
   readonly folder: string;
+  /** Where blobs are, each seed with its name as prefix; `undefined` on a disk. */
+  readonly bucket: S3Bucket | undefined;
   readonly #server: S3Server | undefined;
 
-  private constructor(folder: string, server: S3Server | undefined) {
+  private constructor(folder: string, server?: S3Server, bucket?: S3Bucket) {
     this.folder = folder;
     this.#server = server;
+    this.bucket = bucket;
   }
 
   static async open(driver: SeedDriver): Promise<SeedPlace> {
     const folder = await mkdtemp(join(tmpdir(), 'dockyard-seed-'));
-    if (driver === 'filesystem') return new SeedPlace(folder, undefined);
+    if (driver === 'filesystem') return new SeedPlace(folder);
     const server = await startS3Server();
-    await server.makeBucket(BUCKET);
-    return new SeedPlace(folder, server);
+    return new SeedPlace(folder, server, await server.makeBucket(BUCKET));
   }
 
   /** Starts a seed that owns all names. `name` is that of its data folder. */
@@ -65,31 +69,47 @@ export class SeedPlace implements AsyncDisposable {
     return node;
   }
 
-  /** The folder behind the bucket of a seed, or `undefined` on a disk. */
-  bucketFolder(name = 'seed'): string | undefined {
-    return this.#server === undefined ? undefined : join(this.#server.bucketFolder(BUCKET), name);
-  }
-
-  /** The file of a blob of record. */
-  blobFile(digest: Digest, name = 'seed'): string {
-    const hex = digest.slice('sha256:'.length);
-    const bucket = this.bucketFolder(name);
-    return bucket === undefined
-      ? join(this.folder, name, 'content', 'blobs', 'sha256', hex.slice(0, 2), hex)
-      : join(bucket, 'blobs', 'sha256', hex);
+  /** All blobs of record of a seed. */
+  async storedBlobs(name = 'seed'): Promise<Digest[]> {
+    const inBucket = await this.bucket?.keys(`${name}/blobs/sha256/`);
+    const names = inBucket?.map((key) => basename(key)) ?? (await filesIn(join(this.folder, name, BLOBS_FOLDER)));
+    return names.map((each) => `sha256:${each}` as Digest);
   }
 
   /** Changes a byte of a blob, as a bad disk does. */
   async damage(digest: Digest): Promise<void> {
-    const file = await open(this.blobFile(digest), 'r+');
+    if (this.bucket !== undefined) {
+      await this.bucket.damage(blobKey(digest));
+      return;
+    }
+    const file = await open(this.#blobFile(digest), 'r+');
     await file.write(Buffer.from('?'), 0, 1, 100);
     await file.close();
+  }
+
+  /** Takes a blob away behind the back of the seed. */
+  async lose(digest: Digest): Promise<void> {
+    await (this.bucket?.delete(blobKey(digest)) ?? rm(this.#blobFile(digest)));
+  }
+
+  #blobFile(digest: Digest): string {
+    const hex = digest.slice('sha256:'.length);
+    return join(this.folder, 'seed', BLOBS_FOLDER, hex.slice(0, 2), hex);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server?.[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+}
+
+function blobKey(digest: Digest): string {
+  return `seed/blobs/${digest.replace(':', '/')}`;
 }
 
 /** Pushes a blob in one request. */

@@ -15,7 +15,7 @@ function pooled(pool: BufferPool, length: number): Buffer {
 }
 
 test('the thread hashes pieces where they lie, slices and memory used again included', async () => {
-  const thread = new HashThread();
+  const thread = new HashThread({ nowMs: () => performance.now() });
   onTestFinished(async () => await thread.close());
   const pool = new BufferPool(1024 * KIB);
   for (let round = 0; round < 3; round += 1) {
@@ -29,15 +29,19 @@ test('the thread hashes pieces where they lie, slices and memory used again incl
   }
 });
 
-/** A queue and the batches that it sends, which the test answers. */
-function makeQueue() {
+/** A queue and the batches that it sends, which the test answers. By its clock, which `time` sets, a hash takes `hashMs`. */
+function makeQueue({ hashMs = 0 }: { hashMs?: number } = {}) {
   const batches: (PieceHashBatch & PromiseWithResolvers<Uint8Array>)[] = [];
-  const queue = new PieceHashQueue(async (batch) => {
-    const answer = Promise.withResolvers<Uint8Array>();
-    batches.push({ ...batch, ...answer });
-    return await answer.promise;
-  });
-  return { queue, batches };
+  const time = { ms: 0 };
+  const queue = new PieceHashQueue(
+    async (batch) => {
+      const answer = Promise.withResolvers<Uint8Array>();
+      batches.push({ ...batch, ...answer });
+      return await answer.promise;
+    },
+    { nowMs: () => (time.ms += hashMs) },
+  );
+  return { queue, batches, time };
 }
 
 const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
@@ -58,11 +62,11 @@ test('pieces of one turn go over together, and memory is shown once', async () =
   expect(batches.map(({ shown, slices }) => [shown.length, slices.length])).toEqual([[2, 3]]);
   answer(0);
   expect(await Promise.all(first)).toEqual([sha256(a), sha256(b), sha256(a.subarray(1))]);
-  const second = queue.hash(b);
+  const second = [queue.hash(b), queue.hash(a)];
   await turn();
   expect(batches[1]?.shown).toEqual([]);
   answer(1);
-  expect(await second).toEqual(sha256(b));
+  expect(await Promise.all(second)).toEqual([sha256(b), sha256(a)]);
 });
 
 test('memory that is not shared is hashed here', async () => {
@@ -72,20 +76,36 @@ test('memory that is not shared is hashed here', async () => {
   expect(batches).toEqual([]);
 });
 
+test('a piece that comes alone is hashed here, until that takes more than its share of the time', async () => {
+  const { queue, batches, time } = makeQueue({ hashMs: 4 });
+  const bytes = pooled(new BufferPool(1024 * KIB), 64 * KIB);
+  expect(await queue.hash(bytes)).toEqual(sha256(bytes));
+  expect(await queue.hash(bytes)).toEqual(sha256(bytes));
+  expect(batches).toEqual([]);
+  const beyond = queue.hash(bytes);
+  await turn();
+  expect(batches).toHaveLength(1);
+  batches[0]?.resolve(sha256(bytes));
+  expect(await beyond).toEqual(sha256(bytes));
+  time.ms += 100;
+  expect(await queue.hash(bytes)).toEqual(sha256(bytes));
+  expect(batches).toHaveLength(1);
+});
+
 test('where the thread fails the hashes are made here', async () => {
   const { queue, batches } = makeQueue();
-  const bytes = pooled(new BufferPool(0), 64 * KIB);
-  const waiting = queue.hash(bytes);
+  const bytes = pooled(new BufferPool(1024 * KIB), 64 * KIB);
+  const waiting = Promise.all([queue.hash(bytes), queue.hash(bytes)]);
   await turn();
   batches[0]?.reject(new Error('the thread ended'));
-  expect(await waiting).toEqual(sha256(bytes));
+  expect(await waiting).toEqual([sha256(bytes), sha256(bytes)]);
 });
 
 test('a thread that was closed does not keep anyone from a hash', async () => {
-  const thread = new HashThread();
-  const bytes = pooled(new BufferPool(0), 64 * KIB);
-  const before = thread.ofPiece(bytes);
+  const thread = new HashThread({ nowMs: () => performance.now() });
+  const bytes = pooled(new BufferPool(1024 * KIB), 64 * KIB);
+  const before = Promise.all([thread.ofPiece(bytes), thread.ofPiece(bytes)]);
   await thread.close();
-  expect(await before).toEqual(sha256(bytes));
+  expect(await before).toEqual([sha256(bytes), sha256(bytes)]);
   expect(await thread.ofPiece(bytes)).toEqual(sha256(bytes));
 });

@@ -67,6 +67,7 @@ export function indexOf(images: readonly TestImage[]): TestImage {
 export class TestSeed {
   readonly catalog: Catalog;
   readonly storage: BlobStorage = new MemoryBlobStorage({ clock });
+  readonly #values: ReadonlyMap<string, Buffer>;
   readonly gate = new PushGate();
   readonly feed: ChangeFeed;
   /** While it is down nobody gets an answer. */
@@ -74,13 +75,20 @@ export class TestSeed {
   /** Blobs that it was asked for. */
   readonly given: Digest[] = [];
 
-  constructor(catalog: Catalog) {
+  private constructor(catalog: Catalog, values: ReadonlyMap<string, Buffer>) {
     this.catalog = catalog;
+    this.#values = values;
     this.feed = new ChangeFeed({ changes: catalog.changes });
   }
 
-  static async open(): Promise<TestSeed> {
-    return new TestSeed(await KeyedCatalog.over(new MemoryKeyValue()));
+  /** @param values the catalog of a seed before it, or a backup of one */
+  static async open(values = new Map<string, Buffer>()): Promise<TestSeed> {
+    return new TestSeed(await KeyedCatalog.over(new MemoryKeyValue(values)), values);
+  }
+
+  /** The catalog as it is now, of which `open` makes a seed that has no blobs yet. */
+  backup(): Map<string, Buffer> {
+    return new Map(this.#values);
   }
 
   async push(name: RepositoryName, image: TestImage, tags: readonly string[], atMs = Date.now()): Promise<void> {

@@ -162,6 +162,96 @@ test('a seed whose catalog was made anew is read from the beginning', async () =
   await expect.poll(async () => await here.catalog.tags.get(APP, V2)).toBeDefined();
 });
 
+test('a seed that was restored from a backup is read again, although its numbers are higher by then', async () => {
+  const [here, before] = [await TestSeed.open(), await TestSeed.open()];
+  const folder = newFolder();
+  await before.push(APP, imageOf('kept'), ['kept']);
+  const backup = before.backup();
+  for (const tag of ['v1', 'v2']) await before.push(APP, imageOf(tag), [tag]);
+  {
+    const { replication } = await here.follow(folder, [before.seenBy(here)]);
+    await using _ = replication;
+    await untilTheSame(replication);
+  }
+  const after = await TestSeed.open(backup);
+  for (const tag of ['new', 'w1', 'w2', 'w3']) await after.push(APP, imageOf(tag), [tag]);
+  const { replication } = await here.follow(folder, [after.seenBy(here)]);
+  await using _ = replication;
+  await untilTheSame(replication);
+  for (const tag of ['kept', 'v1', 'v2', 'new', 'w1', 'w2', 'w3'] as Tag[])
+    expect(await here.catalog.tags.get(APP, tag), tag).toBeDefined();
+});
+
+test('a seed that restarts is not read again', async () => {
+  const [here, before] = [await TestSeed.open(), await TestSeed.open()];
+  const folder = newFolder();
+  await before.push(APP, imageOf('kept'), ['v1']);
+  const follow = async (seed: TestSeed): Promise<number[]> => {
+    const asked: number[] = [];
+    const peer = seed.seenBy(here);
+    const changes: typeof peer.changes = async (question, options) => {
+      asked.push(question.after);
+      return await peer.changes(question, options);
+    };
+    const { replication } = await here.follow(folder, [{ ...peer, changes }]);
+    await using _ = replication;
+    await untilTheSame(replication);
+    await expect.poll(() => asked.length).toBeGreaterThan(2);
+    return asked;
+  };
+  await follow(before);
+  const after = await TestSeed.open(before.backup());
+  await after.push(APP, imageOf('new'), ['v2']);
+  expect(await follow(after)).not.toContain(0);
+  expect(await here.catalog.tags.get(APP, V2)).toBeDefined();
+});
+
+test('a seed whose own catalog was restored gets again what came from others since', async () => {
+  const [before, there] = [await TestSeed.open(), await TestSeed.open()];
+  const folder = newFolder();
+  await there.push(APP, imageOf('first'), ['v1']);
+  const follow = async (seed: TestSeed): Promise<void> => {
+    const { replication } = await seed.follow(folder, [there.seenBy(seed)]);
+    await using _ = replication;
+    await untilTheSame(replication);
+  };
+  await follow(before);
+  const backup = before.backup();
+  await there.push(APP, imageOf('second'), ['v2']);
+  await follow(before);
+  expect(await before.catalog.tags.get(APP, V2)).toBeDefined();
+  const after = await TestSeed.open(backup);
+  await follow(after);
+  expect(await after.catalog.tags.get(APP, V2)).toBeDefined();
+});
+
+test('three in a ring have the same in the end, and then nobody has anything to tell', async () => {
+  const seeds = [await TestSeed.open(), await TestSeed.open(), await TestSeed.open()];
+  await using stack = new AsyncDisposableStack();
+  const followers: Replication[] = [];
+  for (const [index, seed] of seeds.entries()) {
+    const next = seeds[(index + 1) % seeds.length] ?? seed;
+    const { replication } = await seed.follow(newFolder(), [next.seenBy(seed)]);
+    followers.push(stack.use(replication));
+    await seed.push(APP, imageOf(`of ${index}`), ['v1', `only-${index}`]);
+  }
+  const [first] = seeds;
+  const tagsOf = async ({ catalog }: TestSeed): Promise<string> => {
+    const told: string[] = [];
+    for await (const [tag, { digest }] of catalog.tags.entries(APP)) told.push(`${tag} ${digest}`);
+    return told.join('\n');
+  };
+  await expect.poll(async () => new Set(await Promise.all(seeds.map(tagsOf))).size).toBe(1);
+  await first?.catalog.tags.delete(APP, 'only-1' as Tag, { atMs: Date.now() });
+  await expect.poll(async () => (await Promise.all(seeds.map(tagsOf))).join('\n')).not.toContain('only-1');
+  for (const replication of followers) await untilTheSame(replication);
+  const numbers = (): number[] => seeds.map(({ catalog }) => catalog.changes.place.number);
+  const before = numbers();
+  for (const replication of followers) replication.compare();
+  for (const replication of followers) await untilTheSame(replication);
+  expect(numbers()).toEqual(before);
+});
+
 test('a seed that follows itself says so', async () => {
   const here = await TestSeed.open();
   await here.push(APP, imageOf('image'), ['v1']);

@@ -162,7 +162,7 @@ describe('a reveal plan', () => {
 
 describe('a rendezvous', () => {
   const digest = digestOf(Buffer.from('x'));
-  const config = { maxDigests: 3, maxParticipants: 4, gatheringTtlMs: 1000 };
+  const config = { maxDigests: 3, maxParticipants: 4, maxEntries: 9, gatheringTtlMs: 1000 };
   const names = (table: Rendezvous, nowMs: number, count = 10): string[] =>
     table.participants(digest, 'me', nowMs, count).map(({ peerId }) => peerId);
 
@@ -179,7 +179,7 @@ describe('a rendezvous', () => {
   });
 
   test('names each about as often as the other, also of more than it keeps', () => {
-    const table = new Rendezvous({ maxDigests: 1, maxParticipants: 20, gatheringTtlMs: 1000 }, seededRandom(7));
+    const table = new Rendezvous({ ...config, maxParticipants: 20, maxEntries: 20 }, seededRandom(7));
     const counts = new Map<string, number>();
     for (let round = 0; round < 300; round += 1) {
       for (let peer = 0; peer < 40; peer += 1) table.note(digest, `peer-${peer}`, false, round);
@@ -191,7 +191,7 @@ describe('a rendezvous', () => {
   });
 
   test('names nobody twice', () => {
-    const table = new Rendezvous({ maxDigests: 1, maxParticipants: 256, gatheringTtlMs: 1000 }, seededRandom(3));
+    const table = new Rendezvous({ ...config, maxParticipants: 256 }, seededRandom(3));
     for (let peer = 0; peer < 30; peer += 1) table.note(digest, `peer-${peer}`, peer % 3 === 0, 0);
     for (let count = 1; count < 40; count += 1) {
       const list = names(table, 0, count);
@@ -218,10 +218,13 @@ describe('a rendezvous', () => {
           table.note(digestOf(Buffer.from([blob])), `peer-${peer}`, complete, nowMs);
         });
         expect(table.size).toBeLessThanOrEqual(3);
+        let entryCount = 0;
         for (let blob = 0; blob < 10; blob += 1) {
           const list = table.participants(digestOf(Buffer.from([blob])), '', 200, 100);
           expect(list.length).toBeLessThanOrEqual(4);
+          entryCount += list.length;
         }
+        expect(entryCount).toBeLessThanOrEqual(9);
       }),
     );
   });
