@@ -81,7 +81,7 @@ export function addFetchCommand(program: Command, context: CommandContext): void
     const beganMs = performance.now();
     await interruptible(async (signal) => {
       const job = { wanted: parseWanted(text), text, config, torrentListen, flags, place, progress, workingDirectory };
-      const { runFetchJob } = await import('../fetch/fetch-job.ts');
+      const runFetchJob = await jobRunner();
       await using fetched = await shown(progress, flags, context, async () => await runFetchJob(job, { signal }));
       tell(fetched.result, progress, performance.now() - beganMs, flags, context);
       const { count } = fetched;
@@ -92,11 +92,20 @@ export function addFetchCommand(program: Command, context: CommandContext): void
   });
 }
 
+/** Loaded when it is needed. Apart, because TypeScript leaves the names of imports beside a `using` as they are. */
+async function jobRunner() {
+  const { runFetchJob } = await import('../fetch/fetch-job.ts');
+  return runFetchJob;
+}
+
 function addPlaceFlags(command: Command): void {
   command
     .option('-o, --output <PATH>', 'where to; without it, the store in --data')
     .option('--from <REPOSITORY>', 'where a blob is: ghcr.io/owner/name')
-    .option('--platform <OS/ARCH>', 'the one image of an index that is wanted: linux/arm64; without it, all')
+    .option(
+      '--platform <OS/ARCH>',
+      'the one image of an index that is wanted, and no image for another platform: linux/arm64; without it, all',
+    )
     .option('--force', 'replace or mend what is in the way at --output')
     .option('-q, --quiet', 'show no progress and no result, only errors')
     .option('--json', 'write JSON for programs, one object to a line: progress, and the result last');

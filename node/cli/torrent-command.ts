@@ -72,9 +72,9 @@ function addCreateCommand(torrent: Command, context: CommandContext): void {
     const webSeeds = (flags.webSeed ?? []).map(requireWebSeed);
     const progress = new FetchProgress();
     const { metainfo, path } = await interruptible(async (signal) => {
+      const openTorrentSource = await sourceOpener();
       using _shown = showProgress(progress, context.terminal, progressForm(context.terminal, flags));
       const wanted = { what, from: flags.from, usesStore: flags.data !== undefined, workingDirectory };
-      const { openTorrentSource } = await import('../fetch/torrent-what.ts');
       await using opened = await openTorrentSource(wanted, config, { signal });
       const name = `${opened.source.name}.torrent`;
       const path = await filePathFor(resolve(workingDirectory, flags.output ?? '.'), name);
@@ -88,6 +88,12 @@ function addCreateCommand(torrent: Command, context: CommandContext): void {
     });
     tell(metainfo, path, flags, context);
   });
+}
+
+/** Loaded when it is needed. Apart, because TypeScript leaves the names of imports beside a `using` as they are. */
+async function sourceOpener() {
+  const { openTorrentSource } = await import('../fetch/torrent-what.ts');
+  return openTorrentSource;
 }
 
 async function makeWithProgress(

@@ -114,12 +114,13 @@ export function transferRates(
 /** What the torrent engine is told. */
 export function torrentEngineConfig(config: NodeConfig): TorrentEngineConfig {
   const { listen, maxPeers, pex, lsd, dht, dhtBootstrap, encryption } = config.torrent;
-  const { maxConnections } = TORRENT_ENGINE_DEFAULTS;
+  const { maxConnections, peerPatienceMs } = TORRENT_ENGINE_DEFAULTS;
   return {
     ...listen,
     ...torrentRates(config),
     maxPeersPerTorrent: maxPeers,
     maxConnections: Math.max(maxConnections, maxPeers),
+    peerPatienceMs,
     pex,
     lsd,
     dht,

@@ -7,7 +7,7 @@ import type { Digest } from '../../src/oci/digest.ts';
 import type { TorrentInfo } from '../../src/torrent/metainfo.ts';
 import { parseMetainfo } from '../../src/torrent/parse-metainfo.ts';
 import { blobOfTorrent, PartialStorage } from '../../src/torrent/partial-storage.ts';
-import type { DownloadProgress } from '../../src/torrent/torrent-engine.ts';
+import type { DownloadProgress } from '../../src/torrent/engine-entry.ts';
 import type { TorrentLibrary } from '../../src/torrent/torrent-library.ts';
 import type { TorrentRequest } from '../admin/ports.ts';
 import type { TorrentReport } from '../admin/reports.ts';

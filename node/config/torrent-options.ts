@@ -44,7 +44,8 @@ export const torrentOptions = group('Torrents of what this node has, for any Bit
     default: false,
   }),
   pex: option(toggle(), {
-    summary: 'Whether clients may tell each other of further ones (peer exchange).',
+    summary:
+      'Whether clients are told of each other, and may tell of further ones (peer exchange); those of private torrents never are.',
     default: false,
   }),
   lsd: option(toggle(), {

@@ -5,6 +5,7 @@ import type { Digest } from '../../src/oci/digest.ts';
 import type { ManifestReference } from '../../src/oci/name.ts';
 import { formatRepository, type Repository } from '../../src/oci/repository.ts';
 import { eachAtOnce } from './at-once.ts';
+import { assertPlatform, type ReadBlob } from './config-platform.ts';
 import { fetchError } from './errors.ts';
 import type { BlobReading, OpenBlob } from './gather-blob.ts';
 import { planImage, type ImagePlan, type ManifestSource } from './image-plan.ts';
@@ -64,6 +65,13 @@ export async function fetchImage(
   const held = async (digest: Digest): Promise<Buffer | undefined> => await sink.heldManifest(digest);
   const plan = await planImage({ source, held }, wanted, options);
   if (plan === undefined) return undefined;
+  await using stack = new AsyncDisposableStack();
+  const readConfig: ReadBlob = async ({ digest, sizeBytes }) => {
+    const reading = await source.openBlob(repository, digest, { range: { start: 0, end: sizeBytes }, ...options });
+    return reading && stack.use(reading).body;
+  };
+  if (wanted.platform !== undefined) await assertPlatform(plan, wanted.platform, readConfig);
+  await stack.disposeAsync();
   await sink.begin(plan);
   progress.totalBytes = sizeOf(plan);
   progress.phase = 'fetching';

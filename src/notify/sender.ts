@@ -9,7 +9,7 @@ import type { LookupFunction } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { Agent, ProxyAgent, request, type Dispatcher } from 'undici';
 import { asError, isDockyardError } from '../oci/error.ts';
-import { addressScope, bareHost, literalAddress } from '../origin/address-guard.ts';
+import { addressScope, bareHost, literalAddress } from '../oci/address-scope.ts';
 import { proxyFor } from '../origin/proxy-choice.ts';
 import { certificatesOf, trustedContext } from '../origin/trusted-certificates.ts';
 import type { ProxyConfig } from '../origin/upstream-config.ts';

@@ -1,6 +1,6 @@
 /** Which proxy to reach a URL by: the rules of HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as a pure function. */
 import { BlockList, isIP } from 'node:net';
-import { bareHost } from './address-guard.ts';
+import { bareHost } from '../oci/address-scope.ts';
 import type { ProxyConfig } from './upstream-config.ts';
 
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };

@@ -12,7 +12,7 @@ import { originError } from './errors.ts';
 import { exchange, type ExchangeRequest, type HttpAnswer } from './http-exchange.ts';
 import type { OriginMetrics } from './origin-metrics.ts';
 import type { UpstreamConfig } from './upstream-config.ts';
-import { bareHost } from './address-guard.ts';
+import { bareHost } from '../oci/address-scope.ts';
 
 /** Where to ask for tokens; from a `Bearer` challenge. */
 export interface TokenServer {

@@ -51,7 +51,8 @@ export class AskingStore implements ChunkStore {
     const pieceEnd = Math.min(pieceStart + pieceSizeBytes, sizeBytes);
     const start = pieceStart + (range?.offset ?? 0);
     const end = range?.length === undefined ? pieceEnd : start + range.length;
-    if (start < pieceStart || end > pieceEnd || start >= end) {
+    // Peers ask for pieces before the first one, too.
+    if (pieceStart < 0 || start < pieceStart || end > pieceEnd || start >= end) {
       done(new RangeError('a range outside of its piece was asked for'));
       return;
     }

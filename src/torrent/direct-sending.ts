@@ -17,7 +17,7 @@ const MAX_PINNED_BYTES = 4 * 1024 * 1024;
  */
 export function sendFromWindows(peer: Peer, windows: WindowCache, isLimited: () => boolean): void {
   const { wire, conn } = peer;
-  if (wire === null || conn === null || !wire.type.startsWith('tcp')) return;
+  if (wire === null || conn === null || 'httpRequest' in conn || !wire.type.startsWith('tcp')) return;
   const sendByStreams = wire.push.bind(wire);
   let isDirect = false;
   wire.push = (bytes) => {

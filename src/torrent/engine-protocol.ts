@@ -7,6 +7,8 @@ export interface EngineSettings {
   readonly maxPeersPerTorrent: number;
   /** Open connections in all, those included whose torrent is not yet known. */
   readonly maxConnections: number;
+  /** How long a peer may be silent, or take nothing of what it asked for. */
+  readonly peerPatienceMs: number;
   /** 0 for no limit. */
   readonly uploadBytesPerSecond: number;
   readonly downloadBytesPerSecond: number;

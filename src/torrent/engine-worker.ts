@@ -4,19 +4,18 @@
  * disk: it asks the main thread for every byte.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import WebTorrent, { type Torrent, type TorrentOptions, type Wire } from 'webtorrent';
+import WebTorrent, { type PeerWire, type Torrent, type TorrentOptions } from 'webtorrent';
 import { asError } from '../oci/error.ts';
 import { AskingStore, type StorageAsker } from './asking-store.ts';
+import { containFaults } from './contained-faults.ts';
 import type { EngineReport, EngineRequest, EngineThreadData } from './engine-protocol.ts';
-import { sendFromWindows } from './direct-sending.ts';
+import { takeInfo } from './info-dictionary.ts';
 import { leaveGiversOfFalsePieces } from './false-pieces.ts';
+import { Peers } from './peers.ts';
 import { chooseAmongMissing, type ChoosingTorrent } from './rarest-piece.ts';
 import { hideFromNeighbours } from './private-torrent.ts';
 import { askDeeper } from './request-depth.ts';
 import { WindowCache } from './window-cache.ts';
-
-/** Answers that may lie before one slow peer, who asks and does not read; it is left then. */
-const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 
 /** Pieces on their way to the disk, beyond which peers are told to be slow, and below which they need not be. */
 const MANY_UNWRITTEN_BYTES = 64 * 1024 * 1024;
@@ -24,6 +23,9 @@ const FEW_UNWRITTEN_BYTES = 16 * 1024 * 1024;
 const SLOW_BYTES_PER_SECOND = 64 * 1024;
 
 const PROGRESS_INTERVAL_MS = 500;
+
+/** What is said of no torrent. */
+const NO_TORRENT = 0;
 
 const SECURE = { off: 0, prefer: 1, require: 2 } as const;
 
@@ -44,6 +46,8 @@ let uploadLimit = limitOf(settings.uploadBytesPerSecond);
 let uploadedBytes = 0;
 let downloadedBytes = 0;
 
+containFaults((error) => report({ kind: 'warning', id: NO_TORRENT, message: `a peer was left: ${error.message}` }));
+
 const client = new WebTorrent({
   torrentPort: { host: settings.host, port: settings.port },
   dht: settings.dht && (settings.dhtBootstrap.length === 0 ? {} : { bootstrap: settings.dhtBootstrap }),
@@ -63,6 +67,15 @@ const client = new WebTorrent({
   secure: SECURE[settings.encryption],
   userAgent: 'Dockyard',
 });
+
+const peers = new Peers(
+  { windows, nowMs: () => performance.now(), isLimited: () => uploadLimit !== -1, port: listeningPort },
+  { patienceMs: settings.peerPatienceMs, isExchanging: settings.pex },
+);
+
+function listeningPort(): number {
+  return client.address()?.port ?? settings.port;
+}
 
 function report(message: EngineReport): void {
   port.postMessage(message);
@@ -135,18 +148,20 @@ function add(request: Extract<EngineRequest, { kind: 'add' }>): void {
   });
 }
 
-function learn({ id, magnet, peers }: Extract<EngineRequest, { kind: 'learn' }>): void {
+function learn({ id, magnet, peers: addresses }: Extract<EngineRequest, { kind: 'learn' }>): void {
   const nothing = new AskingStore(asker, windows, { id, sizeBytes: 0, pieceSizeBytes: 1, isComplete: true });
   const torrent = client.add(magnet, { preloadedStore: nothing, storeCacheSlots: 0, deselect: true });
-  enter(id, torrent, peers);
-  torrent.once('metadata', () => {
-    if (torrent.torrentFile !== undefined) report({ kind: 'info', id, metainfo: torrent.torrentFile });
-    // Nothing was verified of it yet, so it goes no further here.
-    remove(id);
+  enter(id, torrent, addresses);
+  torrent.on('wire', (wire: PeerWire) => {
+    takeInfo(wire, torrent.infoHash, (info) => {
+      report({ kind: 'info', id, metainfo: Buffer.concat([Buffer.from('d4:info'), info, Buffer.from('e')]) });
+      // Nothing was verified of it but its hash, so it goes no further here.
+      remove(id);
+    });
   });
 }
 
-function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
+function enter(id: number, torrent: Torrent, addresses: readonly string[]): void {
   torrents.set(id, torrent);
   hideFromNeighbours(torrent, client);
   torrent.on('error', (error: unknown) => {
@@ -155,27 +170,20 @@ function enter(id: number, torrent: Torrent, peers: readonly string[]): void {
   });
   torrent.on('warning', (error: unknown) => report({ kind: 'warning', id, message: asError(error).message }));
   askDeeper(torrent, () => performance.now());
-  leaveGiversOfFalsePieces(torrent, (address) =>
-    report({ kind: 'warning', id, message: `${address} gave false pieces and was left` }),
-  );
+  const onLeft = (address: string, reason: string): void =>
+    report({ kind: 'warning', id, message: `${address} ${reason} and was left` });
+  leaveGiversOfFalsePieces(torrent, (address) => onLeft(address, 'gave false pieces'));
+  peers.enter(torrent, onLeft);
   torrent.on('upload', (bytes: number) => (uploadedBytes += bytes));
   torrent.on('download', (bytes: number) => (downloadedBytes += bytes));
-  torrent.on('wire', (wire: Wire) => {
-    const peer = torrent._peers.values().find((other) => other.wire === wire);
-    if (peer !== undefined) sendFromWindows(peer, windows, () => uploadLimit !== -1);
-    wire.on('request', () => {
-      const unsentBytes = wire._readableState.buffered + (peer?.conn?.writableLength ?? 0);
-      if (unsentBytes > MAX_UNSENT_BYTES) wire.destroy();
-    });
-  });
-  torrent.once('infoHash', () => addPeers(torrent, peers));
+  torrent.once('infoHash', () => addPeers(torrent, addresses));
 }
 
-function addPeers(torrent: Torrent | undefined, peers: readonly string[]): void {
+function addPeers(torrent: Torrent | undefined, addresses: readonly string[]): void {
   if (torrent === undefined || torrent.destroyed) return;
   // What is told before webtorrent has read the torrent is told again.
-  if (torrent.infoHash === undefined) torrent.once('infoHash', () => addPeers(torrent, peers));
-  else for (const peer of peers) torrent.addPeer(peer);
+  if (torrent.infoHash === undefined) torrent.once('infoHash', () => addPeers(torrent, addresses));
+  else for (const address of addresses) torrent.addPeer(address);
 }
 
 function remove(id: number): void {
@@ -240,9 +248,12 @@ port.on('message', (request: EngineRequest) => {
 });
 
 if (client._connPool !== null) client._connPool.tcpServer.maxConnections = settings.maxConnections;
-client.on('listening', () => report({ kind: 'listening', port: client.address()?.port ?? settings.port }));
+client.on('listening', () => report({ kind: 'listening', port: listeningPort() }));
 client.on('error', (error: unknown) => {
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
   report({ kind: 'fault', message: asError(error).message, code });
 });
-setInterval(reportProgress, PROGRESS_INTERVAL_MS);
+setInterval(() => {
+  peers.look();
+  reportProgress();
+}, PROGRESS_INTERVAL_MS);

@@ -21,6 +21,8 @@ export function leaveGiversOfFalsePieces(torrent: Torrent, onLeft: (address: str
       return;
     }
     wire.on('piece', (index: number) => {
+      // What nobody asked for is nothing to remember.
+      if (index >= torrent.pieces.length) return;
       const known = givers.get(index);
       if (known === undefined) givers.set(index, new Set([wire]));
       else known.add(wire);

@@ -7,26 +7,18 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { asError } from '../oci/error.ts';
-import type { EngineReport, EngineSettings, StartState, TorrentProgress } from './engine-protocol.ts';
+import { announcedEntry, type DownloadProgress, type Entry } from './engine-entry.ts';
+import type { EngineReport, EngineSettings, TorrentProgress } from './engine-protocol.ts';
 import { EngineThread } from './engine-thread.ts';
 import { torrentError } from './errors.ts';
-import { formatMagnetHash, type Magnet } from './magnet.ts';
+import { MagnetLearning } from './magnet-learning.ts';
+import type { Magnet } from './magnet.ts';
 import { encodeMetainfo, SHA1_BYTES, type Metainfo } from './metainfo.ts';
-import { parseMetainfo } from './parse-metainfo.ts';
+import { StorageAnswers } from './storage-answers.ts';
 import type { TorrentStorage, WritableTorrentStorage } from './storage.ts';
 import type { AnnouncedTorrent } from './tracker-session.ts';
 import { TrackerAnnouncer } from './tracker-announcer.ts';
 import type { TorrentTrackerClient } from './tracker-port.ts';
-
-/** How fast, and how far. */
-export interface DownloadProgress {
-  /** Verified bytes and bytes of pieces that are under way. */
-  readonly heldBytes: number;
-  readonly sizeBytes: number;
-  readonly downloadBytesPerSecond: number;
-  readonly uploadBytesPerSecond: number;
-  readonly peers: number;
-}
 
 export interface DownloadOptions {
   /** Ends the download; verified pieces stay in the storage. */
@@ -45,6 +37,8 @@ export const TORRENT_ENGINE_DEFAULTS: TorrentEngineConfig = {
   port: 7777,
   maxPeersPerTorrent: 50,
   maxConnections: 500,
+  // Clients say every two minutes that they are there. @see BEP 3
+  peerPatienceMs: 150_000,
   uploadBytesPerSecond: 0,
   downloadBytesPerSecond: 0,
   pex: false,
@@ -63,9 +57,6 @@ export interface TorrentEngineDeps {
 /** Who it says that it is: two letters and a version, Azureus style; the rest is chance. @see BEP 20 */
 const PEER_ID_PREFIX = '-DY0001-';
 
-/** Before it is known what is there and what is not, something is. */
-const UNKNOWN_LEFT_BYTES = 1;
-
 /** Numbers for metrics. */
 export interface TorrentEngineStats {
   readonly torrents: number;
@@ -77,20 +68,6 @@ export interface TorrentEngineStats {
   readonly restarts: number;
 }
 
-/** A torrent that this engine takes part in. */
-interface Entry {
-  readonly id: number;
-  readonly metainfo: Metainfo;
-  readonly storage: TorrentStorage | WritableTorrentStorage;
-  readonly peers: readonly string[];
-  start: StartState;
-  progress: TorrentProgress | undefined;
-  /** Of a download that is under way. */
-  readonly download: PromiseWithResolvers<void> | undefined;
-  readonly onProgress: ((progress: DownloadProgress) => void) | undefined;
-  isClosed: boolean;
-}
-
 /** Owns the thread. Whoever opens it closes it. */
 export class TorrentEngine implements AsyncDisposable {
   readonly #log: Logger;
@@ -98,7 +75,8 @@ export class TorrentEngine implements AsyncDisposable {
   readonly #announcer: TrackerAnnouncer | undefined;
   readonly #entries = new Map<number, Entry>();
   readonly #byInfoHash = new Map<string, Entry>();
-  readonly #learning = new Map<number, { readonly magnet: Magnet; readonly peers: readonly string[] } & Learner>();
+  readonly #magnets: MagnetLearning;
+  readonly #bytes: StorageAnswers;
   #nextId = 1;
   #closing: Promise<void> | undefined;
 
@@ -111,6 +89,18 @@ export class TorrentEngine implements AsyncDisposable {
     );
     const port = (): number => this.#thread.port;
     this.#announcer = client && new TrackerAnnouncer({ client, peerId, port, wait });
+    this.#magnets = new MagnetLearning({
+      thread: this.#thread,
+      announcer: this.#announcer,
+      hearing: (id) => this.#hearing(id),
+    });
+    this.#bytes = new StorageAnswers({
+      thread: this.#thread,
+      storageOf: (id) => this.#entries.get(id)?.storage,
+      onFailed: (error) => {
+        if (this.#closing === undefined) this.#log.debug({ err: error }, 'torrent storage failed');
+      },
+    });
   }
 
   /** @throws {DockyardError} ERR_TORRENT_LISTEN, its cause what the system said */
@@ -184,22 +174,7 @@ export class TorrentEngine implements AsyncDisposable {
    */
   async learn(magnet: Magnet, options: Pick<DownloadOptions, 'signal' | 'peers'> = {}): Promise<Metainfo> {
     this.#assertOpen();
-    options.signal?.throwIfAborted();
-    const id = this.#nextId++;
-    const found = Promise.withResolvers<Metainfo>();
-    const peers = options.peers ?? [];
-    this.#learning.set(id, { magnet, peers, ...found });
-    const onAbort = (): void => found.reject(asError(options.signal?.reason));
-    options.signal?.addEventListener('abort', onAbort, { once: true });
-    this.#postLearn(id, magnet, peers);
-    const isAnnounced = this.#announceLearning(id, magnet);
-    try {
-      return await found.promise;
-    } finally {
-      if (isAnnounced) this.#announcer?.remove(magnet.infoHash);
-      options.signal?.removeEventListener('abort', onAbort);
-      if (this.#learning.delete(id)) this.#thread.post({ kind: 'remove', id });
-    }
+    return await this.#magnets.learn(this.#nextId++, magnet, options);
   }
 
   /** Leaves a swarm. False when the torrent was not there. */
@@ -242,25 +217,8 @@ export class TorrentEngine implements AsyncDisposable {
     this.#entries.set(entry.id, entry);
     this.#byInfoHash.set(entry.metainfo.info.infoHash, entry);
     this.#postAdd(entry);
-    this.#announceEntry(entry);
+    this.#announcer?.add(announcedEntry(entry, this.#hearing(entry.id)));
     return entry;
-  }
-
-  #announceEntry(entry: Entry): void {
-    const { id, metainfo, start } = entry;
-    const { infoHash, sizeBytes } = metainfo.info;
-    const startBytes = start === 'complete' ? sizeBytes : 0;
-    const counts = (): { leftBytes: number; sentBytes: number; receivedBytes: number } => {
-      const { heldBytes = startBytes, sentBytes = 0, receivedBytes = 0 } = entry.progress ?? {};
-      const leftBytes = entry.start === 'complete' ? 0 : Math.max(0, sizeBytes - heldBytes);
-      return { leftBytes, sentBytes, receivedBytes };
-    };
-    this.#announcer?.add({ infoHash, trackers: metainfo.trackerTiers.flat(), counts, ...this.#hearing(id) });
-  }
-
-  #announceLearning(id: number, { infoHash, trackers }: Magnet): boolean {
-    const counts = { leftBytes: UNKNOWN_LEFT_BYTES, sentBytes: 0, receivedBytes: 0 };
-    return this.#announcer?.add({ infoHash, trackers, counts: () => counts, ...this.#hearing(id) }) ?? false;
   }
 
   #hearing(id: number): Pick<AnnouncedTorrent, 'onPeers' | 'onWarning'> {
@@ -277,17 +235,13 @@ export class TorrentEngine implements AsyncDisposable {
     this.#thread.post({ kind: 'add', id, metainfo: bytes, start, sizeBytes, pieceSizeBytes, pieceCount, peers });
   }
 
-  #postLearn(id: number, magnet: Magnet, peers: readonly string[]): void {
-    this.#thread.post({ kind: 'learn', id, magnet: formatMagnetHash(magnet), peers });
-  }
-
   /** A new thread knows nothing. What was gathered meanwhile is found again by its hashes. */
   #addAll(): void {
     for (const entry of this.#entries.values()) {
       if (entry.start === 'empty') entry.start = 'unknown';
       this.#postAdd(entry);
     }
-    for (const [id, { magnet, peers }] of this.#learning) this.#postLearn(id, magnet, peers);
+    this.#magnets.learnAgain();
     // Peers that are not to be found anew by themselves.
     this.#announcer?.announceNow();
   }
@@ -305,10 +259,10 @@ export class TorrentEngine implements AsyncDisposable {
   #onReport(report: EngineReport): void {
     switch (report.kind) {
       case 'read':
-        this.#onRead(report);
+        this.#bytes.onRead(report);
         return;
       case 'write':
-        void this.#answer(report.askId, async () => await this.#write(report));
+        this.#bytes.onWrite(report);
         return;
       case 'done': {
         const entry = this.#entries.get(report.id);
@@ -321,7 +275,7 @@ export class TorrentEngine implements AsyncDisposable {
         this.#onFailed(report.id, report.message);
         return;
       case 'info':
-        this.#onInfo(report.id, report.metainfo);
+        this.#magnets.onInfo(report.id, report.metainfo);
         return;
       case 'progress':
         for (const progress of report.torrents) this.#onProgress(progress);
@@ -348,7 +302,7 @@ export class TorrentEngine implements AsyncDisposable {
   }
 
   #onFailed(id: number, message: string): void {
-    this.#learning.get(id)?.reject(torrentError('ERR_TORRENT_FAILED', `the magnet link came to nothing: ${message}`));
+    this.#magnets.onFailed(id, message);
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     const error = torrentError('ERR_TORRENT_FAILED', `the torrent '${entry.metainfo.info.name}' failed: ${message}`);
@@ -357,56 +311,13 @@ export class TorrentEngine implements AsyncDisposable {
     this.#remove(entry).catch((cause: unknown) => this.#log.warn({ err: cause }, 'torrent storage not closed'));
   }
 
-  #onInfo(id: number, bytes: Uint8Array): void {
-    const waiting = this.#learning.get(id);
-    if (waiting === undefined) return;
-    this.#learning.delete(id);
-    try {
-      const { info } = parseMetainfo(bytes);
-      if (info.infoHash !== waiting.magnet.infoHash)
-        throw torrentError('ERR_METAINFO_INVALID', 'peers gave another torrent than the magnet link names');
-      const trackerTiers = waiting.magnet.trackers.map((url) => [url]);
-      waiting.resolve({ info, trackerTiers, webSeeds: waiting.magnet.webSeeds, comment: undefined });
-    } catch (error) {
-      waiting.reject(error);
-    }
-  }
-
-  #onRead({ askId, id, start, end, windowOffsetBytes }: Extract<EngineReport, { kind: 'read' }>): void {
-    const into = windowOffsetBytes === undefined ? undefined : this.#thread.window(windowOffsetBytes, end - start);
-    void this.#answer(askId, async () => {
-      const entry = this.#entries.get(id);
-      if (entry === undefined) throw torrentError('ERR_TORRENT_CLOSED', 'the torrent was removed');
-      const bytes = await entry.storage.read({ start, end }, into);
-      return into === undefined ? bytes : undefined;
-    });
-  }
-
-  async #write({ id, offsetBytes, bytes }: Extract<EngineReport, { kind: 'write' }>): Promise<undefined> {
-    const entry = this.#entries.get(id);
-    if (entry === undefined || !('write' in entry.storage))
-      throw torrentError('ERR_TORRENT_CLOSED', 'the torrent was removed');
-    await entry.storage.write(offsetBytes, bytes);
-    return undefined;
-  }
-
-  /** A torrent whose bytes cannot be read is refused to the peer that asked, and logged: the disk may be to blame. */
-  async #answer(askId: number, work: () => Promise<Uint8Array | undefined>): Promise<void> {
-    try {
-      this.#thread.postAnswer(askId, await work());
-    } catch (error) {
-      if (this.#closing === undefined) this.#log.debug({ err: error }, 'torrent storage failed');
-      this.#thread.post({ kind: 'refusal', askId, message: asError(error).message });
-    }
-  }
-
   #nameOf(id: number): string | undefined {
     return this.#entries.get(id)?.metainfo.info.name;
   }
 
   async #close(): Promise<void> {
     const closed = torrentError('ERR_TORRENT_CLOSED', 'the torrent engine was closed');
-    for (const waiting of this.#learning.values()) waiting.reject(closed);
+    this.#magnets.end(closed);
     for (const entry of this.#entries.values()) entry.download?.reject(closed);
     await Promise.all([this.#thread.close(), this.#announcer?.close()]);
     const entries = [...this.#entries.values()].filter((entry) => !entry.isClosed);
@@ -425,5 +336,3 @@ async function wait(ms: number, signal: AbortSignal): Promise<void> {
   // That it is over is all that is to be known of it.
   await setTimeout(ms, undefined, { signal, ref: false }).catch(() => undefined);
 }
-
-type Learner = Pick<PromiseWithResolvers<Metainfo>, 'resolve' | 'reject'>;

@@ -3,18 +3,19 @@
  * the first of them, so that a node whose torrents nobody wants listens on no port for them.
  */
 import type { Logger } from 'pino';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { abortable } from '../oci/abortable.ts';
 import { asError } from '../oci/error.ts';
 import type { Digest } from '../oci/digest.ts';
 import { torrentError } from './errors.ts';
 import { torrentName, type LayoutFile } from './image-layout.ts';
 import { LayoutStorage, type ReadableBlobs } from './layout-storage.ts';
-import { makeTorrent, type SourceFile } from './make-torrent.ts';
 import { makeTorrentInfo, withPrivacy, type Metainfo, type TorrentInfo } from './metainfo.ts';
 import { torrentPieceSize } from './piece-size.ts';
 import type { WritableTorrentStorage } from './storage.ts';
 import type { DownloadOptions, TorrentEngine, TorrentEngineStats } from './torrent-engine.ts';
+import { TorrentMaker } from './torrent-maker.ts';
+import { declareTorrentMetrics } from './torrent-metrics.ts';
 import { subjectKey, TorrentRecords, type MadeTorrent, type TorrentSubject } from './torrent-records.ts';
 
 /** Complete blobs of a content store. */
@@ -57,13 +58,13 @@ export class TorrentLibrary implements AsyncDisposable {
   readonly #deps: TorrentLibraryDeps;
   readonly #config: TorrentLibraryConfig;
   readonly #records: TorrentRecords;
+  readonly #maker: TorrentMaker;
   readonly #log: Logger;
   /** What is made, the least recently asked for first. */
   readonly #made = new Map<string, MadeTorrent>();
   readonly #making = new Map<string, Promise<MadeTorrent>>();
   readonly #ending = new AbortController();
   #restoring: Promise<void> = Promise.resolve();
-  #hashing: Promise<unknown> = Promise.resolve();
   #engine: Promise<TorrentEngine> | undefined;
   #stats: (() => TorrentEngineStats) | undefined;
   #closing: Promise<void> | undefined;
@@ -73,7 +74,8 @@ export class TorrentLibrary implements AsyncDisposable {
     this.#config = config;
     this.#log = deps.log.child({ component: 'torrent' });
     this.#records = new TorrentRecords(config.folder, this.#log);
-    this.#declareMetrics(deps.metrics);
+    this.#maker = new TorrentMaker(deps, this.#ending.signal);
+    declareTorrentMetrics(deps.metrics, () => this.#stats?.());
   }
 
   /** Opens the library, and shares again what was shared before. */
@@ -193,8 +195,7 @@ export class TorrentLibrary implements AsyncDisposable {
     await this.#restoring;
     const key = subjectKey(subject);
     const known = this.#made.get(key);
-    const made =
-      known ?? (await (given === undefined ? this.#make(subject, files) : this.#keep(subject, files, given)));
+    const made = known ?? (await this.#keep(subject, files, given ?? (await this.#maker.make(subject, files))));
     this.#made.delete(key);
     this.#made.set(key, made);
     if (known !== undefined) await this.#records.touch(subject, this.#deps.clock.nowMs());
@@ -203,51 +204,11 @@ export class TorrentLibrary implements AsyncDisposable {
     return made;
   }
 
-  /** One after the other: hashing two at once would take both twice as long, and all processors. */
-  async #make(subject: TorrentSubject, files: readonly LayoutFile[]): Promise<MadeTorrent> {
-    const before = this.#hashing;
-    const made = (async (): Promise<Pick<MadeTorrent, 'info'>> => {
-      await Promise.allSettled([before]);
-      const sources = files.map((file) => this.#sourceOf(file));
-      const name = torrentName(subject.digest);
-      const info = await makeTorrent(
-        { name, files: sources, isSingleFile: subject.kind === 'blob' },
-        { signal: this.#ending.signal },
-      );
-      return { info };
-    })();
-    this.#hashing = made;
-    const { info } = await made;
-    return await this.#keep(subject, files, info);
-  }
-
   async #keep(subject: TorrentSubject, files: readonly LayoutFile[], info: TorrentInfo): Promise<MadeTorrent> {
     const made = { subject, info, files };
     await this.#records.save(made);
     this.#log.info({ ...subject, infoHash: info.infoHash, sizeBytes: info.sizeBytes }, 'torrent made');
     return made;
-  }
-
-  #sourceOf(file: LayoutFile): SourceFile {
-    const { blobs, recycle } = this.#deps;
-    const { path, sizeBytes, digest, bytes } = file;
-    const read = async function* ({ signal }: { signal?: AbortSignal | undefined }): AsyncGenerator<Uint8Array> {
-      if (digest === undefined) {
-        yield bytes;
-        return;
-      }
-      const blob = await blobs.open(digest);
-      if (blob === undefined) throw torrentError('ERR_TORRENT_FAILED', `${digest} is not held, and cannot be shared`);
-      try {
-        for await (const chunk of blob.stream({ start: 0, end: sizeBytes }, { signal })) {
-          yield chunk;
-          recycle(chunk);
-        }
-      } finally {
-        await blob.close();
-      }
-    };
-    return { path, sizeBytes, read };
   }
 
   async #shareAgain(made: MadeTorrent): Promise<void> {
@@ -320,48 +281,6 @@ export class TorrentLibrary implements AsyncDisposable {
       webSeeds: [],
       comment: subject.digest,
     };
-  }
-
-  #declareMetrics(registry: Registry): void {
-    const registers = [registry];
-    const stats = (): TorrentEngineStats | undefined => this.#stats?.();
-    new Gauge({
-      name: 'dockyard_torrents',
-      help: 'Torrents that this node shares.',
-      registers,
-      collect() {
-        this.set(stats()?.torrents ?? 0);
-      },
-    });
-    new Gauge({
-      name: 'dockyard_torrent_peers',
-      help: 'Connections to torrent clients.',
-      registers,
-      collect() {
-        this.set(stats()?.peers ?? 0);
-      },
-    });
-    const restarts = (): number => stats()?.restarts ?? 0;
-    new Gauge({
-      name: 'dockyard_torrent_thread_restarts',
-      help: 'How often the thread for torrents had to be started again.',
-      registers,
-      collect() {
-        this.set(restarts());
-      },
-    });
-    new Counter({
-      name: 'dockyard_torrent_bytes_total',
-      help: 'Bytes to and from torrent clients, those of the protocol included.',
-      labelNames: ['direction'],
-      registers,
-      collect() {
-        const { uploadedBytes = 0, downloadedBytes = 0 } = stats() ?? {};
-        this.reset();
-        this.inc({ direction: 'sent' }, uploadedBytes);
-        this.inc({ direction: 'received' }, downloadedBytes);
-      },
-    });
   }
 
   async #close(): Promise<void> {

@@ -66,10 +66,40 @@ declare module 'webtorrent' {
     destroy(): void;
   }
 
+  /** A connection to a torrent client, after both have said hello. */
+  export interface PeerWire extends Wire {
+    /** True while the peer's questions are refused. */
+    readonly amChoking: boolean;
+    /** What the peer asked for, and what is being read for it. */
+    readonly peerRequests: readonly { readonly length: number }[];
+    /** What is said to the peer beside the names of extensions, when it has said hello. @see BEP 10 */
+    readonly extendedHandshake: object;
+    /** The extension that gives info dictionaries. @see BEP 9 */
+    readonly ut_metadata: { setMetadata(bytes: Uint8Array): Promise<boolean> };
+    readonly peerExtendedHandshake: { readonly p?: unknown };
+    readonly peerExtendedMapping: { readonly [name: string]: number | undefined };
+    _onHave: (index: number) => void;
+    _onRequest: (index: number, offset: number, length: number) => void;
+    _onCancel: (index: number, offset: number, length: number) => void;
+    choke: () => void;
+    extended(name: string, message: object): void;
+  }
+
+  /** A web seed, which takes the place of a socket. */
+  export interface WebConnection extends EventEmitter {
+    readonly url: string;
+    httpRequest: (
+      index: number,
+      offset: number,
+      length: number,
+      done: (error: Error | null, bytes?: Uint8Array) => void,
+    ) => void;
+  }
+
   /** What stands behind a connection. Its event `upload` counts bytes that are sent. */
   export interface Peer extends EventEmitter {
     readonly wire: Wire | null;
-    readonly conn: Socket | null;
+    readonly conn: Socket | WebConnection | null;
   }
 
   export interface Torrent extends EventEmitter {
@@ -88,10 +118,13 @@ declare module 'webtorrent' {
     readonly uploadSpeed: number;
     readonly numPeers: number;
     readonly done: boolean;
+    readonly pieces: { readonly length: number };
+    readonly pieceLength: number;
+    readonly files: readonly { readonly path: string; readonly length: number; readonly offset: number }[];
     /** Asks a peer for more, if less than it may be was asked of it. */
     _updateWire: (wire: Wire) => unknown;
     readonly _peers: ReadonlyMap<string, Peer>;
-    addPeer(address: string): boolean;
+    addPeer: (address: string) => boolean;
     destroy(options: { destroyStore: boolean }, done: () => void): void;
   }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
+import { torrentTrackers } from '../../node/composition/torrent-trackers.ts';
 import { BufferPool } from '../../src/content/buffer-pool.ts';
 import { pieceRange } from '../../src/content/geometry.ts';
 import { openContent, type OpenedContent } from '../../src/content/open-content.ts';
@@ -131,7 +132,11 @@ async function measureOwn(
 ): Promise<{ makingSeconds: number; ownSeconds: number; metainfo: Metainfo }> {
   const { content, memory, folder, digest } = ground;
   await using tracker = await openLoopbackTracker();
-  const engine = await TorrentEngine.open({ log }, { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 });
+  const trackers = torrentTrackers(undefined, []);
+  const engine = await TorrentEngine.open(
+    { log, trackers },
+    { ...TORRENT_ENGINE_DEFAULTS, host: '127.0.0.1', port: 0 },
+  );
   await using library = await TorrentLibrary.open(
     {
       blobs: content.blobs,

@@ -84,6 +84,12 @@ describe.skipIf(!hasRegistry || !hasSkopeo)('dockyard fetch and a registry', () 
     const other = await fetchCommand([`${host}/team/choice:1`, '-o', `${output}-s390x`, '--platform', 'linux/s390x']);
     expect(other.code).toBe(4);
     expect(other.err).toContain('linux/amd64, linux/arm64');
+    // An image that stands in no index names its platform itself.
+    await pushImage(`${host}/team/single:1`, images.slice(0, 1));
+    const single = ['--platform', 'linux/arm64', '-o', `${output}-single`];
+    const refused = await fetchCommand([`${host}/team/single:1`, ...single]);
+    expect([refused.code, refused.err]).toEqual([4, expect.stringContaining('it names linux/amd64')]);
+    expect(existsSync(`${output}-single`)).toBe(false);
   });
 
   test('a blob goes to a file, or to a file of its name in a folder', async () => {

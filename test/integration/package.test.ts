@@ -124,6 +124,14 @@ describe.skipIf(!isReachable)('the package, installed elsewhere', () => {
     );
   });
 
+  test('imports nothing by the name of its source', async () => {
+    const paths = packedFiles.filter((path) => /^dist\/.+\.js$/.test(path));
+    const misnamed: string[] = [];
+    for (const path of paths)
+      if (/(?:from |import\()'[^']+\.ts'/.test(await readFile(join(installed, path), 'utf8'))) misnamed.push(path);
+    expect([paths.length > 100, misnamed]).toEqual([true, []]);
+  });
+
   test('has a package.json that agrees with the files', () => {
     expect(shape?.messages).toEqual([]);
   });

@@ -18,6 +18,8 @@ export interface ForeignOptions {
   readonly isEncrypted?: boolean;
   /** What it may take in, in KiB per second. */
   readonly downloadKib?: number;
+  /** Whether it tells others of each other, and hears of them; aria2c alone. It then says every second how it stands. */
+  readonly isExchanging?: boolean;
 }
 
 /** Starts a client with a torrent file. */
@@ -30,10 +32,11 @@ export const FOREIGN_CLIENTS: readonly { readonly name: string; readonly start: 
   { name: 'rtorrent', package: 'rtorrent', start: startRtorrent },
 ].filter((client) => requirement(client.name, isInstalled(client.name), `apt-get install ${client.package}`));
 
-async function startAria2(
+/** Starts aria2c, which finds others through trackers alone, unless it is to exchange them. */
+export async function startAria2(
   torrentFile: string,
   folder: string,
-  { isEncrypted, downloadKib }: ForeignOptions = {},
+  { isEncrypted, downloadKib, isExchanging = false }: ForeignOptions = {},
 ): Promise<ForeignClient> {
   const port = await freePort();
   return runClient('aria2c', folder, port, [
@@ -44,7 +47,8 @@ async function startAria2(
     '--enable-dht=false',
     '--enable-dht6=false',
     '--bt-enable-lpd=false',
-    '--enable-peer-exchange=false',
+    `--enable-peer-exchange=${isExchanging}`,
+    ...(isExchanging ? ['--summary-interval=1'] : []),
     '--file-allocation=none',
     `--max-overall-download-limit=${downloadKib ?? 0}K`,
     `--bt-require-crypto=${isEncrypted ?? false}`,

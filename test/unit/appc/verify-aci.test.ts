@@ -67,6 +67,27 @@ describe('a signature', () => {
     });
   });
 
+  test('by a key whose time is over counts if it was made before that; by one that was taken back it never does', async () => {
+    const hourAgo = new Date(Date.now() - 3_600_000);
+    const old = await makeSigningKey('old', hourAgo);
+    const [before, after] = await Promise.all([old.sign(image), old.sign(image, new Date(Date.now() - 1_000))]);
+    const outcome = async (publicKey: string, signature: string): Promise<unknown> => {
+      const keys = await readKeyring([{ name: 'old', bytes: Buffer.from(publicKey) }]);
+      const verifying = verify(image, { signed: { signature: Buffer.from(signature), keyring: keys } });
+      return await verifying.then(
+        () => 'good',
+        (error: unknown) => error,
+      );
+    };
+    const expiring = await old.expiring(60);
+    expect(await outcome(expiring, before)).toBe('good');
+    const refused = { code: 'ERR_SIGNATURE_INVALID' };
+    expect(await outcome(expiring, after)).toMatchObject(refused);
+    const revoked = await old.revoked();
+    expect(await outcome(revoked, before)).toMatchObject(refused);
+    expect(await outcome(revoked, after)).toMatchObject(refused);
+  });
+
   test('is checked by any of several keys', async () => {
     const files = [stranger, key].map(({ publicKey }) => publicKey).join('\n');
     const both = await readKeyring([{ name: 'both', bytes: Buffer.from(files) }]);

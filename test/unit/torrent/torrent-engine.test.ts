@@ -10,7 +10,8 @@ import { openLoopbackTracker } from '../../support/open-tracker.ts';
 import type { Metainfo } from '../../../src/torrent/metainfo.ts';
 import { LayoutStorage } from '../../../src/torrent/layout-storage.ts';
 import type { TorrentStorage } from '../../../src/torrent/storage.ts';
-import { TORRENT_ENGINE_DEFAULTS, TorrentEngine, type DownloadProgress } from '../../../src/torrent/torrent-engine.ts';
+import type { DownloadProgress } from '../../../src/torrent/engine-entry.ts';
+import { TORRENT_ENGINE_DEFAULTS, TorrentEngine } from '../../../src/torrent/torrent-engine.ts';
 import { seededBytes } from '../../contract/blob-store-fixtures.ts';
 import { infoOf, memoryFile } from './metainfo-fixtures.ts';
 
