@@ -114,11 +114,7 @@ export class StoreSpace {
     return await this.#withRoom(bytes, write, 'uncounted');
   }
 
-  async #withRoom<Result>(
-    bytes: number,
-    write: () => Promise<Result>,
-    kind: 'counted' | 'uncounted',
-  ): Promise<Result> {
+  async #withRoom<Result>(bytes: number, write: () => Promise<Result>, kind: 'counted' | 'uncounted'): Promise<Result> {
     this.#reservedBytes += bytes;
     if (kind === 'uncounted') this.#uncountedBytes += bytes;
     try {

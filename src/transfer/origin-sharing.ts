@@ -82,8 +82,7 @@ export class OriginSharing {
   #reveal(piece: number, except?: Channel): void {
     const home = this.#home();
     const lacking = [...this.#exchange.channels.values()].filter(
-      (channel) =>
-        channel.isJoined && channel !== except && !channel.remoteHas(piece) && channel.link.peerId !== home,
+      (channel) => channel.isJoined && channel !== except && !channel.remoteHas(piece) && channel.link.peerId !== home,
     );
     const chosen = this.#plan.choose(piece, lacking, this.#nowMs());
     this.#exchange.announce(piece, chosen);

@@ -25,7 +25,12 @@ function makeReader(...names: string[]) {
     publish: () => undefined,
     announce: (piece: number, only?: Channel) => told.push(`${piece} to ${only?.link.peerId ?? 'all'}`),
   } as unknown as Exchange;
-  const sharing = new OriginSharing({ exchange, identity: generateIdentity(), home: () => undefined, nowMs: () => clock.ms });
+  const sharing = new OriginSharing({
+    exchange,
+    identity: generateIdentity(),
+    home: () => undefined,
+    nowMs: () => clock.ms,
+  });
   const leave = (name: string): void => {
     const channel = channels.get(name);
     channels.delete(name);
