@@ -12,6 +12,7 @@ import { access, open, rm, type FileHandle } from 'node:fs/promises';
 const FOLDER = '/dev/shm';
 const CHUNK_BYTES = 4 * 1024 * 1024;
 const STEP_MS = 50;
+const AHEAD_SHARE = 0.08;
 
 export class MemoryAtHand implements AsyncDisposable {
   readonly #file: FileHandle | undefined;
@@ -44,10 +45,22 @@ export class MemoryAtHand implements AsyncDisposable {
   /** Lets go of it, so many bytes a second, until there is nothing left. */
   release(bytesPerSecond: number): void {
     const startMs = performance.now();
+    this.#releaseAs(() => ((performance.now() - startMs) * bytesPerSecond) / 1000);
+  }
+
+  /**
+   * Lets go of it along with what is written, a little ahead: what is free too soon the host has taken back before it is used.
+   * @param share of all that will be written, from 0 to 1
+   */
+  releaseAlong(share: () => number): void {
+    const heldBytes = this.#heldBytes;
+    this.#releaseAs(() => heldBytes * (share() + AHEAD_SHARE));
+  }
+
+  #releaseAs(releasedBytes: () => number): void {
     const heldBytes = this.#heldBytes;
     this.#timer ??= setInterval(() => {
-      const leftBytes = heldBytes - ((performance.now() - startMs) * bytesPerSecond) / 1000;
-      this.#heldBytes = Math.max(0, Math.floor(leftBytes));
+      this.#heldBytes = Math.min(this.#heldBytes, Math.max(0, Math.floor(heldBytes - releasedBytes())));
       this.#truncating = this.#truncating.then(async () => await this.#file?.truncate(this.#heldBytes));
       if (this.#heldBytes === 0) clearInterval(this.#timer);
     }, STEP_MS);
