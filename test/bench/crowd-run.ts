@@ -132,7 +132,9 @@ async function measure(
   const boundSeconds = (content.sizeBytes * 8) / plan.rateBits;
   // What all nodes together get.
   const totalBytes = content.sizeBytes * pullers.length;
-  await using memory = await MemoryAtHand.hold(plan.setting === 'direct' ? 0 : totalBytes * MEMORY_SHARE[plan.content.kind]);
+  await using memory = await MemoryAtHand.hold(
+    plan.setting === 'direct' ? 0 : totalBytes * MEMORY_SHARE[plan.content.kind],
+  );
   const expected = { lab, expectedMs: boundSeconds * 1000 };
   const clients = new Map<CrowdNode, (startMs: number) => ClientPull>();
   for (const node of pullers) clients.set(node, await makeClient(expected, node, content, plan));
