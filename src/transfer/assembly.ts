@@ -15,8 +15,8 @@ import type { PullRecorder } from './pull-report.ts';
 
 /** What the journey supplies. */
 export interface AssemblyHooks extends Omit<GatheringEvents, 'onPiece'> {
-  /** What a peer sent is to be shown to single peers first, not to all. */
-  readonly isTellingFew: () => boolean;
+  /** Of a piece that a peer sent, nobody is told by this node: others tell of it. */
+  readonly isLeftToOthers: (piece: number) => boolean;
   /** The length is known and what is held was opened, but not offered to peers yet. */
   readonly onGathering: (gathering: Gathering) => void;
   /** It is offered: those who take part already can be asked. */
@@ -170,7 +170,7 @@ export class Assembly {
     this.#recorder.onPeerBytes(bytes.length, from);
     this.#deps.metrics.received('peer', bytes.length);
     this.#keep(piece, bytes, hash).then(
-      () => (this.#hooks.isTellingFew() ? this.#exchange.hide(piece) : this.#exchange.announce(piece)),
+      () => (this.#hooks.isLeftToOthers(piece) ? this.#exchange.hide(piece) : this.#exchange.announce(piece)),
       (thrown: unknown) => this.#hooks.onFail(asError(thrown)),
     );
   }

@@ -259,7 +259,7 @@ export class Journey implements ExchangeListener {
       onLie: suspects.onLie.bind(suspects),
       onStall: suspects.onStall.bind(suspects),
       maxAsked: (): number => this.#origin.maxAsked,
-      isTellingFew: () => this.#origin.readsForItself,
+      isLeftToOthers: (piece: number) => this.#origin.isLeftToOthers(piece),
       onGathering: (gathering: Gathering) => this.#origin.onGathering(gathering),
       onOffered: () => this.#onOffered(),
       onKept: () => this.#finishIfWhole(),

@@ -143,6 +143,14 @@ export class OriginSource {
     this.#leases?.onLeft(channel);
   }
 
+  /**
+   * Whether others tell of a piece that a peer sent: while this node reads the origin its link is for what nobody else can give. Not of
+   * the last that came from a home that has died: nobody else may have that.
+   */
+  isLeftToOthers(piece: number): boolean {
+    return this.readsForItself && this.#gathering?.scheduler.availability(piece) !== 0;
+  }
+
   /** It reads what all lack, not a run for a peer: its link is for what nobody else can give. */
   get readsForItself(): boolean {
     return this.#reader.state === 'reading' && !this.#reader.isLending;

@@ -268,7 +268,7 @@ export class SimJourney {
   #onPeerPiece(piece: number): void {
     this.#keep(piece);
     this.#pool.onKept();
-    if (this.#reading.readsForItself) this.#news.hide(piece);
+    if (this.#reading.readsForItself && this.scheduler.availability(piece) > 0) this.#news.hide(piece);
     else if (!this.isComplete) this.announce(piece);
   }
 
