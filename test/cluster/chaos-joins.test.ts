@@ -37,7 +37,7 @@ describe.skipIf(!requireDockerRegistry())('two nodes', () => {
   let folder: string;
   let registry: DockerRegistry;
   let key: string;
-  let nodes: [LoopbackNode, LoopbackNode];
+  const nodes: LoopbackNode[] = [];
   let watches: LeakWatch[];
 
   beforeAll(async () => {
@@ -47,16 +47,18 @@ describe.skipIf(!requireDockerRegistry())('two nodes', () => {
     await writeFile(join(folder, 'swarm.key'), key, { mode: 0o600 });
     const args = ['--swarm-key', join(folder, 'swarm.key'), '--upstream', `chaos.test=${registry.url}`];
     const first = await LoopbackNode.start(folder, 'a', [...args, '--transfer-linger', '200ms']);
+    // At once: should the second not start, the first is ended too.
+    nodes.push(first);
     const bootstrap = ['--bootstrap', await first.process.swarm()];
     const second = await LoopbackNode.start(folder, 'b', [...args, ...bootstrap, '--transfer-linger', '200ms']);
-    nodes = [first, second];
+    nodes.push(second);
     for (const { process } of nodes) await process.untilMembers(2);
     for (let count = 0; count < 8; count += 1) await pullEverywhere();
     watches = await Promise.all(nodes.map(async (node) => await LeakWatch.begin(node)));
   });
 
   afterAll(async () => {
-    for (const { process } of nodes ?? []) await process[Symbol.asyncDispose]();
+    for (const { process } of nodes) await process[Symbol.asyncDispose]();
     await registry?.stop();
     await rm(folder, { recursive: true, force: true });
   });
@@ -74,7 +76,9 @@ describe.skipIf(!requireDockerRegistry())('two nodes', () => {
   }
 
   async function startVisitors(): Promise<{ child: ChildProcess; joined: AsyncIterator<string> }> {
-    const ports = [Number((await nodes[0].process.swarm()).split(':')[1])];
+    const [first] = nodes;
+    if (first === undefined) throw new TypeError('no node was started');
+    const ports = [Number((await first.process.swarm()).split(':')[1])];
     const orders = JSON.stringify({ key, ports, count: ROUND });
     const child = spawn(process.execPath, [VISITORS, orders], { stdio: ['pipe', 'pipe', 'inherit'] });
     onTestFinished(() => void child.kill('SIGKILL'));
