@@ -23,33 +23,15 @@ export class NodeFile implements DiskFile {
   }
 
   async read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ bytesRead: number }>();
-    read(this.#begin(), buffer, offset, length, position, (error, bytesRead) => {
-      this.#end();
-      if (error === null) resolve({ bytesRead });
-      else reject(error);
-    });
-    return await promise;
+    return { bytesRead: await this.#call((fd, done) => read(fd, buffer, offset, length, position, done)) };
   }
 
   async write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ bytesWritten: number }>();
-    write(this.#begin(), buffer, offset, length, position, (error, bytesWritten) => {
-      this.#end();
-      if (error === null) resolve({ bytesWritten });
-      else reject(error);
-    });
-    return await promise;
+    return { bytesWritten: await this.#call((fd, done) => write(fd, buffer, offset, length, position, done)) };
   }
 
   async writev(buffers: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ bytesWritten: number }>();
-    writev(this.#begin(), buffers, position, (error, bytesWritten) => {
-      this.#end();
-      if (error === null) resolve({ bytesWritten });
-      else reject(error);
-    });
-    return await promise;
+    return { bytesWritten: await this.#call((fd, done) => writev(fd, buffers, position, done)) };
   }
 
   async truncate(sizeBytes: number): Promise<void> {
@@ -74,14 +56,16 @@ export class NodeFile implements DiskFile {
   }
 
   /** @throws {Error} EBADF when the file is closed or being closed, as Node does */
-  #begin(): number {
+  async #call(start: (fd: number, done: (error: Error | null, byteCount: number) => void) => void): Promise<number> {
     if (this.#closing !== undefined) throw Object.assign(new Error('the file is closed'), { code: 'EBADF' });
     this.#callCount += 1;
-    return this.#handle.fd;
-  }
-
-  #end(): void {
-    this.#callCount -= 1;
-    if (this.#callCount === 0) this.#closing?.resolve();
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    start(this.#handle.fd, (error, byteCount) => {
+      this.#callCount -= 1;
+      if (this.#callCount === 0) this.#closing?.resolve();
+      if (error === null) resolve(byteCount);
+      else reject(error);
+    });
+    return await promise;
   }
 }
