@@ -42,7 +42,8 @@ export function makeStoreParts(deps: StorePartsDeps): StoreParts {
   const { clock, disk, index, layout, log, memory } = deps;
   const metrics = new StoreMetrics(deps.registry);
   const catalog = new BlobCatalog();
-  const hashes = new HashThread(clock);
+  // Not the clock of the store, which tells when blobs were used and may be set: this one counts what a hash takes.
+  const hashes = new HashThread({ nowMs: () => performance.now() });
   const quarantine = new Quarantine({ clock, disk, layout, log });
   const records = new BlobRecords({ index, log, metrics });
   const complete = new CompleteBlobs({
