@@ -2,6 +2,7 @@
  * One run of a crowd: fresh nodes on hosts behind shaped links, clients that begin in waves, and perhaps a fault in the
  * middle. What is measured is what the clients see and what left the origin's link.
  */
+import { pieceGeometry } from '../../src/content/geometry.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { makeRandomImage, blobsOf, pushImage } from '../support/image-builder.ts';
 import { blobClient, imageClient, type ClientPull, type ClientRun } from './crowd-clients.ts';
@@ -132,8 +133,9 @@ async function measure(
   const boundSeconds = (content.sizeBytes * 8) / plan.rateBits;
   // What all nodes together get.
   const totalBytes = content.sizeBytes * pullers.length;
-  await using memory = await MemoryAtHand.hold(
+  await using _memory = await MemoryAtHand.open(
     plan.setting === 'direct' ? 0 : totalBytes * MEMORY_SHARE[plan.content.kind],
+    pieceGeometry(largestBytes(plan.content)).pieceSizeBytes,
   );
   const expected = { lab, expectedMs: boundSeconds * 1000 };
   const clients = new Map<CrowdNode, (startMs: number) => ClientPull>();
@@ -145,7 +147,6 @@ async function measure(
   const harnessBefore = (await ownSeconds()) + (await lab.originCpuSeconds());
   const run: ClientRun = { ...expected, startMs: performance.now() };
   const pulls: ClientPull[] = [];
-  memory.releaseAlong(() => pulls.reduce((sum, { arrivals }) => sum + arrivals.sizeBytes, 0) / totalBytes);
   const [digest] = content.digests;
   const crowd = { lab, pullers, halfBytes: (content.sizeBytes * pullers.length) / 2 };
   const fault = plan.fault && digest ? strikeAtHalf(crowd, plan.fault, digest) : undefined;
@@ -184,6 +185,11 @@ async function measure(
   });
   log(result.table);
   return result;
+}
+
+/** Of the largest blob. */
+function largestBytes(content: CrowdContent): number {
+  return content.kind === 'blob' ? content.sizeBytes : Math.max(...content.layersBytes);
 }
 
 /** Where the bytes of nodes came from, since `before`. */

@@ -2,6 +2,7 @@
  * An image pulled by real clients through a node whose peer holds it, against the same pull straight from docker-registry.
  * The client and the node are without the image in every round.
  */
+import { pieceGeometry } from '../../src/content/geometry.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { makeRandomImage, layerBytes, pushImage, type Image } from '../support/image-builder.ts';
 import { isInstalled } from '../support/programs.ts';
@@ -88,9 +89,10 @@ function measureWith(
       await node.process.metric('dockyard_received_bytes_total', { source: 'peer' });
     const peerBytesBefore = await peerBytes();
     const registrySeconds = await timePull(client, `127.0.0.1:${net.registry.port}/${REPOSITORY}:${TAG}`);
-    await using memory = await MemoryAtHand.hold(layerBytes(source.image) * MEMORY_SHARE);
-    // At the pace at which the registry was pulled from, which the node can hardly surpass.
-    memory.release(layerBytes(source.image) / registrySeconds);
+    await using _memory = await MemoryAtHand.open(
+      layerBytes(source.image) * MEMORY_SHARE,
+      pieceGeometry(layerBytes(source.image) / LAYERS).pieceSizeBytes,
+    );
     const nodeSeconds = await timePull(client, `${node.process.facade}/${UPSTREAM}/${REPOSITORY}:${TAG}`);
     const fromPeer = (await peerBytes()) - peerBytesBefore;
     if (fromPeer < layerBytes(source.image)) throw new Error(`only ${fromPeer} bytes came from the peer`);

@@ -2,6 +2,7 @@
  * A blob through a node that has nothing, whose peer is the only holder, against curl piped to `openssl dgst -sha256` from
  * docker-registry. The node is a fresh process with an empty folder in every round.
  */
+import { pieceGeometry } from '../../src/content/geometry.ts';
 import type { Bench, Target } from './bench.ts';
 import { BenchNet, deadUrl, processorSeconds, timeCommand, timeCurl, type BenchNode } from './bench-net.ts';
 import { MemoryAtHand } from './memory-at-hand.ts';
@@ -45,9 +46,10 @@ export const relay: Bench = {
         const dgst = `curl -sf '${net.registryUrl(digest)}' | openssl dgst -sha256`;
         const registrySeconds = await timeCommand(dgst, digest.slice('sha256:'.length));
         if (before !== undefined) await net.removeFiles(before);
-        await using memory = await MemoryAtHand.hold(sizeBytes * MEMORY_SHARE);
-        // At the pace of a node that is twice as slow as the registry, which the bound allows.
-        memory.release(sizeBytes / (registrySeconds * 2));
+        await using _memory = await MemoryAtHand.open(
+          sizeBytes * MEMORY_SHARE,
+          pieceGeometry(sizeBytes).pieceSizeBytes,
+        );
         const processorBefore = { node: await processorSeconds(node), holder: await processorSeconds(holder) };
         const nodeSeconds = await timeCurl(net.nodeUrl(node, digest), sizeBytes);
         const nodeProcessorSeconds = (await processorSeconds(node)) - processorBefore.node;

@@ -87,16 +87,14 @@ export async function settleDisk(): Promise<void> {
   await mustRun('sync', []);
 }
 
-/** Of what is written, so much memory is at hand. */
+/** Of what is written, so much memory is at hand, in blocks of the size of a write. */
 const MEMORY_SHARE = 1.2;
-/** More than either side writes. */
-const WRITES_BYTES_PER_SECOND = 1024 ** 3;
+const BLOCK_BYTES = 256 * 1024;
 
 /** Runs what writes so many bytes with the memory for their page cache at hand, so that it does not wait for the host. */
 export async function withMemory<Result>(sizeBytes: number, work: () => Promise<Result>): Promise<Result> {
   await settleDisk();
-  await using memory = await MemoryAtHand.hold(sizeBytes * MEMORY_SHARE);
-  memory.release(WRITES_BYTES_PER_SECOND);
+  await using _memory = await MemoryAtHand.open(sizeBytes * MEMORY_SHARE, BLOCK_BYTES);
   return await work();
 }
 
