@@ -9,7 +9,7 @@ export const MIN_PIECE_SIZE_BYTES = 64 * 1024;
 export const MAX_PIECE_SIZE_BYTES = 256 * 1024;
 
 /** A blob is cut into about this many pieces, within the two limits above. */
-const TARGET_PIECE_COUNT = 1024;
+const TARGET_PIECE_COUNT = 800;
 
 /** Bytes of a piece hash: SHA-256. */
 export const PIECE_HASH_BYTES = 32;
